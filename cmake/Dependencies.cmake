@@ -1,0 +1,14 @@
+# Every library the services link, behind one target: `dependencies`.
+find_package(PkgConfig REQUIRED)
+find_package(Threads REQUIRED)
+pkg_check_modules(RABBITMQ REQUIRED IMPORTED_TARGET librabbitmq>=0.11)
+pkg_check_modules(MICROHTTPD REQUIRED IMPORTED_TARGET libmicrohttpd>=0.9.75)
+pkg_check_modules(JANSSON REQUIRED IMPORTED_TARGET jansson>=2.14)
+pkg_check_modules(UUID REQUIRED IMPORTED_TARGET uuid)
+pkg_check_modules(INIH REQUIRED IMPORTED_TARGET inih)
+
+add_library(dependencies INTERFACE)
+target_link_libraries(dependencies INTERFACE PkgConfig::RABBITMQ PkgConfig::MICROHTTPD
+                      PkgConfig::JANSSON PkgConfig::UUID PkgConfig::INIH Threads::Threads)
+target_compile_definitions(dependencies INTERFACE _GNU_SOURCE
+                           PROJECT_VERSION="${PROJECT_VERSION}")

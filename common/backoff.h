@@ -1,0 +1,17 @@
+/* Exponential backoff with full jitter: a wait is uniform in [0, min(cap, base * 2^attempt)]. Pure.
+ */
+#pragma once
+
+#include <stdint.h>
+
+struct backoff {
+    uint32_t base_ms;
+    uint32_t cap_ms;
+    uint32_t attempt;
+};
+
+void backoff_init(struct backoff *backoff, uint32_t base_ms, uint32_t cap_ms);
+void backoff_reset(struct backoff *backoff);
+
+/* Returns the next wait in milliseconds and counts the attempt; `random` is any uniform 32 bits. */
+uint32_t backoff_next_ms(struct backoff *backoff, uint32_t random);

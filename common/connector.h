@@ -1,0 +1,45 @@
+/* Makes broker connections in a thread of its own, so that no name look-up, connect or login ever
+ * blocks the thread that uses the connection. It owns the list of hosts, the backoff and the log of
+ * failed attempts; it goes on until an attempt succeeds or it is freed. */
+#pragma once
+
+#include "common/broker.h"
+
+/* Borrowed for the connector's life (and, after a connector_free() that had to leave a stuck
+ * attempt behind, for the process's). */
+struct connector_options {
+    const char *name;          /* "publisher": in logs and as the connection's name */
+    const char *urls;          /* comma separated */
+    const char *password_file; /* read again at each attempt; NULL: none */
+    int heartbeat_s;
+    /* Runs on the connector's thread after the login: declare, confirms, consume. */
+    enum outcome (*set_up)(struct broker *broker, void *context, struct error *ret_error);
+    void *context;
+    int wake_descriptor; /* an eventfd that is written when a connection is ready */
+};
+
+struct connector;
+
+/* Checks every URL without connecting: for --check-config. */
+MUST_CHECK enum outcome connector_check_urls(const char *urls, struct error *ret_error);
+
+MUST_CHECK enum outcome connector_create(const struct connector_options *options,
+                                         struct connector **ret_connector, struct error *ret_error);
+
+/* Asks for a connection; the first ever attempt is at once, later ones after the backoff. */
+void connector_request(struct connector *connector);
+
+/* Says that the last connection has served well, so that the backoff starts over. */
+void connector_succeeded(struct connector *connector);
+
+/* Returns a connection owned by the caller, or NULL while there is none yet. */
+MUST_CHECK struct broker *connector_take(struct connector *connector);
+
+/* Copies why the last attempt failed ("" where none has). */
+void connector_last_error(struct connector *connector, struct error *ret_error);
+
+/* Attempts so far, failed ones included. */
+uint64_t connector_attempts(struct connector *connector);
+
+/* Ends the thread. One that is stuck in a name look-up is left behind and ends by itself. */
+void connector_free(struct connector *connector);

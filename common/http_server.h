@@ -1,0 +1,95 @@
+/* A small HTTP/1.1 server: one thread, one epoll loop around libmicrohttpd, a table of routes.
+ * Only http_server.c includes microhttpd.h.
+ *
+ * A handler runs on the loop's thread with the whole body and never blocks. It replies at once, or
+ * defers: then it must reply later, on the loop's thread (from on_wake), exactly once. */
+#pragma once
+
+#include "common/buffer.h"
+#include "common/metrics.h"
+
+#include <stdint.h>
+
+struct http_server;
+struct http_request;
+
+struct http_route {
+    const char *method; /* "GET" also serves HEAD */
+    const char *path;   /* exact, without the query */
+    void (*handle)(struct http_request *request, void *context);
+};
+
+struct http_server_options {
+    const char *listen; /* ADDR:PORT, [ADDR6]:PORT */
+    size_t body_bytes_max;
+    unsigned connections_max;
+    unsigned connections_per_address_max; /* 0: no limit */
+    unsigned idle_timeout_s;
+    const struct http_route *routes; /* borrowed */
+    size_t route_count;
+    void *context;       /* for handlers and callbacks */
+    int wake_descriptor; /* an eventfd to watch, or -1; the callback reads it */
+    void (*on_wake)(void *context);
+    void (*on_turn)(void *context); /* after every turn of the loop, before it waits; or NULL */
+    uint64_t drain_timeout_ms;      /* after http_server_begin_drain() the loop ends at the latest
+                                     * then, deferred requests excepted: those must be replied to */
+};
+
+/* Binds and listens. INVALID: the address; TRANSIENT: in use. */
+MUST_CHECK enum outcome http_server_create(const struct http_server_options *options,
+                                           struct http_server **ret_server,
+                                           struct error *ret_error);
+
+/* True where `listen` is a loopback address or "localhost". INVALID: not ADDR:PORT. */
+MUST_CHECK enum outcome http_listen_is_loopback(const char *listen, bool *ret_loopback,
+                                                struct error *ret_error);
+
+MUST_CHECK enum outcome http_server_start(struct http_server *server, struct error *ret_error);
+
+/* Stops accepting; replies carry Connection: close; the loop ends when no request is left. Any
+ * thread. */
+void http_server_begin_drain(struct http_server *server);
+
+/* Waits for the loop's end; false after `timeout_ms`. Any thread but the loop's. */
+MUST_CHECK bool http_server_wait(struct http_server *server, uint64_t timeout_ms);
+
+/* After http_server_wait() returned true, or before http_server_start(). NULL is fine. */
+void http_server_free(struct http_server *server);
+
+bool http_server_is_draining(const struct http_server *server);
+
+/* Of a request, all borrowed until the reply. */
+struct slice http_request_body(const struct http_request *request);
+struct slice http_request_header(const struct http_request *request,
+                                 const char *name); /* empty: none */
+struct slice http_request_query(const struct http_request *request, const char *name);
+size_t http_request_header_count(const struct http_request *request, const char *name);
+
+struct http_reply {
+    unsigned status;
+    const char *content_type; /* a literal */
+    char *body;               /* taken: malloc()ed, freed by the server; may be NULL */
+    size_t body_length;
+    unsigned retry_after_s; /* 0: no such header */
+    const char *allow;      /* a literal or NULL */
+    bool close;
+};
+
+/* Takes reply->body. */
+void http_request_reply(struct http_request *request, const struct http_reply *reply);
+
+/* A body of RFC 9457: type is "/problems/<name>", title and detail are JSON-escaped here.
+ * `extra_members` is JSON text that begins with a comma, or "". Returns owned, NULL: no memory. */
+MUST_CHECK char *http_problem_body(unsigned status, const char *name, const char *title,
+                                   const char *detail, const char *extra_members,
+                                   size_t *ret_length);
+void http_request_reply_problem(struct http_request *request, unsigned status, const char *name,
+                                const char *title, const char *detail);
+
+/* Promises a later http_request_reply(). */
+void http_request_defer(struct http_request *request);
+
+/* Fills the rows for /metrics: http_replies_total by class, http_connections. Any thread. */
+enum { HTTP_METRIC_ROWS = 6 };
+void http_server_metric_rows(const struct http_server *server,
+                             struct metric_row rows[HTTP_METRIC_ROWS]);

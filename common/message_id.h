@@ -1,0 +1,22 @@
+/* UUIDv7 (RFC 9562) message and user ids from a pool of random bytes: one getrandom() for many ids.
+ */
+#pragma once
+
+#include "common/error.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum { MESSAGE_ID_TEXT_BYTES = 37, MESSAGE_ID_POOL_BYTES = 4096 };
+
+/* One thread's generator; zero it to begin. */
+struct message_id_generator {
+    unsigned char pool[MESSAGE_ID_POOL_BYTES];
+    size_t left_bytes;
+};
+
+/* Writes 36 lower-case characters and a NUL. Ids of one generator with the same millisecond are
+ * unique but not ordered among themselves. Fails (transient) only where getrandom() does. */
+MUST_CHECK enum outcome message_id_generate(struct message_id_generator *generator,
+                                            uint64_t wall_ms, char ret_text[MESSAGE_ID_TEXT_BYTES],
+                                            struct error *ret_error);

@@ -1,0 +1,48 @@
+/* The queue's contract: a saved user as a message, and a delivered message as an event. Pure.
+ *
+ * To change what is on the wire: add, never rename or remove; a consumer must understand both forms
+ * before any producer sends the new one. tests/unit/test_user_event.c pins the present form. */
+#pragma once
+
+#include "common/message.h"
+#include "common/user.h"
+
+#define USER_EVENT_TYPE "user.saved"
+#define USER_EVENT_APP_ID "user-service"
+#define USER_EVENT_CONTENT_TYPE "application/json"
+#define USER_EVENT_HEADER_SAVED_AT "saved_at_ms"
+#define USER_EVENT_HEADER_TRACEPARENT "traceparent"
+
+enum { USER_EVENT_ID_BYTES_MAX = 128, USER_EVENT_TRACEPARENT_BYTES = 55 };
+
+/* True for 1..USER_EVENT_ID_BYTES_MAX printable ASCII characters (0x20..0x7e). */
+bool user_event_id_is_valid(struct slice message_id);
+
+/* True for the form `00-<32 hex>-<16 hex>-<2 hex>` of W3C Trace Context. */
+bool user_event_traceparent_is_valid(struct slice traceparent);
+
+/* Fills the message of a saved user; everything is borrowed. `traceparent` may be empty. */
+void user_event_encode(struct slice body, struct slice message_id, uint64_t saved_at_ms,
+                       struct slice traceparent, struct message *ret_message);
+
+enum user_event_kind {
+    USER_EVENT_IDENTIFIED, /* has a message id: a user that satisfies the rules */
+    USER_EVENT_BARE,       /* no message id: any JSON object (clients of the old demo) */
+    USER_EVENT_IMPOSSIBLE, /* can never be handled: reason and detail say why */
+    USER_EVENT_NO_MEMORY,  /* not the message's fault: try again */
+};
+
+struct user_event {
+    enum user_event_kind kind;
+    struct user user;    /* owned unless IMPOSSIBLE or NO_MEMORY: user_event_done() */
+    int64_t saved_at_ms; /* header, else the timestamp in ms, else -1 */
+    const char *reason;  /* IMPOSSIBLE: a stable word: not-json, invalid-user, too-large,
+                          * invalid-message-id */
+    char detail[256];    /* IMPOSSIBLE: for a person; never a member's value */
+};
+
+/* Judges a delivered message. Borrows `message` (the user's text points into its body). */
+void user_event_decode(const struct message *message, const struct user_rules *rules,
+                       size_t body_bytes_max, struct user_event *ret_event);
+
+void user_event_done(struct user_event *event);
