@@ -1,0 +1,270 @@
+/* The life of a connection: URL, login, set-up calls that wait for their reply, close. */
+#include "common/broker.h"
+
+#include "common/broker_internal.h"
+#include "common/clock.h"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+static struct timeval timeval_of_ms(uint64_t duration_ms)
+{
+    return (struct timeval){.tv_sec = (time_t)(duration_ms / 1000),
+                            .tv_usec = (suseconds_t)(duration_ms % 1000) * 1000};
+}
+
+enum outcome broker_address_parse(struct slice url, struct broker_address *ret_address,
+                                  struct error *ret_error)
+{
+    static const char tls_scheme[] = "amqps:";
+    if (url.length >= sizeof(tls_scheme) - 1 &&
+        strncmp(url.data, tls_scheme, sizeof(tls_scheme) - 1) == 0) {
+        return error_set(ret_error, OUTCOME_INVALID,
+                         "amqps:// is not supported by this version: use amqp:// on a trusted "
+                         "network or through a local TLS proxy");
+    }
+    char *copy = strndup(url.data, url.length);
+    if (copy == NULL) {
+        return error_set(ret_error, OUTCOME_BUSY, "no memory for a broker URL");
+    }
+    struct amqp_connection_info info;
+    if (strlen(copy) != url.length || amqp_parse_url(copy, &info) != AMQP_STATUS_OK) {
+        explicit_bzero(copy, url.length);
+        free(copy);
+        return error_set(ret_error, OUTCOME_INVALID,
+                         "a broker URL is not of the form amqp://USER:PASSWORD@HOST:PORT/VHOST "
+                         "(special characters in it are written as %%XX)");
+    }
+    *ret_address = (struct broker_address){
+        .url_copy = copy,
+        .user = info.user,
+        .password = info.password,
+        .vhost = info.vhost,
+        .host = info.host,
+        .port = info.port,
+    };
+    return OUTCOME_OK;
+}
+
+void broker_address_done(struct broker_address *address)
+{
+    if (address->password != NULL) {
+        /* amqp_parse_url() made the copy a row of terminated strings; the password is the secret.
+         */
+        explicit_bzero((char *)(uintptr_t)address->password, strlen(address->password));
+    }
+    free(address->url_copy);
+    *address = (struct broker_address){0};
+}
+
+enum outcome broker_reply_error(amqp_rpc_reply_t reply, const char *what, struct error *ret_error)
+{
+    if (reply.reply_type == AMQP_RESPONSE_LIBRARY_EXCEPTION) {
+        return error_set(ret_error, OUTCOME_TRANSIENT, "%s: %s", what,
+                         amqp_error_string2(reply.library_error));
+    }
+    if (reply.reply_type != AMQP_RESPONSE_SERVER_EXCEPTION) {
+        return error_set(ret_error, OUTCOME_TRANSIENT, "%s: no reply from the broker", what);
+    }
+    int code = 0;
+    amqp_bytes_t text = amqp_empty_bytes;
+    if (reply.reply.id == AMQP_CONNECTION_CLOSE_METHOD) {
+        const amqp_connection_close_t *method = reply.reply.decoded;
+        code = method->reply_code;
+        text = method->reply_text;
+    } else if (reply.reply.id == AMQP_CHANNEL_CLOSE_METHOD) {
+        const amqp_channel_close_t *method = reply.reply.decoded;
+        code = method->reply_code;
+        text = method->reply_text;
+    }
+    bool wrong_request =
+        code == AMQP_PRECONDITION_FAILED || code == AMQP_ACCESS_REFUSED || code == AMQP_NOT_ALLOWED;
+    return error_set(ret_error, wrong_request ? OUTCOME_INVALID : OUTCOME_TRANSIENT,
+                     "%s: the broker answered %d: %.*s", what, code, (int)text.len,
+                     text.len == 0 ? "" : (const char *)text.bytes);
+}
+
+static amqp_table_entry_t table_text(const char *key, const char *value)
+{
+    return (amqp_table_entry_t){
+        .key = amqp_cstring_bytes(key),
+        .value = {.kind = AMQP_FIELD_KIND_UTF8, .value.bytes = amqp_cstring_bytes(value)}};
+}
+
+static amqp_table_entry_t table_true(const char *key)
+{
+    return (amqp_table_entry_t){.key = amqp_cstring_bytes(key),
+                                .value = {.kind = AMQP_FIELD_KIND_BOOLEAN, .value.boolean = 1}};
+}
+
+/* The broker tells of alarms and cancelled consumers only those who announce that they listen. */
+static enum outcome login(struct broker *broker, const struct broker_address *address,
+                          const struct broker_open_options *options, struct error *ret_error)
+{
+    amqp_table_entry_t capabilities[] = {
+        table_true("connection.blocked"),           table_true("consumer_cancel_notify"),
+        table_true("publisher_confirms"),           table_true("basic.nack"),
+        table_true("authentication_failure_close"),
+    };
+    amqp_table_entry_t properties[] = {
+        table_text("connection_name", options->connection_name),
+        {.key = amqp_cstring_bytes("capabilities"),
+         .value = {.kind = AMQP_FIELD_KIND_TABLE,
+                   .value.table = {sizeof(capabilities) / sizeof(capabilities[0]), capabilities}}},
+    };
+    amqp_table_t table = {sizeof(properties) / sizeof(properties[0]), properties};
+    const char *password = options->password != NULL ? options->password : address->password;
+    amqp_rpc_reply_t reply = amqp_login_with_properties(
+        broker->connection, address->vhost, BROKER_CHANNEL, BROKER_FRAME_BYTES_MAX,
+        options->heartbeat_s, &table, AMQP_SASL_METHOD_PLAIN, address->user, password);
+    if (reply.reply_type != AMQP_RESPONSE_NORMAL) {
+        return broker_reply_error(reply, "login", ret_error);
+    }
+    amqp_channel_open(broker->connection, BROKER_CHANNEL);
+    reply = amqp_get_rpc_reply(broker->connection);
+    if (reply.reply_type != AMQP_RESPONSE_NORMAL) {
+        return broker_reply_error(reply, "channel.open", ret_error);
+    }
+    return OUTCOME_OK;
+}
+
+/* A peer that vanished without a word is noticed in the same time as one that is silent. */
+static void bound_silence(struct broker *broker)
+{
+    unsigned int timeout_ms = (unsigned int)(2 * broker->heartbeat_ms);
+    if (timeout_ms > 0) {
+        /* A kernel that refuses leaves the heartbeat to do it. */
+        (void)setsockopt(amqp_get_sockfd(broker->connection), IPPROTO_TCP, TCP_USER_TIMEOUT,
+                         &timeout_ms, sizeof(timeout_ms));
+    }
+}
+
+enum outcome broker_open(const struct broker_address *address,
+                         const struct broker_open_options *options, struct broker **ret_broker,
+                         struct error *ret_error)
+{
+    struct broker *broker = calloc(1, sizeof(*broker));
+    if (broker == NULL) {
+        return error_set(ret_error, OUTCOME_BUSY, "no memory for a broker connection");
+    }
+    buffer_init(&broker->out, BROKER_UNSENT_BYTES_MAX);
+    buffer_init(&broker->body, BROKER_BODY_BYTES_MAX);
+    broker->connection = amqp_new_connection();
+    amqp_socket_t *socket =
+        broker->connection == NULL ? NULL : amqp_tcp_socket_new(broker->connection);
+    if (socket == NULL) {
+        broker_free(broker);
+        return error_set(ret_error, OUTCOME_BUSY, "no memory for a broker connection");
+    }
+    struct timeval timeout = timeval_of_ms(BROKER_OPERATION_TIMEOUT_MS);
+    int status = amqp_socket_open_noblock(socket, address->host, address->port, &timeout);
+    if (status != AMQP_STATUS_OK) {
+        broker_free(broker);
+        return error_set(ret_error, OUTCOME_TRANSIENT, "connect: %s", amqp_error_string2(status));
+    }
+    enum outcome outcome = OUTCOME_OK;
+    status = amqp_set_handshake_timeout(broker->connection, &timeout);
+    if (status == AMQP_STATUS_OK) {
+        status = amqp_set_rpc_timeout(broker->connection, &timeout);
+    }
+    if (status != AMQP_STATUS_OK) {
+        outcome = error_set(ret_error, OUTCOME_BUSY, "set the time limits of a connection: %s",
+                            amqp_error_string2(status));
+    } else {
+        outcome = login(broker, address, options, ret_error);
+    }
+    if (outcome != OUTCOME_OK) {
+        broker_free(broker);
+        return outcome;
+    }
+    broker->heartbeat_ms = (uint64_t)amqp_get_heartbeat(broker->connection) * 1000;
+    broker->frame_max = (size_t)amqp_get_frame_max(broker->connection);
+    broker->healthy = true;
+    bound_silence(broker);
+    *ret_broker = broker;
+    return OUTCOME_OK;
+}
+
+void broker_free(struct broker *broker)
+{
+    if (broker == NULL) {
+        return;
+    }
+    if (broker->connection != NULL) {
+        /* In an alarm, or behind half a frame, the broker would not read the request to close. */
+        if (broker->healthy && !broker->blocked && broker_unsent_bytes(broker) == 0) {
+            struct timeval timeout = timeval_of_ms(BROKER_CLOSE_TIMEOUT_MS);
+            if (amqp_set_rpc_timeout(broker->connection, &timeout) == AMQP_STATUS_OK) {
+                (void)amqp_connection_close(broker->connection, AMQP_REPLY_SUCCESS);
+            }
+        }
+        (void)amqp_destroy_connection(broker->connection);
+    }
+    buffer_done(&broker->out);
+    buffer_done(&broker->body);
+    free(broker);
+}
+
+enum outcome broker_declare_and_wait(struct broker *broker, const char *queue,
+                                     enum broker_queue_type type, struct error *ret_error)
+{
+    amqp_table_entry_t quorum = table_text("x-queue-type", "quorum");
+    amqp_table_t arguments = amqp_empty_table;
+    if (type == BROKER_QUEUE_QUORUM) {
+        arguments = (amqp_table_t){1, &quorum};
+    }
+    amqp_queue_declare(broker->connection, BROKER_CHANNEL, amqp_cstring_bytes(queue), 0, 1, 0, 0,
+                       arguments);
+    amqp_rpc_reply_t reply = amqp_get_rpc_reply(broker->connection);
+    if (reply.reply_type == AMQP_RESPONSE_NORMAL) {
+        return OUTCOME_OK;
+    }
+    broker->healthy = false;
+    struct error cause;
+    enum outcome outcome = broker_reply_error(reply, "queue.declare", &cause);
+    if (outcome != OUTCOME_INVALID) {
+        return error_set(ret_error, outcome, "%s", cause.text);
+    }
+    return error_set(
+        ret_error, OUTCOME_INVALID,
+        "queue '%s' cannot be used as a durable %s queue: set --queue-type (or --queue) "
+        "to what it is, or have an operator move it away; %s",
+        queue, type == BROKER_QUEUE_QUORUM ? "quorum" : "classic", cause.text);
+}
+
+static enum outcome check_reply(struct broker *broker, const char *what, struct error *ret_error)
+{
+    amqp_rpc_reply_t reply = amqp_get_rpc_reply(broker->connection);
+    if (reply.reply_type == AMQP_RESPONSE_NORMAL) {
+        return OUTCOME_OK;
+    }
+    broker->healthy = false;
+    return broker_reply_error(reply, what, ret_error);
+}
+
+enum outcome broker_enable_confirms(struct broker *broker, struct error *ret_error)
+{
+    amqp_confirm_select(broker->connection, BROKER_CHANNEL);
+    return check_reply(broker, "confirm.select", ret_error);
+}
+
+enum outcome broker_consume(struct broker *broker, const char *queue, uint16_t prefetch,
+                            struct error *ret_error)
+{
+    amqp_basic_qos(broker->connection, BROKER_CHANNEL, 0, prefetch, 0);
+    enum outcome outcome = check_reply(broker, "basic.qos", ret_error);
+    if (outcome != OUTCOME_OK) {
+        return outcome;
+    }
+    amqp_basic_consume(broker->connection, BROKER_CHANNEL, amqp_cstring_bytes(queue),
+                       amqp_empty_bytes, 0, 0, 0, amqp_empty_table);
+    return check_reply(broker, "basic.consume", ret_error);
+}
+
+int broker_descriptor(const struct broker *broker)
+{
+    return amqp_get_sockfd(broker->connection);
+}

@@ -1,0 +1,388 @@
+/* The connector's thread: wait for a request, try host after host with backoff, hand over. */
+#include "common/connector.h"
+
+#include "common/backoff.h"
+#include "common/clock.h"
+#include "common/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+enum {
+    BACKOFF_BASE_MS = 100,
+    BACKOFF_CAP_MS = 5000,
+    WRONG_CONFIGURATION_WAIT_MS =
+        15000, /* only a person can mend it: do not fill the broker's log */
+    SAME_ERROR_LOG_INTERVAL_MS = 30000,
+    PASSWORD_BYTES_MAX = 1024,
+    END_WAIT_MS = 1000,
+};
+
+struct connector {
+    struct connector_options options;
+    pthread_t thread;
+    struct broker_address addresses[BROKER_URLS_MAX];
+    size_t address_count;
+    size_t next_address; /* the thread's own, as the rest up to the lock */
+    struct backoff backoff;
+    struct error logged_error;
+    uint64_t logged_ms;
+
+    pthread_mutex_t lock; /* guards what follows */
+    pthread_cond_t changed;
+    bool wanted, stopping, reset_backoff, ended, abandoned;
+    struct broker *ready;
+    struct error last_error;
+    uint64_t attempts;
+};
+
+static enum outcome parse_urls(const char *urls, struct broker_address addresses[BROKER_URLS_MAX],
+                               size_t *ret_count, struct error *ret_error)
+{
+    size_t count = 0;
+    enum outcome outcome = OUTCOME_OK;
+    for (const char *rest = urls; outcome == OUTCOME_OK;) {
+        size_t length = strcspn(rest, ",");
+        if (count == BROKER_URLS_MAX) {
+            outcome =
+                error_set(ret_error, OUTCOME_INVALID, "more than %d broker URLs", BROKER_URLS_MAX);
+            break;
+        }
+        outcome = broker_address_parse((struct slice){rest, length}, &addresses[count], ret_error);
+        if (outcome == OUTCOME_OK) {
+            count++;
+        }
+        if (rest[length] == '\0') {
+            break;
+        }
+        rest += length + 1;
+    }
+    if (outcome != OUTCOME_OK) {
+        while (count > 0) {
+            broker_address_done(&addresses[--count]);
+        }
+        return outcome;
+    }
+    *ret_count = count;
+    return OUTCOME_OK;
+}
+
+enum outcome connector_check_urls(const char *urls, struct error *ret_error)
+{
+    struct broker_address addresses[BROKER_URLS_MAX] = {0};
+    size_t count = 0;
+    enum outcome outcome = parse_urls(urls, addresses, &count, ret_error);
+    for (size_t i = 0; i < count; i++) {
+        broker_address_done(&addresses[i]);
+    }
+    return outcome;
+}
+
+static enum outcome read_password(const char *path, char ret_password[PASSWORD_BYTES_MAX],
+                                  struct error *ret_error)
+{
+    int file = open(path, O_RDONLY | O_CLOEXEC);
+    if (file < 0) {
+        return error_set_errno(ret_error, OUTCOME_INVALID, errno,
+                               "open the --amqp-password-file %s", path);
+    }
+    size_t length = 0;
+    ssize_t got = 0;
+    while (length < PASSWORD_BYTES_MAX &&
+           (got = read(file, ret_password + length, PASSWORD_BYTES_MAX - length)) > 0) {
+        length += (size_t)got;
+    }
+    int read_errno = errno;
+    close(file);
+    if (got < 0) {
+        return error_set_errno(ret_error, OUTCOME_INVALID, read_errno,
+                               "read the --amqp-password-file %s", path);
+    }
+    while (length > 0 && (ret_password[length - 1] == '\n' || ret_password[length - 1] == '\r')) {
+        length--;
+    }
+    if (length == 0 || length == PASSWORD_BYTES_MAX || memchr(ret_password, 0, length) != NULL) {
+        return error_set(ret_error, OUTCOME_INVALID,
+                         "the --amqp-password-file %s does not hold one line of 1 to %d bytes",
+                         path, PASSWORD_BYTES_MAX - 1);
+    }
+    ret_password[length] = '\0';
+    return OUTCOME_OK;
+}
+
+static enum outcome attempt(struct connector *connector, const struct broker_address *address,
+                            struct broker **ret_broker, struct error *ret_error)
+{
+    const struct connector_options *options = &connector->options;
+    char password[PASSWORD_BYTES_MAX];
+    struct broker_open_options open_options = {
+        .connection_name = options->name,
+        .heartbeat_s = options->heartbeat_s,
+    };
+    enum outcome outcome = OUTCOME_OK;
+    if (options->password_file != NULL) {
+        outcome = read_password(options->password_file, password, ret_error);
+        open_options.password = password;
+    }
+    struct broker *broker = NULL;
+    if (outcome == OUTCOME_OK) {
+        outcome = broker_open(address, &open_options, &broker, ret_error);
+        /* A password is rotated while the daemons run: a refused login is worth the usual pace. */
+        if (outcome == OUTCOME_INVALID) {
+            outcome = OUTCOME_TRANSIENT;
+        }
+    } else {
+        outcome = OUTCOME_TRANSIENT;
+    }
+    explicit_bzero(password, sizeof(password));
+    if (outcome == OUTCOME_OK) {
+        outcome = options->set_up(broker, options->context, ret_error);
+    }
+    if (outcome != OUTCOME_OK) {
+        broker_free(broker);
+        return outcome;
+    }
+    *ret_broker = broker;
+    return OUTCOME_OK;
+}
+
+static uint32_t random_number(void)
+{
+    uint32_t number = 0;
+    if (getrandom(&number, sizeof(number), GRND_NONBLOCK) != (ssize_t)sizeof(number)) {
+        number = (uint32_t)clock_monotonic_us(); /* any spread will do for a jitter */
+    }
+    return number;
+}
+
+/* A whole round over the hosts is tried before the first wait. */
+static uint32_t wait_after_failure_ms(struct connector *connector, enum outcome outcome)
+{
+    connector->next_address++;
+    if (outcome == OUTCOME_INVALID) {
+        return WRONG_CONFIGURATION_WAIT_MS;
+    }
+    if (connector->next_address % connector->address_count != 0) {
+        return 0;
+    }
+    return backoff_next_ms(&connector->backoff, random_number());
+}
+
+/* The same failure again and again is told once in a while, a new one at once. */
+static void log_failure(struct connector *connector, const struct broker_address *address,
+                        const struct error *error, uint32_t wait_ms)
+{
+    uint64_t now_ms = clock_monotonic_ms();
+    if (strcmp(error->text, connector->logged_error.text) == 0 &&
+        now_ms - connector->logged_ms < SAME_ERROR_LOG_INTERVAL_MS) {
+        return;
+    }
+    connector->logged_error = *error;
+    connector->logged_ms = now_ms;
+    log_at(LOG_LEVEL_WARNING, "broker.connecting_failed",
+           log_string("name", connector->options.name), log_string("host", address->host),
+           log_integer("port", address->port), log_string("error", error->text),
+           log_integer("retry_ms", wait_ms));
+}
+
+static void wait_locked(struct connector *connector, uint32_t wait_ms)
+{
+    uint64_t deadline_ms = clock_monotonic_ms() + wait_ms;
+    struct timespec deadline = {.tv_sec = (time_t)(deadline_ms / 1000),
+                                .tv_nsec = (long)(deadline_ms % 1000) * 1000000};
+    while (!connector->stopping && clock_monotonic_ms() < deadline_ms) {
+        pthread_cond_timedwait(&connector->changed, &connector->lock, &deadline);
+    }
+}
+
+/* Called and returns with the lock held. */
+static void connect_locked(struct connector *connector)
+{
+    connector->attempts++;
+    if (connector->reset_backoff) {
+        connector->reset_backoff = false;
+        backoff_reset(&connector->backoff);
+    }
+    const struct broker_address *address =
+        &connector->addresses[connector->next_address % connector->address_count];
+    pthread_mutex_unlock(&connector->lock);
+
+    struct broker *broker = NULL;
+    struct error error = {.text = ""};
+    enum outcome outcome = attempt(connector, address, &broker, &error);
+    uint32_t wait_ms = 0;
+    pthread_mutex_lock(&connector->lock);
+    if (outcome == OUTCOME_OK && !connector->stopping) {
+        log_at(LOG_LEVEL_INFO, "broker.connected", log_string("name", connector->options.name),
+               log_string("host", address->host), log_integer("port", address->port));
+        connector->logged_error.text[0] = '\0';
+        connector->last_error.text[0] = '\0';
+        connector->wanted = false;
+        connector->ready = broker;
+        uint64_t one = 1;
+        /* Fails only where the counter is at its limit, and then the owner is awake anyway. */
+        (void)!write(connector->options.wake_descriptor, &one, sizeof(one));
+        return;
+    }
+    broker_free(broker);
+    if (connector->stopping) {
+        return;
+    }
+    connector->last_error = error;
+    wait_ms = wait_after_failure_ms(connector, outcome);
+    log_failure(connector, address, &error, wait_ms);
+    wait_locked(connector, wait_ms);
+}
+
+static void destroy(struct connector *connector)
+{
+    for (size_t i = 0; i < connector->address_count; i++) {
+        broker_address_done(&connector->addresses[i]);
+    }
+    pthread_cond_destroy(&connector->changed);
+    pthread_mutex_destroy(&connector->lock);
+    free(connector);
+}
+
+static void *connector_thread(void *argument)
+{
+    struct connector *connector = argument;
+    bool reconnecting = false;
+    pthread_mutex_lock(&connector->lock);
+    while (!connector->stopping) {
+        if (!connector->wanted) {
+            pthread_cond_wait(&connector->changed, &connector->lock);
+            continue;
+        }
+        if (reconnecting && connector->ready == NULL && !connector->reset_backoff) {
+            /* The last connection did not last: a broker that accepts and closes is no reason to
+             * spin. */
+            wait_locked(connector, backoff_next_ms(&connector->backoff, random_number()));
+        }
+        while (connector->wanted && !connector->stopping) {
+            connect_locked(connector);
+        }
+        reconnecting = true;
+    }
+    connector->ended = true;
+    pthread_cond_broadcast(&connector->changed);
+    bool abandoned = connector->abandoned;
+    pthread_mutex_unlock(&connector->lock);
+    if (abandoned) {
+        destroy(connector);
+    }
+    return NULL;
+}
+
+static enum outcome start_thread(struct connector *connector, struct error *ret_error)
+{
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&connector->changed, &attributes);
+    pthread_condattr_destroy(&attributes);
+    pthread_mutex_init(&connector->lock, NULL);
+    int status = pthread_create(&connector->thread, NULL, connector_thread, connector);
+    if (status != 0) {
+        return error_set_errno(ret_error, OUTCOME_TRANSIENT, status,
+                               "start the connector's thread");
+    }
+    return OUTCOME_OK;
+}
+
+enum outcome connector_create(const struct connector_options *options,
+                              struct connector **ret_connector, struct error *ret_error)
+{
+    struct connector *connector = calloc(1, sizeof(*connector));
+    if (connector == NULL) {
+        return error_set(ret_error, OUTCOME_BUSY, "no memory for the connector");
+    }
+    connector->options = *options;
+    backoff_init(&connector->backoff, BACKOFF_BASE_MS, BACKOFF_CAP_MS);
+    enum outcome outcome =
+        parse_urls(options->urls, connector->addresses, &connector->address_count, ret_error);
+    if (outcome != OUTCOME_OK) {
+        free(connector);
+        return outcome;
+    }
+    outcome = start_thread(connector, ret_error);
+    if (outcome != OUTCOME_OK) {
+        destroy(connector);
+        return outcome;
+    }
+    *ret_connector = connector;
+    return OUTCOME_OK;
+}
+
+void connector_request(struct connector *connector)
+{
+    pthread_mutex_lock(&connector->lock);
+    connector->wanted = true;
+    pthread_cond_broadcast(&connector->changed);
+    pthread_mutex_unlock(&connector->lock);
+}
+
+void connector_succeeded(struct connector *connector)
+{
+    pthread_mutex_lock(&connector->lock);
+    connector->reset_backoff = true;
+    pthread_mutex_unlock(&connector->lock);
+}
+
+struct broker *connector_take(struct connector *connector)
+{
+    pthread_mutex_lock(&connector->lock);
+    struct broker *broker = connector->ready;
+    connector->ready = NULL;
+    pthread_mutex_unlock(&connector->lock);
+    return broker;
+}
+
+void connector_last_error(struct connector *connector, struct error *ret_error)
+{
+    pthread_mutex_lock(&connector->lock);
+    *ret_error = connector->last_error;
+    pthread_mutex_unlock(&connector->lock);
+}
+
+uint64_t connector_attempts(struct connector *connector)
+{
+    pthread_mutex_lock(&connector->lock);
+    uint64_t attempts = connector->attempts;
+    pthread_mutex_unlock(&connector->lock);
+    return attempts;
+}
+
+void connector_free(struct connector *connector)
+{
+    if (connector == NULL) {
+        return;
+    }
+    pthread_mutex_lock(&connector->lock);
+    connector->stopping = true;
+    pthread_cond_broadcast(&connector->changed);
+    uint64_t deadline_ms = clock_monotonic_ms() + END_WAIT_MS;
+    struct timespec deadline = {.tv_sec = (time_t)(deadline_ms / 1000),
+                                .tv_nsec = (long)(deadline_ms % 1000) * 1000000};
+    while (!connector->ended && clock_monotonic_ms() < deadline_ms) {
+        pthread_cond_timedwait(&connector->changed, &connector->lock, &deadline);
+    }
+    struct broker *ready = connector->ready;
+    connector->ready = NULL;
+    bool ended = connector->ended;
+    pthread_t thread = connector->thread;
+    connector->abandoned = !ended;
+    pthread_mutex_unlock(&connector->lock);
+    broker_free(ready);
+    if (ended) {
+        pthread_join(thread, NULL);
+        destroy(connector);
+    } else {
+        pthread_detach(thread);
+    }
+}
