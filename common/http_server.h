@@ -58,7 +58,7 @@ void http_server_free(struct http_server *server);
 
 bool http_server_is_draining(const struct http_server *server);
 
-/* Of a request, all borrowed until the reply. */
+/* Of a request, all borrowed until the reply; the body only until the handler returns. */
 struct slice http_request_body(const struct http_request *request);
 struct slice http_request_header(const struct http_request *request,
                                  const char *name); /* empty: none */

@@ -1,0 +1,242 @@
+/* The phases of a request: headers, body, handler, deferred, reply. */
+#include "common/http_internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+static struct slice header_of(struct http_request *request, enum MHD_ValueKind kind,
+                              const char *name)
+{
+    const char *value = NULL;
+    size_t length = 0;
+    if (MHD_lookup_connection_value_n(request->connection, kind, name, strlen(name), &value,
+                                      &length) != MHD_YES ||
+        value == NULL) {
+        return (struct slice){0};
+    }
+    return (struct slice){value, length};
+}
+
+struct slice http_request_header(const struct http_request *request, const char *name)
+{
+    return header_of((struct http_request *)(uintptr_t)request, MHD_HEADER_KIND, name);
+}
+
+struct slice http_request_query(const struct http_request *request, const char *name)
+{
+    return header_of((struct http_request *)(uintptr_t)request, MHD_GET_ARGUMENT_KIND, name);
+}
+
+struct slice http_request_body(const struct http_request *request)
+{
+    return buffer_slice(&request->body);
+}
+
+struct header_count {
+    const char *name;
+    size_t count;
+};
+
+static enum MHD_Result count_header(void *closure, enum MHD_ValueKind kind, const char *name,
+                                    const char *value)
+{
+    struct header_count *counted = closure;
+    (void)kind;
+    (void)value;
+    counted->count += strcasecmp(name, counted->name) == 0;
+    return MHD_YES;
+}
+
+size_t http_request_header_count(const struct http_request *request, const char *name)
+{
+    struct header_count counted = {.name = name};
+    (void)MHD_get_connection_values(request->connection, MHD_HEADER_KIND, count_header, &counted);
+    return counted.count;
+}
+
+static bool method_matches(const char *route_method, const char *method)
+{
+    return strcmp(route_method, method) == 0 || (strcmp(method, MHD_HTTP_METHOD_HEAD) == 0 &&
+                                                 strcmp(route_method, MHD_HTTP_METHOD_GET) == 0);
+}
+
+/* Finds the route, or leaves the refusal in request->reply. */
+static void choose_route(struct http_request *request, const char *path, const char *method)
+{
+    const struct http_server_options *options = &request->server->options;
+    bool known = false;
+    int allow_length = 0;
+    for (size_t i = 0; i < options->route_count; i++) {
+        const struct http_route *route = &options->routes[i];
+        if (strcmp(route->path, path) != 0) {
+            continue;
+        }
+        if (method_matches(route->method, method)) {
+            request->route = route;
+            return;
+        }
+        known = true;
+        bool get = strcmp(route->method, MHD_HTTP_METHOD_GET) == 0;
+        int room = HTTP_ALLOW_BYTES - allow_length;
+        allow_length += snprintf(request->allow + allow_length, (size_t)room, "%s%s, ",
+                                 route->method, get ? ", HEAD" : "");
+        if (allow_length >= HTTP_ALLOW_BYTES) {
+            allow_length = HTTP_ALLOW_BYTES - 1;
+        }
+    }
+    if (!known) {
+        http_set_problem(request, 404, "not-found", "Not Found", "there is nothing at this path");
+        return;
+    }
+    snprintf(request->allow + allow_length, (size_t)(HTTP_ALLOW_BYTES - allow_length), "OPTIONS");
+    if (strcmp(method, MHD_HTTP_METHOD_OPTIONS) == 0) {
+        request->reply = (struct http_reply){.status = 204};
+    } else {
+        http_set_problem(request, 405, "method-not-allowed", "Method Not Allowed",
+                         "this path serves other methods: see Allow");
+    }
+    request->reply.allow = request->allow;
+}
+
+static void refuse_large_body(struct http_request *request)
+{
+    char detail[96];
+    snprintf(detail, sizeof(detail), "the body may have at most %zu bytes",
+             request->server->options.body_bytes_max);
+    request->route = NULL;
+    http_set_problem(request, 413, "body-too-large", "Content Too Large", detail);
+    request->reply.close = true;
+}
+
+/* The library closes a connection whose reply is queued before its body was read: so only what has
+ * to close replies here. */
+static enum MHD_Result begin_request(struct http_server *server, struct MHD_Connection *connection,
+                                     const char *path, const char *method, const char *version,
+                                     void **request_slot)
+{
+    struct http_request *request = calloc(1, sizeof(*request));
+    if (request == NULL) {
+        return MHD_NO;
+    }
+    request->server = server;
+    request->connection = connection;
+    buffer_init(&request->body, server->options.body_bytes_max);
+    *request_slot = request;
+    server->active_requests++;
+
+    const char *problem = http_framing_problem(connection, version);
+    if (problem != NULL) {
+        http_set_problem(request, 400, "malformed-request", "Bad Request", problem);
+        request->reply.close = true;
+        return http_queue_reply(request);
+    }
+    choose_route(request, path, method);
+    uint64_t declared = http_declared_length(connection);
+    if (declared > server->options.body_bytes_max) {
+        refuse_large_body(request);
+        return http_queue_reply(request);
+    }
+    if (request->route != NULL && declared > 0 && !buffer_reserve(&request->body, declared)) {
+        return MHD_NO;
+    }
+    return MHD_YES;
+}
+
+/* In mid-body the library takes no reply: what is too much is read and forgotten up to a limit, and
+ * a client that goes on beyond it is cut off. */
+static enum MHD_Result take_body(struct http_request *request, const char *data, size_t length)
+{
+    size_t limit = request->server->options.body_bytes_max;
+    request->body_seen_bytes += length;
+    if (request->body_seen_bytes > limit) {
+        request->body_too_large = true;
+        buffer_done(&request->body);
+        return request->body_seen_bytes <= HTTP_DISCARD_FACTOR * limit ? MHD_YES : MHD_NO;
+    }
+    if (request->route == NULL) {
+        return MHD_YES;
+    }
+    buffer_append(&request->body, data, length);
+    return request->body.failed ? MHD_NO : MHD_YES;
+}
+
+static enum MHD_Result run_handler(struct http_request *request)
+{
+    if (request->body_too_large) {
+        refuse_large_body(request);
+    }
+    if (request->route != NULL) {
+        request->in_library = true;
+        request->route->handle(request, request->server->options.context);
+        request->in_library = false;
+        if (request->phase == HTTP_PHASE_DEFERRED) {
+            request->server->deferred_requests++;
+            buffer_done(&request->body); /* whoever deferred has taken what he needs */
+            MHD_suspend_connection(request->connection);
+            return MHD_YES;
+        }
+    }
+    return http_queue_reply(request);
+}
+
+enum MHD_Result http_handle_request(void *closure, struct MHD_Connection *connection,
+                                    const char *path, const char *method, const char *version,
+                                    const char *upload_data, size_t *upload_bytes,
+                                    void **request_slot)
+{
+    struct http_server *server = closure;
+    if (*request_slot == NULL) {
+        return begin_request(server, connection, path, method, version, request_slot);
+    }
+    struct http_request *request = *request_slot;
+    switch (request->phase) {
+    case HTTP_PHASE_BODY:
+        if (*upload_bytes > 0) {
+            enum MHD_Result taken = take_body(request, upload_data, *upload_bytes);
+            *upload_bytes = 0;
+            return taken;
+        }
+        return run_handler(request);
+    case HTTP_PHASE_REPLY:
+        return http_queue_reply(request);
+    case HTTP_PHASE_DEFERRED:
+    case HTTP_PHASE_QUEUED:
+        break;
+    }
+    return MHD_NO; /* the library does not call in these phases */
+}
+
+void http_end_request(void *closure, struct MHD_Connection *connection, void **request_slot,
+                      enum MHD_RequestTerminationCode why)
+{
+    struct http_server *server = closure;
+    struct http_request *request = *request_slot;
+    (void)connection;
+    (void)why;
+    if (request == NULL) {
+        return;
+    }
+    *request_slot = NULL;
+    server->active_requests--;
+    buffer_done(&request->body);
+    free(request->reply.body);
+    free(request);
+}
+
+void http_request_defer(struct http_request *request)
+{
+    request->phase = HTTP_PHASE_DEFERRED;
+}
+
+void http_request_reply(struct http_request *request, const struct http_reply *reply)
+{
+    request->reply = *reply;
+    request->phase = HTTP_PHASE_REPLY;
+    if (!request->in_library) {
+        request->server->deferred_requests--;
+        request->server->resumed = true;
+        MHD_resume_connection(request->connection);
+    }
+}
