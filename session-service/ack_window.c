@@ -1,0 +1,98 @@
+/* A sorted array of at most `capacity` deliveries; settled ones leave at each take. */
+#include "session-service/ack_window.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+enum outcome ack_window_init(struct ack_window *window, size_t capacity, struct error *ret_error)
+{
+    *window = (struct ack_window){
+        .entries = calloc(capacity, sizeof(*window->entries)),
+        .capacity = capacity,
+        .acks = calloc(capacity, sizeof(*window->acks)),
+        .read_us = calloc(capacity, sizeof(*window->read_us)),
+    };
+    if (window->entries == NULL || window->acks == NULL || window->read_us == NULL) {
+        ack_window_done(window);
+        return error_set(ret_error, OUTCOME_BUSY, "no memory for %zu deliveries", capacity);
+    }
+    return OUTCOME_OK;
+}
+
+void ack_window_done(struct ack_window *window)
+{
+    free(window->entries);
+    free(window->acks);
+    free(window->read_us);
+    *window = (struct ack_window){0};
+}
+
+void ack_window_clear(struct ack_window *window)
+{
+    window->count = 0;
+    window->settled_count = 0;
+}
+
+enum outcome ack_window_add(struct ack_window *window, uint64_t tag, uint64_t read_us,
+                            struct error *ret_error)
+{
+    if (window->count > 0 && tag <= window->entries[window->count - 1].tag) {
+        return error_set(ret_error, OUTCOME_BROKEN,
+                         "the broker sent delivery tag %" PRIu64 " after %" PRIu64, tag,
+                         window->entries[window->count - 1].tag);
+    }
+    if (window->count == window->capacity) {
+        return error_set(ret_error, OUTCOME_BROKEN,
+                         "the broker sent more than the prefetch of %zu deliveries",
+                         window->capacity);
+    }
+    window->entries[window->count++] = (struct ack_window_entry){.tag = tag, .read_us = read_us};
+    return OUTCOME_OK;
+}
+
+static int compare_tag(const void *key, const void *entry)
+{
+    uint64_t tag = *(const uint64_t *)key;
+    uint64_t other = ((const struct ack_window_entry *)entry)->tag;
+    return (tag > other) - (tag < other);
+}
+
+void ack_window_settle(struct ack_window *window, uint64_t tag)
+{
+    struct ack_window_entry *entry =
+        bsearch(&tag, window->entries, window->count, sizeof(window->entries[0]), compare_tag);
+    if (entry != NULL && !entry->settled) {
+        entry->settled = true;
+        window->settled_count++;
+    }
+}
+
+struct ack_batch ack_window_take_acks(struct ack_window *window)
+{
+    struct ack_batch batch = {.acks = window->acks, .read_us = window->read_us};
+    if (window->settled_count == 0) {
+        return batch;
+    }
+    size_t prefix = 0;
+    while (prefix < window->count && window->entries[prefix].settled) {
+        window->read_us[batch.delivery_count++] = window->entries[prefix].read_us;
+        prefix++;
+    }
+    if (prefix > 0) {
+        window->acks[batch.ack_count++] =
+            (struct ack){.tag = window->entries[prefix - 1].tag, .multiple = prefix > 1};
+    }
+    size_t kept = 0;
+    for (size_t i = prefix; i < window->count; i++) {
+        const struct ack_window_entry *entry = &window->entries[i];
+        if (entry->settled) {
+            window->acks[batch.ack_count++] = (struct ack){.tag = entry->tag};
+            window->read_us[batch.delivery_count++] = entry->read_us;
+        } else {
+            window->entries[kept++] = *entry;
+        }
+    }
+    window->count = kept;
+    window->settled_count = 0;
+    return batch;
+}

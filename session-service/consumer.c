@@ -1,0 +1,344 @@
+/* The consumer's loop: wait, read a batch, finish it. */
+#include "session-service/consumer.h"
+
+#include "session-service/consumer_internal.h"
+
+#include "common/clock.h"
+#include "common/log.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <unistd.h>
+
+enum {
+    BATCH_DELIVERIES_MAX = 256,
+    BATCH_LOG_BYTES_MAX = 1024 * 1024,
+    PROVED_AFTER_MS = 5000,
+    DRAIN_WAIT_MS = 2000,
+};
+
+/* What ended the reading of a batch, and with it decides what happens to it. */
+enum batch_end {
+    BATCH_COMPLETE,  /* acks are sent */
+    BATCH_CANCELLED, /* acks are sent, then a new connection declares and consumes again */
+    BATCH_BROKEN,    /* the connection is gone: everything comes again */
+    BATCH_PAUSED,    /* not now: nothing is acked, and the backoff is the pause */
+};
+
+static void count_delivery(struct consumer *consumer, const struct broker_delivery *delivery,
+                           const struct handled *handled)
+{
+    struct consumer_status *status = consumer->status;
+    if (delivery->redelivered) {
+        metric_add(&status->redelivered, 1);
+    }
+    if (handled->verdict == VERDICT_DEAD_LETTER) {
+        metric_add(&status->dead, 1);
+    } else {
+        metric_add(handled->bare ? &status->bare : &status->handled, 1);
+    }
+}
+
+static enum batch_end take_delivery(struct consumer *consumer,
+                                    const struct broker_delivery *delivery, struct error *ret_error)
+{
+    if (ack_window_add(&consumer->window, delivery->tag, clock_monotonic_us(), ret_error) !=
+        OUTCOME_OK) {
+        return BATCH_BROKEN;
+    }
+    struct handled handled;
+    user_saved_handle(&consumer->handler, &delivery->message, delivery->redelivered,
+                      &consumer->lines, &handled);
+    switch (handled.verdict) {
+    case VERDICT_ACK:
+        ack_window_settle(&consumer->window, delivery->tag);
+        break;
+    case VERDICT_DEAD_LETTER:
+        if (dead_letters_add(consumer->dead_letters, delivery, handled.reason, handled.detail,
+                             ret_error) != OUTCOME_OK) {
+            return BATCH_PAUSED;
+        }
+        break;
+    case VERDICT_PAUSE:
+        error_set(ret_error, OUTCOME_BUSY, "no memory to handle a message of %zu bytes",
+                  delivery->message.body.length);
+        return BATCH_PAUSED;
+    }
+    count_delivery(consumer, delivery, &handled);
+    return BATCH_COMPLETE;
+}
+
+static enum batch_end read_batch(struct consumer *consumer, struct error *ret_error)
+{
+    consumer->more = false;
+    if (broker_flush(consumer->broker, ret_error) != OUTCOME_OK) {
+        return BATCH_BROKEN;
+    }
+    for (int count = 0; !dead_letters_is_full(consumer->dead_letters);) {
+        if (count == BATCH_DELIVERIES_MAX || consumer->lines.length >= BATCH_LOG_BYTES_MAX) {
+            consumer->more = true;
+            return BATCH_COMPLETE;
+        }
+        struct broker_event event;
+        if (broker_read(consumer->broker, &event, ret_error) != OUTCOME_OK) {
+            return BATCH_BROKEN;
+        }
+        switch (event.type) {
+        case BROKER_EVENT_NONE:
+            return BATCH_COMPLETE;
+        case BROKER_EVENT_CANCELLED:
+            error_set(ret_error, OUTCOME_BROKEN, "the broker ended the consumer of queue '%s'",
+                      consumer->settings->common.queue);
+            return BATCH_CANCELLED;
+        case BROKER_EVENT_DELIVERY: {
+            enum batch_end end = take_delivery(consumer, &event.delivery, ret_error);
+            if (end != BATCH_COMPLETE) {
+                return end;
+            }
+            count++;
+            consumer->proved = true;
+            break;
+        }
+        case BROKER_EVENT_ACK:
+        case BROKER_EVENT_NACK:
+        case BROKER_EVENT_RETURN:
+        case BROKER_EVENT_BLOCKED:
+        case BROKER_EVENT_UNBLOCKED:
+        case BROKER_EVENT_DECLARED:
+            break;
+        }
+    }
+    consumer->more = true;
+    return BATCH_COMPLETE;
+}
+
+static void write_lines(struct consumer *consumer)
+{
+    if (consumer->lines.length > 0) {
+        log_write(buffer_slice(&consumer->lines));
+    }
+    if (consumer->lines.capacity > 2 * BATCH_LOG_BYTES_MAX) {
+        buffer_done(&consumer->lines);
+        buffer_init(&consumer->lines, LOG_BATCH_BYTES_MAX);
+    } else {
+        buffer_clear(&consumer->lines);
+    }
+}
+
+static enum outcome send_acks(struct consumer *consumer, struct error *ret_error)
+{
+    struct ack_batch batch = ack_window_take_acks(&consumer->window);
+    for (size_t i = 0; i < batch.ack_count; i++) {
+        enum outcome outcome = broker_append_ack(consumer->broker, batch.acks[i].tag,
+                                                 batch.acks[i].multiple, ret_error);
+        if (outcome != OUTCOME_OK) {
+            return outcome;
+        }
+    }
+    enum outcome outcome = broker_flush(consumer->broker, ret_error);
+    if (outcome != OUTCOME_OK) {
+        return outcome;
+    }
+    uint64_t now_us = batch.delivery_count > 0 ? clock_monotonic_us() : 0;
+    for (size_t i = 0; i < batch.delivery_count; i++) {
+        metric_observe_us(&consumer->status->ack_latency, now_us - batch.read_us[i]);
+    }
+    return OUTCOME_OK;
+}
+
+/* Says in logs and status when impossible messages hold everything up, and when no longer. */
+static void note_stall(struct consumer *consumer)
+{
+    const struct dead_letters *letters = consumer->dead_letters;
+    size_t pending = dead_letters_pending(letters);
+    consumer->stalled = dead_letters_is_full(letters);
+    bool held_up = consumer->stalled || pending == (size_t)consumer->settings->prefetch;
+    if (held_up != consumer->held_up) {
+        consumer->held_up = held_up;
+        log_at(held_up ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO,
+               held_up ? "consumer.stalled" : "consumer.resumed",
+               log_integer("dead_letters_pending", (int64_t)pending));
+        consumer_status_stalled(consumer->status, held_up);
+    }
+    if (held_up) {
+        consumer_status_set_trouble(consumer->status, dead_letters_trouble(letters));
+    }
+}
+
+/* The library sends heartbeats only while it reads; while the copies leave no room to read, a
+ * harmless request shows the broker that we live. */
+static enum outcome show_life(struct consumer *consumer, uint64_t now_ms, struct error *ret_error)
+{
+    uint64_t interval_ms = (uint64_t)consumer->settings->common.heartbeat_ms / 3;
+    if (!consumer->stalled) {
+        consumer->life_shown_ms = now_ms;
+    }
+    if (now_ms - consumer->life_shown_ms < interval_ms) {
+        return OUTCOME_OK;
+    }
+    consumer->life_shown_ms = now_ms;
+    return broker_append_declare(consumer->broker, consumer->settings->common.queue,
+                                 (enum broker_queue_type)consumer->settings->common.queue_type,
+                                 ret_error);
+}
+
+static void disconnect(struct consumer *consumer, enum batch_end end, const struct error *error)
+{
+    const char *queue = consumer->settings->common.queue;
+    if (end == BATCH_CANCELLED) {
+        log_at(LOG_LEVEL_WARNING, "consumer.cancelled", log_string("queue", queue));
+    } else {
+        log_at(LOG_LEVEL_WARNING, "broker.disconnected", log_string("name", CONSUMER_NAME),
+               log_string("error", error->text));
+    }
+    consumer_status_disconnected(consumer->status, error);
+    consumer_drop_connection(consumer);
+    note_stall(consumer);
+    connector_request(consumer->connector);
+}
+
+static void take_connection(struct consumer *consumer, uint64_t now_ms)
+{
+    consumer->broker = connector_take(consumer->connector);
+    if (consumer->broker == NULL) {
+        return;
+    }
+    consumer->connected_ms = now_ms;
+    consumer->proved = consumer->proof_told = false;
+    if (consumer->connections++ > 0) {
+        metric_add(&consumer->status->reconnects, 1);
+    }
+    consumer_status_connected(consumer->status);
+    log_at(LOG_LEVEL_INFO, "consumer.consuming",
+           log_string("queue", consumer->settings->common.queue),
+           log_integer("prefetch", consumer->settings->prefetch));
+}
+
+static void tell_proof(struct consumer *consumer, uint64_t now_ms)
+{
+    if (!consumer->proof_told &&
+        (consumer->proved || now_ms - consumer->connected_ms >= PROVED_AFTER_MS)) {
+        consumer->proof_told = true;
+        connector_succeeded(consumer->connector);
+    }
+}
+
+static void turn(struct consumer *consumer)
+{
+    uint64_t now_ms = clock_monotonic_ms();
+    if (consumer->broker == NULL) {
+        take_connection(consumer, now_ms);
+    }
+    if (consumer->broker == NULL) {
+        dead_letters_turn(consumer->dead_letters, &consumer->window, now_ms);
+        return;
+    }
+    struct error error = {.text = ""};
+    enum batch_end end = read_batch(consumer, &error);
+    write_lines(consumer);
+    dead_letters_turn(consumer->dead_letters, &consumer->window, now_ms);
+    note_stall(consumer);
+    if (end == BATCH_COMPLETE || end == BATCH_CANCELLED) {
+        struct error send_error;
+        if (show_life(consumer, now_ms, &send_error) != OUTCOME_OK ||
+            send_acks(consumer, &send_error) != OUTCOME_OK) {
+            end = BATCH_BROKEN;
+            error = send_error;
+        }
+    }
+    if (end == BATCH_COMPLETE) {
+        tell_proof(consumer, now_ms);
+    } else {
+        disconnect(consumer, end, &error);
+    }
+}
+
+/* Returns whether a connection that is not read from was lost meanwhile. */
+static bool wait_for_events(struct consumer *consumer, bool reading, uint64_t wait_ms)
+{
+    struct pollfd watched[3] = {
+        {.fd = consumer->wake_descriptor, .events = POLLIN},
+        {.fd = -1},
+        dead_letters_poll(consumer->dead_letters),
+    };
+    if (consumer->broker != NULL) {
+        watched[1].fd = broker_descriptor(consumer->broker);
+        /* Nothing is read while bytes are unsent, so waiting for both would spin. */
+        if (broker_unsent_bytes(consumer->broker) > 0) {
+            watched[1].events = POLLOUT;
+        } else if (reading) {
+            watched[1].events = POLLIN;
+        }
+    }
+    if (poll(watched, 3, (int)wait_ms) <= 0) {
+        return false;
+    }
+    if (watched[0].revents != 0) {
+        uint64_t count;
+        /* Only clears the counter; whoever wrote it left the news elsewhere. */
+        (void)!read(consumer->wake_descriptor, &count, sizeof(count));
+    }
+    return watched[1].events == 0 && watched[1].revents != 0;
+}
+
+static uint64_t time_to_wait_ms(const struct consumer *consumer)
+{
+    if (consumer->broker != NULL && consumer->more && !consumer->stalled &&
+        broker_unsent_bytes(consumer->broker) == 0) {
+        return 0;
+    }
+    uint64_t wait_ms = (uint64_t)consumer->settings->common.heartbeat_ms / 3;
+    uint64_t now_ms = clock_monotonic_ms();
+    uint64_t due_ms = dead_letters_due_ms(consumer->dead_letters);
+    if (due_ms <= now_ms) {
+        return dead_letters_poll(consumer->dead_letters).events == POLLOUT ? wait_ms : 0;
+    }
+    return due_ms - now_ms < wait_ms ? due_ms - now_ms : wait_ms;
+}
+
+/* Nothing new is read; what is settled is acked, and copies on their way get a short time. */
+static void drain(struct consumer *consumer)
+{
+    uint64_t deadline_ms = clock_monotonic_ms() + DRAIN_WAIT_MS;
+    while (consumer->broker != NULL) {
+        uint64_t now_ms = clock_monotonic_ms();
+        struct error error;
+        dead_letters_turn(consumer->dead_letters, &consumer->window, now_ms);
+        if (send_acks(consumer, &error) != OUTCOME_OK) {
+            log_at(LOG_LEVEL_WARNING, "broker.disconnected", log_string("name", CONSUMER_NAME),
+                   log_string("error", error.text));
+            break;
+        }
+        bool finished = dead_letters_pending(consumer->dead_letters) == 0 &&
+                        broker_unsent_bytes(consumer->broker) == 0;
+        if (finished || now_ms >= deadline_ms) {
+            break;
+        }
+        uint64_t wait_ms = time_to_wait_ms(consumer);
+        uint64_t left_ms = deadline_ms - now_ms;
+        if (wait_for_events(consumer, false, wait_ms < left_ms ? wait_ms : left_ms)) {
+            break;
+        }
+    }
+}
+
+void *consumer_run(void *argument)
+{
+    struct consumer *consumer = argument;
+    connector_request(consumer->connector);
+    while (!atomic_load(&consumer->stopping)) {
+        turn(consumer);
+        if (wait_for_events(consumer, !consumer->stalled, time_to_wait_ms(consumer))) {
+            struct error error;
+            error_set(&error, OUTCOME_BROKEN, "the connection was lost while nothing was read");
+            disconnect(consumer, BATCH_BROKEN, &error);
+        }
+    }
+    consumer->more = false;
+    drain(consumer);
+    struct error stopped;
+    error_set(&stopped, OUTCOME_OK, "stopped");
+    consumer_status_disconnected(consumer->status, &stopped);
+    consumer_drop_connection(consumer);
+    return NULL;
+}

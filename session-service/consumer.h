@@ -1,0 +1,41 @@
+/* The thread that consumes: reads deliveries in batches, has them handled, logs, then acks.
+ *
+ * For each batch, in this order: judge and format all, one write to the log, publish copies of the
+ * impossible ones, append the acks of what is settled, one write to the broker. A batch closes when
+ * nothing more has arrived, or at a size, so that an idle system acks at once.
+ *
+ *                 connector_take              cancelled, broken, paused
+ *  disconnected -----------------> consuming ----------------------------> disconnected
+ *
+ * What was delivered over a lost connection comes again over the next. */
+#pragma once
+
+#include "session-service/consumer_status.h"
+#include "session-service/settings.h"
+
+struct consumer;
+
+/* Borrows the settings for the process's life, the status for its own. Starts nothing. */
+MUST_CHECK enum outcome consumer_create(const struct settings *settings,
+                                        struct consumer_status *status,
+                                        struct consumer **ret_consumer, struct error *ret_error);
+
+/* The consumer connects at once and again whenever it must. */
+MUST_CHECK enum outcome consumer_start(struct consumer *consumer, struct error *ret_error);
+
+/* Finishes the batch at hand, sends its acks, and waits a short while for the confirms of copies.
+ * Any thread. */
+void consumer_begin_stop(struct consumer *consumer);
+
+/* Waits for the thread's end; false after `timeout_ms`. */
+MUST_CHECK bool consumer_wait(struct consumer *consumer, uint64_t timeout_ms);
+
+/* After consumer_wait() returned true, or before consumer_start(). NULL is fine. */
+void consumer_free(struct consumer *consumer);
+
+/* True while deliveries are taken; else `ret_reason` says why not. Any thread. */
+MUST_CHECK bool consumer_is_ready(struct consumer *consumer, struct error *ret_reason);
+
+/* Attempts to connect so far. Any thread. */
+uint64_t consumer_connect_attempts(const struct consumer *consumer);
+uint64_t consumer_dead_letter_attempts(const struct consumer *consumer);

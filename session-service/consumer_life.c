@@ -1,0 +1,169 @@
+/* Creates, starts, stops and frees the consumer, and answers the other threads' questions. */
+#include "session-service/consumer.h"
+
+#include "session-service/consumer_internal.h"
+
+#include "common/log.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+/* On the connector's thread, which may outlive everything but the settings. */
+static enum outcome set_up(struct broker *broker, void *context, struct error *ret_error)
+{
+    const struct settings *settings = context;
+    enum outcome outcome =
+        broker_declare_and_wait(broker, settings->common.queue,
+                                (enum broker_queue_type)settings->common.queue_type, ret_error);
+    if (outcome != OUTCOME_OK) {
+        return outcome;
+    }
+    return broker_consume(broker, settings->common.queue, (uint16_t)settings->prefetch, ret_error);
+}
+
+static enum outcome create_parts(struct consumer *consumer, struct error *ret_error)
+{
+    const struct settings *settings = consumer->settings;
+    consumer->wake_descriptor = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (consumer->wake_descriptor < 0) {
+        return error_set_errno(ret_error, OUTCOME_TRANSIENT, errno, "create an eventfd");
+    }
+    enum outcome outcome =
+        ack_window_init(&consumer->window, (size_t)settings->prefetch, ret_error);
+    if (outcome == OUTCOME_OK) {
+        outcome = dead_letters_create(settings, consumer->status, consumer->wake_descriptor,
+                                      &consumer->dead_letters, ret_error);
+    }
+    if (outcome == OUTCOME_OK) {
+        struct connector_options options = {
+            .name = CONSUMER_NAME,
+            .urls = settings->common.amqp_url,
+            .password_file = settings->common.amqp_password_file,
+            .heartbeat_s = settings_heartbeat_s(settings),
+            .set_up = set_up,
+            .context = (void *)(uintptr_t)settings,
+            .wake_descriptor = consumer->wake_descriptor,
+        };
+        outcome = connector_create(&options, &consumer->connector, ret_error);
+    }
+    return outcome;
+}
+
+enum outcome consumer_create(const struct settings *settings, struct consumer_status *status,
+                             struct consumer **ret_consumer, struct error *ret_error)
+{
+    struct consumer *consumer = calloc(1, sizeof(*consumer));
+    if (consumer == NULL) {
+        return error_set(ret_error, OUTCOME_BUSY, "no memory for the consumer");
+    }
+    consumer->settings = settings;
+    consumer->status = status;
+    struct user_rules rules = settings_user_rules(settings);
+    user_saved_handler_init(&consumer->handler, &rules, (size_t)settings->max_message_bytes,
+                            (enum log_payload)settings->common.log_payload);
+    buffer_init(&consumer->lines, LOG_BATCH_BYTES_MAX);
+    enum outcome outcome = create_parts(consumer, ret_error);
+    if (outcome != OUTCOME_OK) {
+        consumer_free(consumer);
+        return outcome;
+    }
+    *ret_consumer = consumer;
+    return OUTCOME_OK;
+}
+
+enum outcome consumer_start(struct consumer *consumer, struct error *ret_error)
+{
+    int status = pthread_create(&consumer->thread, NULL, consumer_run, consumer);
+    if (status != 0) {
+        return error_set_errno(ret_error, OUTCOME_TRANSIENT, status, "start the consumer's thread");
+    }
+    consumer->started = true;
+    return OUTCOME_OK;
+}
+
+void consumer_begin_stop(struct consumer *consumer)
+{
+    atomic_store(&consumer->stopping, true);
+    uint64_t one = 1;
+    /* Fails only where the counter is at its limit, and then the thread is awake anyway. */
+    (void)!write(consumer->wake_descriptor, &one, sizeof(one));
+}
+
+bool consumer_wait(struct consumer *consumer, uint64_t timeout_ms)
+{
+    if (!consumer->started || consumer->joined) {
+        return true;
+    }
+    struct timespec deadline;
+    clock_gettime(CLOCK_MONOTONIC, &deadline);
+    deadline.tv_sec += (time_t)(timeout_ms / 1000);
+    deadline.tv_nsec += (long)(timeout_ms % 1000) * 1000000;
+    if (deadline.tv_nsec >= 1000000000) {
+        deadline.tv_sec++;
+        deadline.tv_nsec -= 1000000000;
+    }
+    consumer->joined =
+        pthread_clockjoin_np(consumer->thread, NULL, CLOCK_MONOTONIC, &deadline) == 0;
+    return consumer->joined;
+}
+
+void consumer_drop_connection(struct consumer *consumer)
+{
+    ack_window_clear(&consumer->window);
+    dead_letters_forget(consumer->dead_letters);
+    consumer->more = false;
+    broker_free(consumer->broker);
+    consumer->broker = NULL;
+}
+
+void consumer_free(struct consumer *consumer)
+{
+    if (consumer == NULL) {
+        return;
+    }
+    connector_free(consumer->connector);
+    dead_letters_free(consumer->dead_letters);
+    ack_window_done(&consumer->window);
+    user_saved_handler_done(&consumer->handler);
+    buffer_done(&consumer->lines);
+    if (consumer->wake_descriptor >= 0) {
+        close(consumer->wake_descriptor);
+    }
+    free(consumer);
+}
+
+bool consumer_is_ready(struct consumer *consumer, struct error *ret_reason)
+{
+    struct consumer_status *status = consumer->status;
+    if (atomic_load(&status->connected) && !atomic_load(&status->stalled)) {
+        return true;
+    }
+    struct error cause;
+    if (atomic_load(&status->connected)) {
+        consumer_status_trouble(status, &cause);
+        error_set(ret_reason, OUTCOME_BUSY,
+                  "not consuming: copies of impossible messages wait for their confirm%s%s",
+                  cause.text[0] == '\0' ? "" : ": ", cause.text);
+        return false;
+    }
+    connector_last_error(consumer->connector, &cause);
+    if (cause.text[0] == '\0') {
+        consumer_status_last_error(status, &cause);
+    }
+    error_set(ret_reason, OUTCOME_TRANSIENT, "not connected to the broker: %s",
+              cause.text[0] == '\0' ? "no attempt has ended yet" : cause.text);
+    return false;
+}
+
+uint64_t consumer_connect_attempts(const struct consumer *consumer)
+{
+    return connector_attempts(consumer->connector);
+}
+
+uint64_t consumer_dead_letter_attempts(const struct consumer *consumer)
+{
+    return dead_letters_connect_attempts(consumer->dead_letters);
+}

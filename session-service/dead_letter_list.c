@@ -1,0 +1,121 @@
+/* One allocation for each letter; lists that are walked from their oldest end. */
+#include "session-service/dead_letter_list.h"
+
+#include <stdlib.h>
+
+static struct slice copy_bytes(char **at, struct slice source)
+{
+    struct slice copy = {*at, source.length};
+    if (source.length > 0) {
+        memcpy(*at, source.data, source.length);
+        *at += source.length;
+    }
+    return copy;
+}
+
+struct dead_letter *dead_letter_create(const struct broker_delivery *delivery, const char *reason,
+                                       const char *detail, int64_t now_wall_ms)
+{
+    const struct message *message = &delivery->message;
+    size_t size_bytes = sizeof(struct dead_letter) + message->message_id.length +
+                        delivery->raw_properties.length + message->body.length;
+    struct dead_letter *letter = malloc(size_bytes);
+    if (letter == NULL) {
+        return NULL;
+    }
+    const struct message_header *first =
+        message_find_header(message, "dead-letter-first-at-ms", MESSAGE_HEADER_INTEGER);
+    *letter = (struct dead_letter){
+        .delivery_tag = delivery->tag,
+        .reason = reason,
+        .first_at_ms = first != NULL ? first->integer : now_wall_ms,
+        .size_bytes = size_bytes,
+    };
+    size_t detail_length = strnlen(detail, DEAD_LETTER_DETAIL_BYTES - 1);
+    memcpy(letter->detail, detail, detail_length);
+    char *at = letter->bytes;
+    letter->message_id = copy_bytes(&at, message->message_id);
+    letter->raw_properties = copy_bytes(&at, delivery->raw_properties);
+    letter->body = copy_bytes(&at, message->body);
+    return letter;
+}
+
+static struct message_header text_header(const char *name, const char *text)
+{
+    return (struct message_header){
+        .name = slice_of(name), .type = MESSAGE_HEADER_TEXT, .text = slice_of(text)};
+}
+
+void dead_letter_headers(const struct dead_letter *letter, const char *queue,
+                         struct message_header headers[DEAD_LETTER_HEADERS])
+{
+    headers[0] = text_header("dead-letter-reason", letter->reason);
+    headers[1] = text_header("dead-letter-detail", letter->detail);
+    headers[2] = (struct message_header){.name = slice_of("dead-letter-first-at-ms"),
+                                         .type = MESSAGE_HEADER_INTEGER,
+                                         .integer = letter->first_at_ms};
+    headers[3] = text_header("dead-letter-queue", queue);
+}
+
+void dead_letter_list_append(struct dead_letter_list *list, struct dead_letter *letter)
+{
+    letter->next = NULL;
+    if (list->tail == NULL) {
+        list->head = letter;
+    } else {
+        list->tail->next = letter;
+    }
+    list->tail = letter;
+}
+
+struct dead_letter *dead_letter_list_take(struct dead_letter_list *list)
+{
+    struct dead_letter *letter = list->head;
+    if (letter != NULL) {
+        list->head = letter->next;
+        if (list->head == NULL) {
+            list->tail = NULL;
+        }
+        letter->next = NULL;
+    }
+    return letter;
+}
+
+void dead_letter_list_prepend_all(struct dead_letter_list *list, struct dead_letter_list *front)
+{
+    if (front->head == NULL) {
+        return;
+    }
+    front->tail->next = list->head;
+    list->head = front->head;
+    if (list->tail == NULL) {
+        list->tail = front->tail;
+    }
+    *front = (struct dead_letter_list){0};
+}
+
+struct dead_letter_list dead_letter_list_take_confirmed(struct dead_letter_list *list,
+                                                        uint64_t publish_tag, bool multiple)
+{
+    struct dead_letter_list taken = {0}, kept = {0};
+    struct dead_letter *letter;
+    while ((letter = dead_letter_list_take(list)) != NULL) {
+        bool confirmed =
+            multiple ? letter->publish_tag <= publish_tag : letter->publish_tag == publish_tag;
+        dead_letter_list_append(confirmed ? &taken : &kept, letter);
+        if (letter->publish_tag >= publish_tag) {
+            break;
+        }
+    }
+    dead_letter_list_prepend_all(list, &kept);
+    return taken;
+}
+
+void dead_letter_list_mark_returned(struct dead_letter_list *list, struct slice message_id)
+{
+    for (struct dead_letter *letter = list->head; letter != NULL; letter = letter->next) {
+        if (slice_equal(letter->message_id, message_id)) {
+            letter->returned = true;
+        }
+    }
+}

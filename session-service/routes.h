@@ -1,0 +1,16 @@
+/* What the session-service answers over HTTP. Handlers run on the HTTP loop's thread. */
+#pragma once
+
+#include "session-service/consumer.h"
+
+#include "common/http_server.h"
+
+/* The handlers' context. All borrowed. */
+struct routes {
+    struct consumer *consumer;
+    struct consumer_status *status;
+    struct http_server *server; /* set once the server is created, before it starts */
+};
+
+extern const struct http_route routes_table[];
+extern const size_t routes_count;

@@ -1,0 +1,210 @@
+/* The ack window: fewest acks, none for an unsettled delivery; scripts and a naive model. */
+#include "session-service/ack_window.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+enum { TAGS_MAX = 8, MODEL_CAPACITY = 7, MODEL_TAGS = 2000, MODEL_RUNS = 200 };
+
+/* "+1" adds tag 1, "!1" settles it, "~" clears, "[3m 5]" takes these acks: 3 multiple, then 5. */
+static void expect_acks(struct ack_window *window, const char **script)
+{
+    char text[256] = "[";
+    struct ack_batch batch = ack_window_take_acks(window);
+    for (size_t i = 0; i < batch.ack_count; i++) {
+        size_t length = strlen(text);
+        snprintf(text + length, sizeof(text) - length, "%s%llu%s", i == 0 ? "" : " ",
+                 (unsigned long long)batch.acks[i].tag, batch.acks[i].multiple ? "m" : "");
+    }
+    strcat(text, "]");
+    if (strncmp(text, *script, strlen(text)) != 0) {
+        fail_msg("got %s where %s was expected", text, *script);
+    }
+    *script += strlen(text);
+}
+
+static void run_script(const char *script)
+{
+    struct ack_window window;
+    assert_int_equal(ack_window_init(&window, TAGS_MAX, NULL), OUTCOME_OK);
+    while (*script != '\0') {
+        char what = *script;
+        if (what == '[') {
+            expect_acks(&window, &script);
+            continue;
+        }
+        script++;
+        if (what == '+' || what == '!') {
+            char *end;
+            uint64_t tag = strtoull(script, &end, 10);
+            script = end;
+            if (what == '!') {
+                ack_window_settle(&window, tag);
+            } else {
+                assert_int_equal(ack_window_add(&window, tag, tag, NULL), OUTCOME_OK);
+            }
+        } else if (what == '~') {
+            ack_window_clear(&window);
+        } else {
+            assert_int_equal(what, ' ');
+        }
+    }
+    ack_window_done(&window);
+}
+
+static void test_scripts(void **state)
+{
+    (void)state;
+    static const char *const scripts[] = {
+        "[]",
+        "+1 [] !1 [1] []",
+        "+1 +2 +3 !1 !2 !3 [3m]",
+        "+1 +2 +3 !3 !1 !2 [3m]",      /* any order settles the same */
+        "+1 +2 +3 !2 !3 [2 3] !1 [1]", /* beyond an unsettled one: single, and never for it */
+        "+1 +2 +3 +4 +5 !1 !2 !4 [2m 4] !3 !5 [5m]",
+        "+5 !5 !5 !4 !6 [5] !5 []",      /* twice, and unknown */
+        "+1 +2 !1 ~ !2 [] +1 [] !1 [1]", /* a tag of a lost connection settles nothing */
+        "+18446744073709551614 +18446744073709551615 !18446744073709551615 !18446744073709551614 "
+        "[18446744073709551615m]",
+    };
+    for (size_t i = 0; i < sizeof(scripts) / sizeof(scripts[0]); i++) {
+        run_script(scripts[i]);
+    }
+}
+
+static void test_old_unsettled_delivery_holds_nothing_up(void **state)
+{
+    (void)state;
+    struct ack_window window;
+    assert_int_equal(ack_window_init(&window, 3, NULL), OUTCOME_OK);
+    assert_int_equal(ack_window_add(&window, 1, 0, NULL), OUTCOME_OK);
+    for (uint64_t tag = 2; tag < 100000; tag++) {
+        assert_int_equal(ack_window_add(&window, tag, 0, NULL), OUTCOME_OK);
+        ack_window_settle(&window, tag);
+        struct ack_batch batch = ack_window_take_acks(&window);
+        assert_int_equal(batch.ack_count, 1);
+        assert_int_equal(batch.acks[0].tag, tag);
+        assert_false(batch.acks[0].multiple);
+    }
+    ack_window_done(&window);
+}
+
+static void test_protocol_errors(void **state)
+{
+    (void)state;
+    struct ack_window window;
+    struct error error;
+    assert_int_equal(ack_window_init(&window, 2, NULL), OUTCOME_OK);
+    assert_int_equal(ack_window_add(&window, 3, 0, &error), OUTCOME_OK);
+    assert_int_equal(ack_window_add(&window, 3, 0, &error), OUTCOME_BROKEN);
+    assert_int_equal(ack_window_add(&window, 2, 0, &error), OUTCOME_BROKEN);
+    assert_int_equal(ack_window_add(&window, 4, 0, &error), OUTCOME_OK);
+    assert_int_equal(ack_window_add(&window, 5, 0, &error), OUTCOME_BROKEN);
+    assert_non_null(strstr(error.text, "prefetch of 2"));
+    ack_window_done(&window);
+}
+
+/* The broker's side of the contract: what it still holds, and that it is never told too much. */
+struct model {
+    bool out[MODEL_TAGS + 1], settled[MODEL_TAGS + 1];
+    size_t out_count;
+};
+
+static void apply_ack(struct model *model, struct ack ack)
+{
+    for (uint64_t tag = ack.multiple ? 1 : ack.tag; tag <= ack.tag; tag++) {
+        if (model->out[tag]) {
+            assert_true(model->settled[tag]);
+            model->out[tag] = false;
+            model->out_count--;
+        }
+    }
+}
+
+/* One for the settled prefix, and one for each settled delivery beyond the first unsettled. */
+static size_t fewest_acks(const struct model *model, uint64_t last_tag)
+{
+    size_t acks = 0;
+    bool prefix = true, prefix_counted = false;
+    for (uint64_t tag = 1; tag <= last_tag; tag++) {
+        if (!model->out[tag]) {
+            continue;
+        }
+        if (!model->settled[tag]) {
+            prefix = false;
+        } else if (!prefix || !prefix_counted) {
+            acks++;
+            prefix_counted = prefix_counted || prefix;
+        }
+    }
+    return acks;
+}
+
+static void take_and_compare(struct ack_window *window, struct model *model, uint64_t last_tag)
+{
+    size_t fewest = fewest_acks(model, last_tag);
+    size_t out_before = model->out_count;
+    struct ack_batch batch = ack_window_take_acks(window);
+    assert_int_equal(batch.ack_count, fewest);
+    for (size_t i = 0; i < batch.ack_count; i++) {
+        apply_ack(model, batch.acks[i]);
+    }
+    assert_int_equal(batch.delivery_count, out_before - model->out_count);
+    for (size_t i = 0; i < batch.delivery_count; i++) {
+        uint64_t tag = batch.read_us[i]; /* the tests read delivery N at N us */
+        assert_true(model->settled[tag] && !model->out[tag]);
+    }
+    for (uint64_t tag = 1; tag <= last_tag; tag++) {
+        assert_false(model->out[tag] && model->settled[tag]);
+    }
+}
+
+static void run_model(unsigned seed)
+{
+    struct ack_window window;
+    struct model model = {.out_count = 0};
+    uint64_t last_tag = 0;
+    unsigned random = seed;
+    assert_int_equal(ack_window_init(&window, MODEL_CAPACITY, NULL), OUTCOME_OK);
+    for (int i = 0; i < 400; i++) {
+        int choice = rand_r(&random) % 8;
+        if (choice < 3 && model.out_count < MODEL_CAPACITY) {
+            last_tag++;
+            assert_int_equal(ack_window_add(&window, last_tag, last_tag, NULL), OUTCOME_OK);
+            model.out[last_tag] = true;
+            model.out_count++;
+        } else if (choice < 7 && last_tag > 0) {
+            uint64_t back = (uint64_t)rand_r(&random) % (2 * MODEL_CAPACITY);
+            uint64_t tag = back < last_tag ? last_tag - back : 1;
+            ack_window_settle(&window, tag);
+            model.settled[tag] = true;
+        } else {
+            take_and_compare(&window, &model, last_tag);
+        }
+    }
+    ack_window_done(&window);
+}
+
+static void test_model(void **state)
+{
+    (void)state;
+    for (unsigned seed = 1; seed <= MODEL_RUNS; seed++) {
+        run_model(seed);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_scripts),
+        cmocka_unit_test(test_old_unsettled_delivery_holds_nothing_up),
+        cmocka_unit_test(test_protocol_errors),
+        cmocka_unit_test(test_model),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
