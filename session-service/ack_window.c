@@ -30,7 +30,6 @@ void ack_window_done(struct ack_window *window)
 void ack_window_clear(struct ack_window *window)
 {
     window->count = 0;
-    window->settled_count = 0;
 }
 
 enum outcome ack_window_add(struct ack_window *window, uint64_t tag, uint64_t read_us,
@@ -61,18 +60,14 @@ void ack_window_settle(struct ack_window *window, uint64_t tag)
 {
     struct ack_window_entry *entry =
         bsearch(&tag, window->entries, window->count, sizeof(window->entries[0]), compare_tag);
-    if (entry != NULL && !entry->settled) {
+    if (entry != NULL) {
         entry->settled = true;
-        window->settled_count++;
     }
 }
 
 struct ack_batch ack_window_take_acks(struct ack_window *window)
 {
     struct ack_batch batch = {.acks = window->acks, .read_us = window->read_us};
-    if (window->settled_count == 0) {
-        return batch;
-    }
     size_t prefix = 0;
     while (prefix < window->count && window->entries[prefix].settled) {
         window->read_us[batch.delivery_count++] = window->entries[prefix].read_us;
@@ -93,6 +88,5 @@ struct ack_batch ack_window_take_acks(struct ack_window *window)
         }
     }
     window->count = kept;
-    window->settled_count = 0;
     return batch;
 }

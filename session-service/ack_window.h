@@ -30,7 +30,7 @@ struct ack {
 
 struct ack_window {
     struct ack_window_entry *entries; /* ascending tags */
-    size_t count, settled_count, capacity;
+    size_t count, capacity;
     struct ack *acks;  /* what ack_window_take_acks() returns */
     uint64_t *read_us; /* when what the acks settle was read */
 };

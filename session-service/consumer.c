@@ -223,6 +223,16 @@ static void tell_proof(struct consumer *consumer, uint64_t now_ms)
     }
 }
 
+/* The log has the batch: now it may be put aside and acked. */
+static enum outcome finish_batch(struct consumer *consumer, uint64_t now_ms,
+                                 struct error *ret_error)
+{
+    dead_letters_turn(consumer->dead_letters, &consumer->window, now_ms);
+    note_stall(consumer);
+    enum outcome outcome = show_life(consumer, now_ms, ret_error);
+    return outcome != OUTCOME_OK ? outcome : send_acks(consumer, ret_error);
+}
+
 static void turn(struct consumer *consumer)
 {
     uint64_t now_ms = clock_monotonic_ms();
@@ -233,22 +243,16 @@ static void turn(struct consumer *consumer)
         dead_letters_turn(consumer->dead_letters, &consumer->window, now_ms);
         return;
     }
+    tell_proof(consumer, now_ms);
     struct error error = {.text = ""};
     enum batch_end end = read_batch(consumer, &error);
     write_lines(consumer);
-    dead_letters_turn(consumer->dead_letters, &consumer->window, now_ms);
-    note_stall(consumer);
     if (end == BATCH_COMPLETE || end == BATCH_CANCELLED) {
-        struct error send_error;
-        if (show_life(consumer, now_ms, &send_error) != OUTCOME_OK ||
-            send_acks(consumer, &send_error) != OUTCOME_OK) {
+        if (finish_batch(consumer, now_ms, &error) != OUTCOME_OK) {
             end = BATCH_BROKEN;
-            error = send_error;
         }
     }
-    if (end == BATCH_COMPLETE) {
-        tell_proof(consumer, now_ms);
-    } else {
+    if (end != BATCH_COMPLETE) {
         disconnect(consumer, end, &error);
     }
 }

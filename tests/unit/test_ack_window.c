@@ -69,8 +69,7 @@ static void test_scripts(void **state)
         "+1 +2 +3 +4 +5 !1 !2 !4 [2m 4] !3 !5 [5m]",
         "+5 !5 !5 !4 !6 [5] !5 []",      /* twice, and unknown */
         "+1 +2 !1 ~ !2 [] +1 [] !1 [1]", /* a tag of a lost connection settles nothing */
-        "+18446744073709551614 +18446744073709551615 !18446744073709551615 !18446744073709551614 "
-        "[18446744073709551615m]",
+        "+7 +18446744073709551615 !18446744073709551615 !7 [18446744073709551615m]",
     };
     for (size_t i = 0; i < sizeof(scripts) / sizeof(scripts[0]); i++) {
         run_script(scripts[i]);

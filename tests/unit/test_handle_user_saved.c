@@ -1,0 +1,247 @@
+/* The handler: verdict and exactly one log line for each kind of delivery. */
+#include "session-service/handle_user_saved.h"
+
+#include "common/log.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+#include <jansson.h>
+
+enum { MESSAGE_BYTES_MAX = 1024 };
+
+struct fixture {
+    struct user_saved_handler handler;
+    struct buffer lines;
+    struct handled handled;
+    json_t *line; /* the one line that was logged, NULL: none */
+};
+
+static void set_up(struct fixture *fixture, enum log_payload payload)
+{
+    struct user_rules rules = {.strict = true};
+    *fixture = (struct fixture){.line = NULL};
+    user_saved_handler_init(&fixture->handler, &rules, MESSAGE_BYTES_MAX, payload);
+    buffer_init(&fixture->lines, 1024 * 1024);
+}
+
+static void tear_down(struct fixture *fixture)
+{
+    json_decref(fixture->line);
+    user_saved_handler_done(&fixture->handler);
+    buffer_done(&fixture->lines);
+}
+
+static struct message message_of(const char *message_id, const char *body)
+{
+    return (struct message){.body = slice_of(body), .message_id = slice_of(message_id)};
+}
+
+static void handle(struct fixture *fixture, const struct message *message, bool redelivered)
+{
+    buffer_clear(&fixture->lines);
+    user_saved_handle(&fixture->handler, message, redelivered, &fixture->lines, &fixture->handled);
+    json_decref(fixture->line);
+    fixture->line = NULL;
+    struct slice text = buffer_slice(&fixture->lines);
+    if (text.length > 0) {
+        assert_ptr_equal(memchr(text.data, '\n', text.length), text.data + text.length - 1);
+        fixture->line = json_loadb(text.data, text.length, 0, NULL);
+        assert_non_null(fixture->line);
+    }
+}
+
+static const char *field(const struct fixture *fixture, const char *name)
+{
+    const char *text = json_string_value(json_object_get(fixture->line, name));
+    return text == NULL ? "(none)" : text;
+}
+
+static void assert_never_shown(const struct fixture *fixture, const char *secret)
+{
+    assert_null(memmem(fixture->lines.data, fixture->lines.length, secret, strlen(secret)));
+}
+
+static void test_handled(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    set_up(&fixture, LOG_PAYLOAD_REDACTED);
+    struct message message =
+        message_of("m-1", "{\"id\":\"u-1\",\"name\":\"Ada\",\"x\":\"secret\"}");
+    message.headers[0] = (struct message_header){
+        .name = slice_of("saved_at_ms"), .type = MESSAGE_HEADER_INTEGER, .integer = 1234567};
+    message.header_count = 1;
+    handle(&fixture, &message, true);
+    assert_int_equal(fixture.handled.verdict, VERDICT_ACK);
+    assert_false(fixture.handled.bare);
+    assert_string_equal(field(&fixture, "event"), "user.saved");
+    assert_string_equal(field(&fixture, "level"), "info");
+    assert_string_equal(field(&fixture, "message_id"), "m-1");
+    assert_string_equal(field(&fixture, "outcome"), "handled");
+    assert_string_equal(field(&fixture, "user_id"), "u-1");
+    assert_true(json_is_true(json_object_get(fixture.line, "redelivered")));
+    assert_int_equal(json_integer_value(json_object_get(fixture.line, "saved_at_ms")), 1234567);
+    json_t *user = json_object_get(fixture.line, "user");
+    assert_string_equal(json_string_value(json_object_get(user, "name")), "A***");
+    assert_never_shown(&fixture, "secret");
+    tear_down(&fixture);
+}
+
+static void test_payload_full_and_none(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    struct message message = message_of("m-1", "{\"id\":7,\"name\":\"Ada\"}");
+    set_up(&fixture, LOG_PAYLOAD_FULL);
+    handle(&fixture, &message, false);
+    json_t *user = json_object_get(fixture.line, "user");
+    assert_string_equal(json_string_value(json_object_get(user, "name")), "Ada");
+    assert_string_equal(field(&fixture, "user_id"), "7");
+    assert_true(json_is_false(json_object_get(fixture.line, "redelivered")));
+    assert_null(json_object_get(fixture.line, "saved_at_ms"));
+    tear_down(&fixture);
+
+    set_up(&fixture, LOG_PAYLOAD_NONE);
+    handle(&fixture, &message, false);
+    assert_int_equal(fixture.handled.verdict, VERDICT_ACK);
+    assert_null(json_object_get(fixture.line, "user"));
+    assert_never_shown(&fixture, "Ada");
+    tear_down(&fixture);
+}
+
+static void test_user_id_that_is_an_address_is_masked(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    struct message message = message_of("m-1", "{\"id\":\"ada@example.org\"}");
+    enum log_payload masked[] = {LOG_PAYLOAD_REDACTED, LOG_PAYLOAD_NONE};
+    for (size_t i = 0; i < 2; i++) {
+        set_up(&fixture, masked[i]);
+        handle(&fixture, &message, false);
+        assert_string_equal(field(&fixture, "user_id"), "***");
+        assert_never_shown(&fixture, "example.org");
+        tear_down(&fixture);
+    }
+    set_up(&fixture, LOG_PAYLOAD_FULL);
+    handle(&fixture, &message, false);
+    assert_string_equal(field(&fixture, "user_id"), "ada@example.org");
+    tear_down(&fixture);
+}
+
+static void test_bare(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    set_up(&fixture, LOG_PAYLOAD_REDACTED);
+    struct message message = message_of("", "{\"anything\":[1]}");
+    handle(&fixture, &message, false);
+    assert_int_equal(fixture.handled.verdict, VERDICT_ACK);
+    assert_true(fixture.handled.bare);
+    assert_string_equal(field(&fixture, "event"), "user.saved");
+    assert_string_equal(field(&fixture, "outcome"), "bare");
+    assert_null(json_object_get(fixture.line, "message_id"));
+    assert_null(json_object_get(fixture.line, "user_id"));
+    tear_down(&fixture);
+}
+
+static void test_impossible(void **state)
+{
+    (void)state;
+    char large[MESSAGE_BYTES_MAX + 2];
+    memset(large, 'x', sizeof(large) - 1);
+    large[sizeof(large) - 1] = '\0';
+    const struct {
+        const char *message_id, *body, *reason;
+    } cases[] = {
+        {"m-1", "topsecret", "not-json"},
+        {"", "topsecret", "not-json"},
+        {"", "", "not-json"},
+        {"m-1", "{\"name\":{\"topsecret\":1}}", "invalid-user"},
+        {"m-1", "{}", "invalid-user"},
+        {"m\n1", "{\"name\":\"topsecret\"}", "invalid-message-id"},
+        {"m-1", large, "too-large"},
+    };
+    struct fixture fixture;
+    set_up(&fixture, LOG_PAYLOAD_FULL);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct message message = message_of(cases[i].message_id, cases[i].body);
+        handle(&fixture, &message, false);
+        assert_int_equal(fixture.handled.verdict, VERDICT_DEAD_LETTER);
+        assert_string_equal(fixture.handled.reason, cases[i].reason);
+        assert_true(strlen(fixture.handled.detail) > 0);
+        assert_string_equal(field(&fixture, "event"), "user.dead_lettered");
+        assert_string_equal(field(&fixture, "level"), "warning");
+        assert_string_equal(field(&fixture, "outcome"), "dead");
+        assert_string_equal(field(&fixture, "reason"), cases[i].reason);
+        assert_string_equal(field(&fixture, "detail"), fixture.handled.detail);
+        assert_int_equal(json_integer_value(json_object_get(fixture.line, "body_bytes")),
+                         strlen(cases[i].body));
+        assert_string_equal(field(&fixture, "message_id"),
+                            cases[i].message_id[0] == '\0' ? "(none)" : cases[i].message_id);
+        assert_never_shown(&fixture, "topsecret");
+    }
+    tear_down(&fixture);
+}
+
+/* What cannot be logged must not be acked. */
+static void test_no_room_for_the_line_pauses(void **state)
+{
+    (void)state;
+    static const char *const bodies[] = {"{\"name\":\"Ada\"}", "not json"};
+    for (size_t i = 0; i < 2; i++) {
+        struct fixture fixture;
+        set_up(&fixture, LOG_PAYLOAD_REDACTED);
+        buffer_done(&fixture.lines);
+        buffer_init(&fixture.lines, 40);
+        buffer_append_text(&fixture.lines, "before\n");
+        struct message message = message_of("m-1", bodies[i]);
+        user_saved_handle(&fixture.handler, &message, false, &fixture.lines, &fixture.handled);
+        assert_int_equal(fixture.handled.verdict, VERDICT_PAUSE);
+        assert_true(slice_equal(buffer_slice(&fixture.lines), slice_of("before\n")));
+        assert_false(fixture.lines.failed);
+        tear_down(&fixture);
+    }
+}
+
+static void test_no_room_for_the_user_pauses(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    set_up(&fixture, LOG_PAYLOAD_REDACTED);
+    buffer_done(&fixture.handler.user_json);
+    buffer_init(&fixture.handler.user_json, 4);
+    struct message message = message_of("m-1", "{\"name\":\"Ada\"}");
+    handle(&fixture, &message, false);
+    assert_int_equal(fixture.handled.verdict, VERDICT_PAUSE);
+    assert_null(fixture.line);
+    tear_down(&fixture);
+}
+
+static void test_verdicts(void **state)
+{
+    (void)state;
+    assert_int_equal(verdict_of(USER_EVENT_IDENTIFIED), VERDICT_ACK);
+    assert_int_equal(verdict_of(USER_EVENT_BARE), VERDICT_ACK);
+    assert_int_equal(verdict_of(USER_EVENT_IMPOSSIBLE), VERDICT_DEAD_LETTER);
+    assert_int_equal(verdict_of(USER_EVENT_NO_MEMORY), VERDICT_PAUSE);
+}
+
+int main(void)
+{
+    log_init("session-service", LOG_FORMAT_JSON, LOG_LEVEL_INFO, STDERR_FILENO);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_handled),
+        cmocka_unit_test(test_payload_full_and_none),
+        cmocka_unit_test(test_user_id_that_is_an_address_is_masked),
+        cmocka_unit_test(test_bare),
+        cmocka_unit_test(test_impossible),
+        cmocka_unit_test(test_no_room_for_the_line_pauses),
+        cmocka_unit_test(test_no_room_for_the_user_pauses),
+        cmocka_unit_test(test_verdicts),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
