@@ -81,6 +81,8 @@ static const struct bad_row {
     {FORM("a=%g4"), "a '%' without two hexadecimal digits at byte 2 of the form"},
     {FORM("a=%4&1=2"), "a '%' without two hexadecimal digits at byte 2 of the form"},
     {FORM("ab%zz=1"), "a '%' without two hexadecimal digits at byte 2 of the form"},
+    {{"a=%41", 4}, "a '%' without two hexadecimal digits at byte 2 of the form"},
+    {{"a=%41", 3}, "a '%' without two hexadecimal digits at byte 2 of the form"},
     {FORM("a=x%00"), "a NUL at byte 3 of the form"},
     {FORM("a=\0"), "a NUL at byte 2 of the form"},
     {FORM("a=1&a=2"), "the pair at byte 4 of the form repeats a name"},
