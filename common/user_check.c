@@ -7,6 +7,7 @@ struct check {
     const struct user_rules *rules;
     struct user_problems *problems;
     struct slice refused[USER_LIST_NAMES_MAX]; /* split once: every member is compared with all */
+    char refused_first[USER_LIST_NAMES_MAX];   /* their first significant characters */
     size_t refused_count;
     const char *refused_rest; /* behind the last of them */
 };
@@ -54,11 +55,14 @@ static bool next_name(const char **list, struct slice *ret_name)
     if (*list == NULL) {
         return false;
     }
-    const char *start = *list + strspn(*list, ", \t");
+    const char *start = *list;
+    while (*start == ',' || *start == ' ' || *start == '\t') {
+        start++;
+    }
     if (*start == '\0') {
         return false;
     }
-    size_t length = strcspn(start, ",");
+    size_t length = (size_t)(strchrnul(start, ',') - start);
     *list = start + length;
     while (start[length - 1] == ' ' || start[length - 1] == '\t') {
         length--;
@@ -99,20 +103,28 @@ static bool same_secret(struct slice left, struct slice right)
     }
 }
 
+static char first_significant(struct slice name)
+{
+    size_t position = 0;
+    return next_significant(name, &position);
+}
+
 static void split_refused(struct check *check)
 {
-    check->refused_count = 0;
+    size_t count = 0;
     check->refused_rest = check->rules->refused_members;
-    while (check->refused_count < USER_LIST_NAMES_MAX &&
-           next_name(&check->refused_rest, &check->refused[check->refused_count])) {
-        check->refused_count++;
+    while (count < USER_LIST_NAMES_MAX && next_name(&check->refused_rest, &check->refused[count])) {
+        check->refused_first[count] = first_significant(check->refused[count]);
+        count++;
     }
+    check->refused_count = count;
 }
 
 static bool is_refused(const struct check *check, struct slice name)
 {
+    char first = first_significant(name);
     for (size_t i = 0; i < check->refused_count; i++) {
-        if (same_secret(check->refused[i], name)) {
+        if (check->refused_first[i] == first && same_secret(check->refused[i], name)) {
             return true;
         }
     }
