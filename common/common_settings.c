@@ -1,0 +1,49 @@
+/* What no single row of the options can check. */
+#include "common/common_settings.h"
+#include "common/connector.h"
+#include "common/http_server.h"
+
+#include <string.h>
+
+enum { QUEUE_NAME_BYTES_MAX = 255 };
+
+static enum outcome check_queue(const char *queue, struct error *ret_error)
+{
+    size_t length = queue == NULL ? 0 : strlen(queue);
+    if (length == 0 || length > QUEUE_NAME_BYTES_MAX) {
+        return error_set(ret_error, OUTCOME_INVALID,
+                         "queue: a name of 1 to %d bytes is needed, this one has %zu",
+                         QUEUE_NAME_BYTES_MAX, length);
+    }
+    if (strncmp(queue, "amq.", 4) == 0) {
+        return error_set(ret_error, OUTCOME_INVALID,
+                         "queue: names that begin with \"amq.\" are the broker's own");
+    }
+    return OUTCOME_OK;
+}
+
+static enum outcome check_listen(const struct common_settings *settings, struct error *ret_error)
+{
+    bool is_loopback = false;
+    enum outcome outcome = http_listen_is_loopback(settings->listen, &is_loopback, ret_error);
+    if (outcome != OUTCOME_OK || is_loopback || settings->auth == AUTH_NONE) {
+        return outcome;
+    }
+    return error_set(ret_error, OUTCOME_INVALID,
+                     "listen: %s can be reached from other machines, and no request is "
+                     "authenticated; use a loopback address, or say --auth none to accept that "
+                     "anyone who reaches it may use it",
+                     settings->listen);
+}
+
+enum outcome common_settings_check(const struct common_settings *settings, struct error *ret_error)
+{
+    enum outcome outcome = connector_check_urls(settings->amqp_url, ret_error);
+    if (outcome == OUTCOME_OK) {
+        outcome = check_queue(settings->queue, ret_error);
+    }
+    if (outcome == OUTCOME_OK) {
+        outcome = check_listen(settings, ret_error);
+    }
+    return outcome;
+}
