@@ -65,11 +65,11 @@ static const struct option *find_flag(const struct option *flags, const char *ar
     return NULL;
 }
 
-/* What follows a '=' is not shown: with a flag mistyped it may still be a secret. */
+/* What follows a '=' or a short flag is not shown: mistyped, it may still be a secret. */
 static enum outcome refuse_flag(const struct option *flags, const char *argument,
                                 struct error *ret_error)
 {
-    int shown = (int)strcspn(argument, "=");
+    int shown = argument[1] == '-' ? (int)strcspn(argument, "=") : 2;
     const struct option *flag =
         shown > 2 ? find_flag(flags, argument + 2, (size_t)shown - 2) : NULL;
     if (flag == NULL) {

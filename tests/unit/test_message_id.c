@@ -1,0 +1,77 @@
+/* UUIDv7: form, time, uniqueness. */
+#include "common/message_id.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { IDS = 100000 };
+
+static char ids[IDS][MESSAGE_ID_TEXT_BYTES];
+
+static int compare(const void *left, const void *right)
+{
+    return strcmp(left, right);
+}
+
+static void form_and_time(void **state)
+{
+    (void)state;
+    struct message_id_generator generator = {.left_bytes = 0};
+    bool variants[4] = {false};
+    for (int i = 0; i < 1000; i++) {
+        char id[MESSAGE_ID_TEXT_BYTES];
+        assert_int_equal(message_id_generate(&generator, 0x0123456789ab, id, NULL), OUTCOME_OK);
+        assert_int_equal(strlen(id), 36);
+        assert_memory_equal(id, "01234567-89ab-7", 15);
+        assert_int_equal(strspn(id, "0123456789abcdef-"), 36);
+        assert_true(id[18] == '-' && id[23] == '-');
+        const char *variant = strchr("89ab", id[19]);
+        assert_non_null(variant);
+        variants[variant - strchr("89ab", '8')] = true;
+    }
+    for (size_t i = 0; i < 4; i++) {
+        assert_true(variants[i]); /* the two bits beside the variant are random */
+    }
+}
+
+static void unique_in_one_millisecond(void **state)
+{
+    (void)state;
+    struct message_id_generator generator = {.left_bytes = 0};
+    for (size_t i = 0; i < IDS; i++) {
+        assert_int_equal(message_id_generate(&generator, 1, ids[i], NULL), OUTCOME_OK);
+    }
+    qsort(ids, IDS, sizeof(ids[0]), compare);
+    for (size_t i = 1; i < IDS; i++) {
+        assert_string_not_equal(ids[i - 1], ids[i]);
+    }
+}
+
+static void later_ids_sort_after(void **state)
+{
+    (void)state;
+    struct message_id_generator generator = {.left_bytes = 0};
+    char earlier[MESSAGE_ID_TEXT_BYTES];
+    char later[MESSAGE_ID_TEXT_BYTES];
+    assert_int_equal(message_id_generate(&generator, 0xffff, earlier, NULL), OUTCOME_OK);
+    assert_int_equal(message_id_generate(&generator, 0x10000, later, NULL), OUTCOME_OK);
+    assert_true(strcmp(earlier, later) < 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(form_and_time),
+        cmocka_unit_test(unique_in_one_millisecond),
+        cmocka_unit_test(later_ids_sort_after),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,484 @@
+/* Options: precedence, forms, ranges, secrets, and errors that name their source. */
+#include "common/options.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { ARGUMENTS_MAX = 16, ARGUMENT_BYTES = 256 };
+
+struct settings {
+    char *queue, *url, *file;
+    int type;
+    int64_t prefetch, timeout_ms, size_bytes;
+};
+
+static const struct option_row rows[] = {
+    {.name = "queue",
+     .value_name = "NAME",
+     .type = OPTION_TEXT,
+     .offset = offsetof(struct settings, queue),
+     .default_text = "session",
+     .help = "the queue"},
+    {.name = "amqp-url",
+     .value_name = "URL",
+     .type = OPTION_TEXT,
+     .offset = offsetof(struct settings, url),
+     .default_text = "amqp://localhost/",
+     .environment = "AMQP_URL",
+     .secret = true,
+     .help = "the broker"},
+    {.name = "password-file",
+     .value_name = "FILE",
+     .type = OPTION_TEXT,
+     .offset = offsetof(struct settings, file),
+     .help = "a file"},
+    {.name = "queue-type",
+     .value_name = "TYPE",
+     .type = OPTION_CHOICE,
+     .offset = offsetof(struct settings, type),
+     .default_text = "quorum",
+     .choices = "quorum|classic",
+     .help = "the type"},
+    {.name = "prefetch",
+     .value_name = "N",
+     .type = OPTION_INTEGER,
+     .offset = offsetof(struct settings, prefetch),
+     .default_text = "500",
+     .minimum = 1,
+     .maximum = 2000,
+     .help = "how many"},
+    {.name = "confirm-timeout",
+     .value_name = "DURATION",
+     .type = OPTION_DURATION,
+     .offset = offsetof(struct settings, timeout_ms),
+     .default_text = "5s",
+     .minimum = 100,
+     .maximum = INT64_MAX,
+     .secret = false,
+     .help = "how long"},
+    {.name = "max-bytes",
+     .value_name = "SIZE",
+     .type = OPTION_SIZE,
+     .offset = offsetof(struct settings, size_bytes),
+     .default_text = "64KiB",
+     .minimum = -1024,
+     .maximum = INT64_MAX,
+     .help = "how large"},
+};
+
+static const struct options_program program = {.name = "a-service",
+                                               .environment_prefix = "A_SERVICE",
+                                               .summary = "tests options",
+                                               .rows = rows,
+                                               .count = sizeof(rows) / sizeof(rows[0])};
+
+static struct settings settings;
+static struct error error;
+static enum options_action action;
+static char arguments[ARGUMENTS_MAX][ARGUMENT_BYTES];
+static char config_path[] = "/tmp/test_options_XXXXXX";
+
+/* Loads with the arguments, ended by NULL. A failure must leave nothing and name no secret. */
+static enum outcome load(const char *first, ...)
+{
+    char *argv[ARGUMENTS_MAX + 1] = {strcpy(arguments[0], "a-service")};
+    int argc = 1;
+    va_list list;
+    va_start(list, first);
+    for (const char *text = first; text != NULL; text = va_arg(list, const char *)) {
+        assert_true(argc < ARGUMENTS_MAX && strlen(text) < ARGUMENT_BYTES);
+        argv[argc] = strcpy(arguments[argc], text);
+        argc++;
+    }
+    va_end(list);
+    options_done(&program, &settings);
+    memset(&settings, 0, sizeof(settings));
+    strcpy(error.text, "untouched");
+    action = (enum options_action)99;
+    enum outcome outcome = options_load(&program, argc, argv, &settings, &action, &error);
+    if (outcome != OUTCOME_OK) {
+        assert_int_equal(outcome, OUTCOME_INVALID);
+        assert_null(settings.queue);
+        assert_null(settings.url);
+        assert_int_equal(action, 99);
+        assert_null(strstr(error.text, "hunter2"));
+    }
+    return outcome;
+}
+
+static void expect_error(const char *text)
+{
+    if (strstr(error.text, text) == NULL) {
+        fail_msg("\"%s\" is not in \"%s\"", text, error.text);
+    }
+}
+
+static void write_config(const char *data, size_t length)
+{
+    FILE *file = fopen(config_path, "w");
+    assert_non_null(file);
+    assert_int_equal(fwrite(data, 1, length, file), length);
+    assert_int_equal(fclose(file), 0);
+}
+
+static enum outcome load_file(const char *text)
+{
+    write_config(text, strlen(text));
+    return load("--config", config_path, NULL);
+}
+
+static int clear_environment(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < program.count; i++) {
+        char name[64];
+        (void)snprintf(name, sizeof(name), "A_SERVICE_%s", rows[i].name);
+        for (char *c = name; *c != '\0'; c++) {
+            *c = *c == '-' ? '_' : *c >= 'a' && *c <= 'z' ? (char)(*c - 'a' + 'A') : *c;
+        }
+        (void)unsetenv(name);
+    }
+    (void)unsetenv("AMQP_URL");
+    options_done(&program, &settings);
+    return 0;
+}
+
+static void defaults(void **state)
+{
+    (void)state;
+    assert_int_equal(load(NULL), OUTCOME_OK);
+    assert_int_equal(action, OPTIONS_RUN);
+    assert_string_equal(settings.queue, "session");
+    assert_string_equal(settings.url, "amqp://localhost/");
+    assert_null(settings.file);
+    assert_int_equal(settings.type, 0);
+    assert_int_equal(settings.prefetch, 500);
+    assert_int_equal(settings.timeout_ms, 5000);
+    assert_int_equal(settings.size_bytes, 65536);
+    assert_int_equal(load("--check-config", NULL), OUTCOME_OK);
+    assert_int_equal(action, OPTIONS_CHECK_CONFIG);
+}
+
+static void default_file_environment_command_line(void **state)
+{
+    (void)state;
+    assert_int_equal(load_file("prefetch = 2\nqueue = f\n"), OUTCOME_OK);
+    assert_int_equal(settings.prefetch, 2);
+    assert_string_equal(settings.queue, "f");
+    assert_int_equal(settings.timeout_ms, 5000);
+    (void)setenv("A_SERVICE_PREFETCH", "3", 1);
+    (void)setenv("A_SERVICE_QUEUE", "e", 1);
+    assert_int_equal(load("--config", config_path, NULL), OUTCOME_OK);
+    assert_int_equal(settings.prefetch, 3);
+    assert_string_equal(settings.queue, "e");
+    assert_int_equal(load("--prefetch", "4", "--config", config_path, "--queue=c", NULL),
+                     OUTCOME_OK);
+    assert_int_equal(settings.prefetch, 4);
+    assert_string_equal(settings.queue, "c");
+    /* Set and empty is not set. */
+    (void)setenv("A_SERVICE_PREFETCH", "", 1);
+    (void)setenv("A_SERVICE_QUEUE", "", 1);
+    assert_int_equal(load("--config", config_path, NULL), OUTCOME_OK);
+    assert_int_equal(settings.prefetch, 2);
+    assert_string_equal(settings.queue, "f");
+}
+
+static void the_second_variable(void **state)
+{
+    (void)state;
+    (void)setenv("AMQP_URL", "amqp://plain/", 1);
+    assert_int_equal(load(NULL), OUTCOME_OK);
+    assert_string_equal(settings.url, "amqp://plain/");
+    (void)setenv("A_SERVICE_AMQP_URL", "amqp://prefixed/", 1);
+    assert_int_equal(load(NULL), OUTCOME_OK);
+    assert_string_equal(settings.url, "amqp://prefixed/");
+    (void)setenv("A_SERVICE_AMQP_URL", "", 1);
+    assert_int_equal(load(NULL), OUTCOME_OK);
+    assert_string_equal(settings.url, "amqp://plain/");
+}
+
+static void numbers(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *argument;
+        int64_t value; /* -1: refused */
+    } cases[] = {
+        {"--prefetch=1", 1},
+        {"--prefetch=2000", 2000},
+        {"--prefetch=0", -1},
+        {"--prefetch=2001", -1},
+        {"--prefetch=-1", -1},
+        {"--prefetch=", -1},
+        {"--prefetch= 1", -1},
+        {"--prefetch=1 ", -1},
+        {"--prefetch=+1", -1},
+        {"--prefetch=0x10", -1},
+        {"--prefetch=1s", -1},
+        {"--prefetch=18446744073709551617", -1},
+        {"--confirm-timeout=500ms", 500},
+        {"--confirm-timeout=2m", 120000},
+        {"--confirm-timeout=1h", 3600000},
+        {"--confirm-timeout=99ms", -1},
+        {"--confirm-timeout=5", -1},
+        {"--confirm-timeout=5 s", -1},
+        {"--confirm-timeout=5S", -1},
+        {"--confirm-timeout=1.5s", -1},
+        {"--confirm-timeout=ms", -1},
+        {"--confirm-timeout=9223372036854775807ms", INT64_MAX},
+        {"--confirm-timeout=9223372036854775807h", -1},
+        {"--max-bytes=1", 1},
+        {"--max-bytes=64KiB", 65536},
+        {"--max-bytes=3MiB", 3145728},
+        {"--max-bytes=2GiB", 2147483648},
+        {"--max-bytes=-1KiB", -1024},
+        {"--max-bytes=-2KiB", -1},
+        {"--max-bytes=64kb", -1},
+        {"--max-bytes=9223372036854775807GiB", -1},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        enum outcome outcome = load(cases[i].argument, NULL);
+        if (outcome != (cases[i].value == -1 ? OUTCOME_INVALID : OUTCOME_OK)) {
+            fail_msg("%s: %d", cases[i].argument, (int)outcome);
+        }
+        if (outcome == OUTCOME_OK) {
+            int64_t got = strstr(cases[i].argument, "prefetch")  ? settings.prefetch
+                          : strstr(cases[i].argument, "timeout") ? settings.timeout_ms
+                                                                 : settings.size_bytes;
+            assert_true(got == cases[i].value);
+        }
+    }
+}
+
+static void a_refusal_says_what_is_allowed(void **state)
+{
+    (void)state;
+    assert_int_equal(load("--prefetch", "2001", NULL), OUTCOME_INVALID);
+    assert_string_equal(error.text,
+                        "command line: prefetch: \"2001\" is not a whole number from 1 to 2000");
+    (void)setenv("A_SERVICE_CONFIRM_TIMEOUT", "1", 1);
+    assert_int_equal(load(NULL), OUTCOME_INVALID);
+    expect_error("A_SERVICE_CONFIRM_TIMEOUT: confirm-timeout: \"1\" is not a duration");
+    expect_error("from 100ms to ");
+    (void)unsetenv("A_SERVICE_CONFIRM_TIMEOUT");
+    assert_int_equal(load("--queue-type", "class", NULL), OUTCOME_INVALID);
+    expect_error("queue-type: \"class\" is none of quorum|classic");
+    assert_int_equal(load("--queue-type", "quorum|classic", NULL), OUTCOME_INVALID);
+    assert_int_equal(load("--queue-type", "", NULL), OUTCOME_INVALID);
+    assert_int_equal(load("--queue-type", "classic", NULL), OUTCOME_OK);
+    assert_int_equal(settings.type, 1);
+    /* Wrong is wrong, even where a better source overrides it. */
+    assert_int_equal(load_file("\n\nprefetch = many\n"), OUTCOME_INVALID);
+    expect_error(":3: prefetch: \"many\"");
+    assert_int_equal(load("--prefetch=7", "--config", config_path, NULL), OUTCOME_INVALID);
+}
+
+static void flags(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *first, *second, *error;
+    } cases[] = {
+        {"--nonsense", NULL, "unknown option --nonsense;"},
+        {"--nonsense=hunter2", NULL, "unknown option --nonsense;"},
+        {"--prefetc=7", NULL, "unknown option --prefetc;"},
+        {"--pre", "7", "unknown option --pre;"},
+        {"--amqp-ur", "hunter2", "unknown option --amqp-ur;"},
+        {"--help=hunter2", NULL, "--help takes no value"},
+        {"--prefetch", NULL, "--prefetch needs a value"},
+        {"-p", NULL, "unknown option -p;"},
+        {"-phunter2", NULL, "unknown option -p;"},
+        {"hunter2", NULL, "argument 1 belongs to no option"},
+        {"--", "hunter2", "argument 2 belongs to no option"},
+        {"--amqp-url=", "hunter2", "argument 2 belongs to no option"},
+        {"--config", "/nonexistent/file", "cannot read /nonexistent/file: No such file"},
+        {"--config", "/tmp", "cannot read /tmp: Is a directory"},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        assert_int_equal(load(cases[i].first, cases[i].second, NULL), OUTCOME_INVALID);
+        expect_error(cases[i].error);
+    }
+    assert_int_equal(load("--queue=a", "--queue", "b", "--", NULL), OUTCOME_OK);
+    assert_string_equal(settings.queue, "b");
+    assert_int_equal(load("--queue", "--prefetch", NULL), OUTCOME_OK);
+    assert_string_equal(settings.queue, "--prefetch");
+}
+
+static void secrets_leave_the_command_line(void **state)
+{
+    (void)state;
+    assert_int_equal(load("--amqp-url", "hunter2", "--queue", "seen", "--amqp-url=hunter2!", NULL),
+                     OUTCOME_OK);
+    assert_string_equal(settings.url, "hunter2!");
+    assert_string_equal(arguments[2], "xxxxxxx");
+    assert_string_equal(arguments[4], "seen");
+    assert_string_equal(arguments[5], "--amqp-url=xxxxxxxx");
+    /* Also where the rest is wrong. */
+    assert_int_equal(load("--amqp-url=hunter2", "--nonsense", NULL), OUTCOME_INVALID);
+    assert_string_equal(arguments[1], "--amqp-url=xxxxxxx");
+    assert_int_equal(load("--amqp-url=hunter2", "--prefetch=0", NULL), OUTCOME_INVALID);
+    assert_string_equal(arguments[1], "--amqp-url=xxxxxxx");
+    assert_int_equal(load("--amqp-ur", "hunter2", NULL), OUTCOME_INVALID);
+    assert_string_equal(arguments[2], "xxxxxxx");
+}
+
+static void a_secret_number_is_not_shown(void **state)
+{
+    (void)state;
+    static const struct option_row secret_row = {.name = "pin",
+                                                 .value_name = "N",
+                                                 .type = OPTION_INTEGER,
+                                                 .default_text = "1",
+                                                 .minimum = 1,
+                                                 .maximum = 9,
+                                                 .secret = true,
+                                                 .help = "a number"};
+    const struct options_program pin = {.name = "a-service",
+                                        .environment_prefix = "A_SERVICE",
+                                        .summary = "s",
+                                        .rows = &secret_row,
+                                        .count = 1};
+    int64_t value = 0;
+    char name[] = "a-service";
+    char argument[] = "--pin=4711";
+    char *argv[] = {name, argument, NULL};
+    assert_int_equal(options_load(&pin, 2, argv, &value, &action, &error), OUTCOME_INVALID);
+    assert_null(strstr(error.text, "4711"));
+    expect_error("pin: the value is not a whole number from 1 to 9");
+    assert_string_equal(argument, "--pin=xxxx");
+}
+
+static void files(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *error;
+    } cases[] = {
+        {"queue = a\nnonsense = hunter2\n", ":2: unknown key \"nonsense\""},
+        {"amqp-pass hunter2 = x\n", ":1: unknown key \"amqp-pass\""},
+        {"Queue = a\n", ":1: unknown key \"Queue\""},
+        {"queue = a\n# x\nqueue = a\n", ":3: duplicate key \"queue\" (first in line 1)"},
+        {"queue = a\n[section]\n", ":2: a section"},
+        {"  [section]\nqueue = a\n", ":1: a section"},
+        {"queue = a\nhunter2\n", ":2: not of the form name = value"},
+        {"amqp-url = hunter2\nprefetch = x\n", ":2: prefetch: "},
+        {" queue = a\n  [x]\n", ":2: a section"},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        assert_int_equal(load_file(cases[i].text), OUTCOME_INVALID);
+        expect_error(cases[i].error);
+        expect_error(config_path);
+    }
+    static const char with_nul[] = "queue = a\0b\n";
+    write_config(with_nul, sizeof(with_nul) - 1);
+    assert_int_equal(load("--config", config_path, NULL), OUTCOME_INVALID);
+    expect_error(":1: a NUL byte");
+}
+
+static void values_in_files(void **state)
+{
+    (void)state;
+    assert_int_equal(load_file("# one\n; two\n\n  queue=a b \r\n"
+                               "amqp-url = amqp://u:p;w#x@h/%2f?a=b ; a comment\n"
+                               "password-file = \n"
+                               "prefetch : 9"),
+                     OUTCOME_OK);
+    assert_string_equal(settings.queue, "a b");
+    assert_string_equal(settings.url, "amqp://u:p;w#x@h/%2f?a=b");
+    assert_string_equal(settings.file, "");
+    assert_int_equal(settings.prefetch, 9);
+    assert_int_equal(load_file(""), OUTCOME_OK);
+    assert_int_equal(load_file("\xef\xbb\xbfqueue = after a mark\n"), OUTCOME_OK);
+    assert_string_equal(settings.queue, "after a mark");
+}
+
+/* inih cuts long lines in silence: here they are an error, and continuation lines the way out. */
+static void long_values_in_files(void **state)
+{
+    (void)state;
+    char text[2048];
+    int length = snprintf(text, sizeof(text), "amqp-url = hunter2%0*d\nprefetch = 3\n", 300, 0);
+    assert_true(length > 300);
+    assert_int_equal(load_file(text), OUTCOME_INVALID);
+    expect_error(":1: the line is too long");
+    char expected[1024];
+    (void)snprintf(expected, sizeof(expected), "%0150d,%0150d,%0150d", 1, 2, 3);
+    (void)snprintf(text, sizeof(text),
+                   "amqp-url = %0150d,\n  # between\n  %0150d,\n\t%0150d\nprefetch = 3\n", 1, 2, 3);
+    assert_int_equal(load_file(text), OUTCOME_OK);
+    assert_string_equal(settings.url, expected);
+    assert_int_equal(settings.prefetch, 3);
+}
+
+static void help_and_version(void **state)
+{
+    (void)state;
+    FILE *output = tmpfile();
+    assert_non_null(output);
+    (void)fflush(stdout);
+    int saved = dup(STDOUT_FILENO);
+    assert_true(dup2(fileno(output), STDOUT_FILENO) >= 0);
+    (void)setenv("A_SERVICE_AMQP_URL", "hunter2", 1);
+    enum outcome help = load("--help", NULL);
+    enum outcome version = load("--version", NULL);
+    enum options_action version_action = action;
+    int full = open("/dev/full", O_WRONLY | O_CLOEXEC);
+    (void)dup2(full, STDOUT_FILENO);
+    enum outcome unwritten = load("--help", NULL);
+    (void)dup2(saved, STDOUT_FILENO);
+    assert_int_equal(close(saved), 0);
+    assert_int_equal(close(full), 0);
+    assert_int_equal(help, OUTCOME_OK);
+    assert_int_equal(version, OUTCOME_OK);
+    assert_int_equal(version_action, OPTIONS_EXIT);
+    assert_int_equal(unwritten, OUTCOME_INVALID);
+    char text[8192] = "";
+    rewind(output);
+    text[fread(text, 1, sizeof(text) - 1, output)] = '\0';
+    assert_int_equal(fclose(output), 0);
+    assert_non_null(strstr(text, "  --confirm-timeout DURATION\n      how long\n"
+                                 "      default 5s; 100ms to "));
+    assert_non_null(strstr(text, "default 64KiB; -1KiB to "));
+    assert_non_null(strstr(text, "one of quorum|classic; variable A_SERVICE_QUEUE_TYPE\n"));
+    assert_non_null(strstr(text, "variable A_SERVICE_AMQP_URL or AMQP_URL\n"));
+    assert_non_null(strstr(text, "default none; variable A_SERVICE_PASSWORD_FILE\n"));
+    assert_non_null(strstr(text, "--check-config"));
+    assert_non_null(strstr(text, "\na-service " PROJECT_VERSION "\n"));
+    assert_null(strstr(text, "hunter2"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(defaults, clear_environment, clear_environment),
+        cmocka_unit_test_teardown(default_file_environment_command_line, clear_environment),
+        cmocka_unit_test_teardown(the_second_variable, clear_environment),
+        cmocka_unit_test_teardown(numbers, clear_environment),
+        cmocka_unit_test_teardown(a_refusal_says_what_is_allowed, clear_environment),
+        cmocka_unit_test_teardown(flags, clear_environment),
+        cmocka_unit_test_teardown(secrets_leave_the_command_line, clear_environment),
+        cmocka_unit_test_teardown(a_secret_number_is_not_shown, clear_environment),
+        cmocka_unit_test_teardown(files, clear_environment),
+        cmocka_unit_test_teardown(values_in_files, clear_environment),
+        cmocka_unit_test_teardown(long_values_in_files, clear_environment),
+        cmocka_unit_test_teardown(help_and_version, clear_environment),
+    };
+    int descriptor = mkstemp(config_path);
+    if (descriptor < 0) {
+        return 1;
+    }
+    (void)close(descriptor);
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    (void)unlink(config_path);
+    return failed;
+}
