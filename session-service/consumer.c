@@ -326,9 +326,8 @@ static void drain(struct consumer *consumer)
     }
 }
 
-void *consumer_run(void *argument)
+void consumer_run(struct consumer *consumer)
 {
-    struct consumer *consumer = argument;
     connector_request(consumer->connector);
     while (!atomic_load(&consumer->stopping)) {
         turn(consumer);
@@ -344,5 +343,4 @@ void *consumer_run(void *argument)
     error_set(&stopped, OUTCOME_OK, "stopped");
     consumer_status_disconnected(consumer->status, &stopped);
     consumer_drop_connection(consumer);
-    return NULL;
 }

@@ -17,7 +17,10 @@ struct consumer {
     int wake_descriptor; /* eventfd: a connection is ready, or stop */
     atomic_bool stopping;
     pthread_t thread;
-    bool started, joined;
+    bool started, joined; /* main's own */
+    pthread_mutex_t lock; /* guards `ended` */
+    pthread_cond_t changed;
+    bool ended;
 
     /* The thread's own. */
     struct dead_letters *dead_letters;
@@ -32,7 +35,8 @@ struct consumer {
     bool held_up; /* stalled, or all that the broker may send are impossible messages */
 };
 
-void *consumer_run(void *argument);
+/* The thread, until it is told to stop. */
+void consumer_run(struct consumer *consumer);
 
 /* Forgets all that belongs to the connection: the broker delivers it again. */
 void consumer_drop_connection(struct consumer *consumer);

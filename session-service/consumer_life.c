@@ -3,7 +3,7 @@
 
 #include "session-service/consumer_internal.h"
 
-#include "common/log.h"
+#include "common/clock.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -52,6 +52,16 @@ static enum outcome create_parts(struct consumer *consumer, struct error *ret_er
     return outcome;
 }
 
+static void init_lock(struct consumer *consumer)
+{
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&consumer->changed, &attributes);
+    pthread_condattr_destroy(&attributes);
+    pthread_mutex_init(&consumer->lock, NULL);
+}
+
 enum outcome consumer_create(const struct settings *settings, struct consumer_status *status,
                              struct consumer **ret_consumer, struct error *ret_error)
 {
@@ -61,6 +71,7 @@ enum outcome consumer_create(const struct settings *settings, struct consumer_st
     }
     consumer->settings = settings;
     consumer->status = status;
+    init_lock(consumer);
     struct user_rules rules = settings_user_rules(settings);
     user_saved_handler_init(&consumer->handler, &rules, (size_t)settings->max_message_bytes,
                             (enum log_payload)settings->common.log_payload);
@@ -74,9 +85,20 @@ enum outcome consumer_create(const struct settings *settings, struct consumer_st
     return OUTCOME_OK;
 }
 
+static void *thread_main(void *argument)
+{
+    struct consumer *consumer = argument;
+    consumer_run(consumer);
+    pthread_mutex_lock(&consumer->lock);
+    consumer->ended = true;
+    pthread_cond_signal(&consumer->changed);
+    pthread_mutex_unlock(&consumer->lock);
+    return NULL;
+}
+
 enum outcome consumer_start(struct consumer *consumer, struct error *ret_error)
 {
-    int status = pthread_create(&consumer->thread, NULL, consumer_run, consumer);
+    int status = pthread_create(&consumer->thread, NULL, thread_main, consumer);
     if (status != 0) {
         return error_set_errno(ret_error, OUTCOME_TRANSIENT, status, "start the consumer's thread");
     }
@@ -97,17 +119,20 @@ bool consumer_wait(struct consumer *consumer, uint64_t timeout_ms)
     if (!consumer->started || consumer->joined) {
         return true;
     }
-    struct timespec deadline;
-    clock_gettime(CLOCK_MONOTONIC, &deadline);
-    deadline.tv_sec += (time_t)(timeout_ms / 1000);
-    deadline.tv_nsec += (long)(timeout_ms % 1000) * 1000000;
-    if (deadline.tv_nsec >= 1000000000) {
-        deadline.tv_sec++;
-        deadline.tv_nsec -= 1000000000;
+    uint64_t deadline_ms = clock_monotonic_ms() + timeout_ms;
+    struct timespec deadline = {.tv_sec = (time_t)(deadline_ms / 1000),
+                                .tv_nsec = (long)(deadline_ms % 1000) * 1000000};
+    pthread_mutex_lock(&consumer->lock);
+    while (!consumer->ended && clock_monotonic_ms() < deadline_ms) {
+        pthread_cond_timedwait(&consumer->changed, &consumer->lock, &deadline);
     }
-    consumer->joined =
-        pthread_clockjoin_np(consumer->thread, NULL, CLOCK_MONOTONIC, &deadline) == 0;
-    return consumer->joined;
+    bool ended = consumer->ended;
+    pthread_mutex_unlock(&consumer->lock);
+    if (ended) {
+        pthread_join(consumer->thread, NULL);
+        consumer->joined = true;
+    }
+    return ended;
 }
 
 void consumer_drop_connection(struct consumer *consumer)
@@ -132,6 +157,8 @@ void consumer_free(struct consumer *consumer)
     if (consumer->wake_descriptor >= 0) {
         close(consumer->wake_descriptor);
     }
+    pthread_cond_destroy(&consumer->changed);
+    pthread_mutex_destroy(&consumer->lock);
     free(consumer);
 }
 
