@@ -1,157 +1,5 @@
 /* Options: precedence, forms, ranges, secrets, and errors that name their source. */
-#include "common/options.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
-#include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-
-enum { ARGUMENTS_MAX = 16, ARGUMENT_BYTES = 256 };
-
-struct settings {
-    char *queue, *url, *file;
-    int type;
-    int64_t prefetch, timeout_ms, size_bytes;
-};
-
-static const struct option_row rows[] = {
-    {.name = "queue",
-     .value_name = "NAME",
-     .type = OPTION_TEXT,
-     .offset = offsetof(struct settings, queue),
-     .default_text = "session",
-     .help = "the queue"},
-    {.name = "amqp-url",
-     .value_name = "URL",
-     .type = OPTION_TEXT,
-     .offset = offsetof(struct settings, url),
-     .default_text = "amqp://localhost/",
-     .environment = "AMQP_URL",
-     .secret = true,
-     .help = "the broker"},
-    {.name = "password-file",
-     .value_name = "FILE",
-     .type = OPTION_TEXT,
-     .offset = offsetof(struct settings, file),
-     .help = "a file"},
-    {.name = "queue-type",
-     .value_name = "TYPE",
-     .type = OPTION_CHOICE,
-     .offset = offsetof(struct settings, type),
-     .default_text = "quorum",
-     .choices = "quorum|classic",
-     .help = "the type"},
-    {.name = "prefetch",
-     .value_name = "N",
-     .type = OPTION_INTEGER,
-     .offset = offsetof(struct settings, prefetch),
-     .default_text = "500",
-     .minimum = 1,
-     .maximum = 2000,
-     .help = "how many"},
-    {.name = "confirm-timeout",
-     .value_name = "DURATION",
-     .type = OPTION_DURATION,
-     .offset = offsetof(struct settings, timeout_ms),
-     .default_text = "5s",
-     .minimum = 100,
-     .maximum = INT64_MAX,
-     .secret = false,
-     .help = "how long"},
-    {.name = "max-bytes",
-     .value_name = "SIZE",
-     .type = OPTION_SIZE,
-     .offset = offsetof(struct settings, size_bytes),
-     .default_text = "64KiB",
-     .minimum = -1024,
-     .maximum = INT64_MAX,
-     .help = "how large"},
-};
-
-static const struct options_program program = {.name = "a-service",
-                                               .environment_prefix = "A_SERVICE",
-                                               .summary = "tests options",
-                                               .rows = rows,
-                                               .count = sizeof(rows) / sizeof(rows[0])};
-
-static struct settings settings;
-static struct error error;
-static enum options_action action;
-static char arguments[ARGUMENTS_MAX][ARGUMENT_BYTES];
-static char config_path[] = "/tmp/test_options_XXXXXX";
-
-/* Loads with the arguments, ended by NULL. A failure must leave nothing and name no secret. */
-static enum outcome load(const char *first, ...)
-{
-    char *argv[ARGUMENTS_MAX + 1] = {strcpy(arguments[0], "a-service")};
-    int argc = 1;
-    va_list list;
-    va_start(list, first);
-    for (const char *text = first; text != NULL; text = va_arg(list, const char *)) {
-        assert_true(argc < ARGUMENTS_MAX && strlen(text) < ARGUMENT_BYTES);
-        argv[argc] = strcpy(arguments[argc], text);
-        argc++;
-    }
-    va_end(list);
-    options_done(&program, &settings);
-    memset(&settings, 0, sizeof(settings));
-    strcpy(error.text, "untouched");
-    action = (enum options_action)99;
-    enum outcome outcome = options_load(&program, argc, argv, &settings, &action, &error);
-    if (outcome != OUTCOME_OK) {
-        assert_int_equal(outcome, OUTCOME_INVALID);
-        assert_null(settings.queue);
-        assert_null(settings.url);
-        assert_int_equal(action, 99);
-        assert_null(strstr(error.text, "hunter2"));
-    }
-    return outcome;
-}
-
-static void expect_error(const char *text)
-{
-    if (strstr(error.text, text) == NULL) {
-        fail_msg("\"%s\" is not in \"%s\"", text, error.text);
-    }
-}
-
-static void write_config(const char *data, size_t length)
-{
-    FILE *file = fopen(config_path, "w");
-    assert_non_null(file);
-    assert_int_equal(fwrite(data, 1, length, file), length);
-    assert_int_equal(fclose(file), 0);
-}
-
-static enum outcome load_file(const char *text)
-{
-    write_config(text, strlen(text));
-    return load("--config", config_path, NULL);
-}
-
-static int clear_environment(void **state)
-{
-    (void)state;
-    for (size_t i = 0; i < program.count; i++) {
-        char name[64];
-        (void)snprintf(name, sizeof(name), "A_SERVICE_%s", rows[i].name);
-        for (char *c = name; *c != '\0'; c++) {
-            *c = *c == '-' ? '_' : *c >= 'a' && *c <= 'z' ? (char)(*c - 'a' + 'A') : *c;
-        }
-        (void)unsetenv(name);
-    }
-    (void)unsetenv("AMQP_URL");
-    options_done(&program, &settings);
-    return 0;
-}
+#include "tests/support/options_fixture.h"
 
 static void defaults(void **state)
 {
@@ -358,68 +206,6 @@ static void a_secret_number_is_not_shown(void **state)
     assert_string_equal(argument, "--pin=xxxx");
 }
 
-static void files(void **state)
-{
-    (void)state;
-    static const struct {
-        const char *text, *error;
-    } cases[] = {
-        {"queue = a\nnonsense = hunter2\n", ":2: unknown key \"nonsense\""},
-        {"amqp-pass hunter2 = x\n", ":1: unknown key \"amqp-pass\""},
-        {"Queue = a\n", ":1: unknown key \"Queue\""},
-        {"queue = a\n# x\nqueue = a\n", ":3: duplicate key \"queue\" (first in line 1)"},
-        {"queue = a\n[section]\n", ":2: a section"},
-        {"  [section]\nqueue = a\n", ":1: a section"},
-        {"queue = a\nhunter2\n", ":2: not of the form name = value"},
-        {"amqp-url = hunter2\nprefetch = x\n", ":2: prefetch: "},
-        {" queue = a\n  [x]\n", ":2: a section"},
-    };
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        assert_int_equal(load_file(cases[i].text), OUTCOME_INVALID);
-        expect_error(cases[i].error);
-        expect_error(config_path);
-    }
-    static const char with_nul[] = "queue = a\0b\n";
-    write_config(with_nul, sizeof(with_nul) - 1);
-    assert_int_equal(load("--config", config_path, NULL), OUTCOME_INVALID);
-    expect_error(":1: a NUL byte");
-}
-
-static void values_in_files(void **state)
-{
-    (void)state;
-    assert_int_equal(load_file("# one\n; two\n\n  queue=a b \r\n"
-                               "amqp-url = amqp://u:p;w#x@h/%2f?a=b ; a comment\n"
-                               "password-file = \n"
-                               "prefetch : 9"),
-                     OUTCOME_OK);
-    assert_string_equal(settings.queue, "a b");
-    assert_string_equal(settings.url, "amqp://u:p;w#x@h/%2f?a=b");
-    assert_string_equal(settings.file, "");
-    assert_int_equal(settings.prefetch, 9);
-    assert_int_equal(load_file(""), OUTCOME_OK);
-    assert_int_equal(load_file("\xef\xbb\xbfqueue = after a mark\n"), OUTCOME_OK);
-    assert_string_equal(settings.queue, "after a mark");
-}
-
-/* inih cuts long lines in silence: here they are an error, and continuation lines the way out. */
-static void long_values_in_files(void **state)
-{
-    (void)state;
-    char text[2048];
-    int length = snprintf(text, sizeof(text), "amqp-url = hunter2%0*d\nprefetch = 3\n", 300, 0);
-    assert_true(length > 300);
-    assert_int_equal(load_file(text), OUTCOME_INVALID);
-    expect_error(":1: the line is too long");
-    char expected[1024];
-    (void)snprintf(expected, sizeof(expected), "%0150d,%0150d,%0150d", 1, 2, 3);
-    (void)snprintf(text, sizeof(text),
-                   "amqp-url = %0150d,\n  # between\n  %0150d,\n\t%0150d\nprefetch = 3\n", 1, 2, 3);
-    assert_int_equal(load_file(text), OUTCOME_OK);
-    assert_string_equal(settings.url, expected);
-    assert_int_equal(settings.prefetch, 3);
-}
-
 static void help_and_version(void **state)
 {
     (void)state;
@@ -460,7 +246,7 @@ static void help_and_version(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(defaults, clear_environment, clear_environment),
+        cmocka_unit_test_teardown(defaults, clear_environment),
         cmocka_unit_test_teardown(default_file_environment_command_line, clear_environment),
         cmocka_unit_test_teardown(the_second_variable, clear_environment),
         cmocka_unit_test_teardown(numbers, clear_environment),
@@ -468,17 +254,7 @@ int main(void)
         cmocka_unit_test_teardown(flags, clear_environment),
         cmocka_unit_test_teardown(secrets_leave_the_command_line, clear_environment),
         cmocka_unit_test_teardown(a_secret_number_is_not_shown, clear_environment),
-        cmocka_unit_test_teardown(files, clear_environment),
-        cmocka_unit_test_teardown(values_in_files, clear_environment),
-        cmocka_unit_test_teardown(long_values_in_files, clear_environment),
         cmocka_unit_test_teardown(help_and_version, clear_environment),
     };
-    int descriptor = mkstemp(config_path);
-    if (descriptor < 0) {
-        return 1;
-    }
-    (void)close(descriptor);
-    int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    (void)unlink(config_path);
-    return failed;
+    return run_with_config(tests);
 }

@@ -1,0 +1,171 @@
+/* A table of options of every type, and a way to load them from arguments, variables and a file. */
+#pragma once
+
+#include "common/options.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { ARGUMENTS_MAX = 16, ARGUMENT_BYTES = 256 };
+
+struct settings {
+    char *queue, *url, *file;
+    int type;
+    int64_t prefetch, timeout_ms, size_bytes;
+};
+
+static const struct option_row rows[] = {
+    {.name = "queue",
+     .value_name = "NAME",
+     .type = OPTION_TEXT,
+     .offset = offsetof(struct settings, queue),
+     .default_text = "session",
+     .help = "the queue"},
+    {.name = "amqp-url",
+     .value_name = "URL",
+     .type = OPTION_TEXT,
+     .offset = offsetof(struct settings, url),
+     .default_text = "amqp://localhost/",
+     .environment = "AMQP_URL",
+     .secret = true,
+     .help = "the broker"},
+    {.name = "password-file",
+     .value_name = "FILE",
+     .type = OPTION_TEXT,
+     .offset = offsetof(struct settings, file),
+     .help = "a file"},
+    {.name = "queue-type",
+     .value_name = "TYPE",
+     .type = OPTION_CHOICE,
+     .offset = offsetof(struct settings, type),
+     .default_text = "quorum",
+     .choices = "quorum|classic",
+     .help = "the type"},
+    {.name = "prefetch",
+     .value_name = "N",
+     .type = OPTION_INTEGER,
+     .offset = offsetof(struct settings, prefetch),
+     .default_text = "500",
+     .minimum = 1,
+     .maximum = 2000,
+     .help = "how many"},
+    {.name = "confirm-timeout",
+     .value_name = "DURATION",
+     .type = OPTION_DURATION,
+     .offset = offsetof(struct settings, timeout_ms),
+     .default_text = "5s",
+     .minimum = 100,
+     .maximum = INT64_MAX,
+     .secret = false,
+     .help = "how long"},
+    {.name = "max-bytes",
+     .value_name = "SIZE",
+     .type = OPTION_SIZE,
+     .offset = offsetof(struct settings, size_bytes),
+     .default_text = "64KiB",
+     .minimum = -1024,
+     .maximum = INT64_MAX,
+     .help = "how large"},
+};
+
+static const struct options_program program = {.name = "a-service",
+                                               .environment_prefix = "A_SERVICE",
+                                               .summary = "tests options",
+                                               .rows = rows,
+                                               .count = sizeof(rows) / sizeof(rows[0])};
+
+static struct settings settings;
+static struct error error;
+static enum options_action action;
+static char arguments[ARGUMENTS_MAX][ARGUMENT_BYTES];
+static char config_path[] = "/tmp/test_options_XXXXXX";
+
+/* Loads with the arguments, ended by NULL. A failure must leave nothing and name no secret. */
+static inline enum outcome load(const char *first, ...)
+{
+    char *argv[ARGUMENTS_MAX + 1] = {strcpy(arguments[0], "a-service")};
+    int argc = 1;
+    va_list list;
+    va_start(list, first);
+    for (const char *text = first; text != NULL; text = va_arg(list, const char *)) {
+        assert_true(argc < ARGUMENTS_MAX && strlen(text) < ARGUMENT_BYTES);
+        argv[argc] = strcpy(arguments[argc], text);
+        argc++;
+    }
+    va_end(list);
+    options_done(&program, &settings);
+    memset(&settings, 0, sizeof(settings));
+    strcpy(error.text, "untouched");
+    action = (enum options_action)99;
+    enum outcome outcome = options_load(&program, argc, argv, &settings, &action, &error);
+    if (outcome != OUTCOME_OK) {
+        assert_int_equal(outcome, OUTCOME_INVALID);
+        assert_null(settings.queue);
+        assert_null(settings.url);
+        assert_int_equal(action, 99);
+        assert_null(strstr(error.text, "hunter2"));
+    }
+    return outcome;
+}
+
+static inline void expect_error(const char *text)
+{
+    if (strstr(error.text, text) == NULL) {
+        fail_msg("\"%s\" is not in \"%s\"", text, error.text);
+    }
+}
+
+static inline void write_config(const char *data, size_t length)
+{
+    FILE *file = fopen(config_path, "w");
+    assert_non_null(file);
+    assert_int_equal(fwrite(data, 1, length, file), length);
+    assert_int_equal(fclose(file), 0);
+}
+
+static inline enum outcome load_file(const char *text)
+{
+    write_config(text, strlen(text));
+    return load("--config", config_path, NULL);
+}
+
+static inline int clear_environment(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < program.count; i++) {
+        char name[64];
+        (void)snprintf(name, sizeof(name), "A_SERVICE_%s", rows[i].name);
+        for (char *c = name; *c != '\0'; c++) {
+            *c = *c == '-' ? '_' : *c >= 'a' && *c <= 'z' ? (char)(*c - 'a' + 'A') : *c;
+        }
+        (void)unsetenv(name);
+    }
+    (void)unsetenv("AMQP_URL");
+    options_done(&program, &settings);
+    return 0;
+}
+
+/* Runs the tests with a file of their own. */
+#define run_with_config(tests) run_tests_with_config(tests, sizeof(tests) / sizeof((tests)[0]))
+static inline int run_tests_with_config(const struct CMUnitTest *tests, size_t count)
+{
+    (void)clear_environment(NULL);
+    int descriptor = mkstemp(config_path);
+    if (descriptor < 0) {
+        return 1;
+    }
+    (void)close(descriptor);
+    int failed = _cmocka_run_group_tests("options", tests, count, NULL, NULL);
+    (void)unlink(config_path);
+    return failed;
+}
