@@ -4,6 +4,7 @@
 #include "session-service/consumer_internal.h"
 
 #include "common/clock.h"
+#include "common/log.h"
 
 #include <errno.h>
 #include <stdlib.h>
