@@ -40,9 +40,11 @@ enum outcome broker_address_parse(struct slice url, struct broker_address *ret_a
     }
     *ret_address = (struct broker_address){
         .url_copy = copy,
+        .url_bytes = url.length,
         .user = info.user,
         .password = info.password,
-        .vhost = info.vhost,
+        /* "amqp://host/" is what people write for the default vhost. */
+        .vhost = info.vhost[0] == '\0' ? "/" : info.vhost,
         .host = info.host,
         .port = info.port,
     };
@@ -51,10 +53,8 @@ enum outcome broker_address_parse(struct slice url, struct broker_address *ret_a
 
 void broker_address_done(struct broker_address *address)
 {
-    if (address->password != NULL) {
-        /* amqp_parse_url() made the copy a row of terminated strings; the password is the secret.
-         */
-        explicit_bzero((char *)(uintptr_t)address->password, strlen(address->password));
+    if (address->url_copy != NULL) {
+        explicit_bzero(address->url_copy, address->url_bytes);
     }
     free(address->url_copy);
     *address = (struct broker_address){0};

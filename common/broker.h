@@ -17,7 +17,8 @@ enum { BROKER_OPERATION_TIMEOUT_MS = 5000, BROKER_URLS_MAX = 16 };
 
 /* Where to connect: parsed from a URL, secrets included. Wipe with broker_address_done(). */
 struct broker_address {
-    char *url_copy; /* owned; the other members point into it */
+    char *url_copy; /* owned; the texts point into it, or are literals */
+    size_t url_bytes;
     const char *user, *password, *vhost, *host;
     int port;
 };

@@ -6,10 +6,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-const char user_refused_members_default[] =
-    "password,passwd,pwd,passphrase,secret,client_secret,token,access_token,refresh_token,id_token,"
-    "api_key,private_key,authorization,credentials";
-
 /* The parser's own words where they quote the text, or speak of the parser; else they stay. */
 static const struct cause {
     const char *start;

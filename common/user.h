@@ -33,7 +33,9 @@ struct user_rules {
                                    * NULL or "": none */
 };
 
-extern const char user_refused_members_default[];
+#define USER_REFUSED_MEMBERS_DEFAULT                                                               \
+    "password,passwd,pwd,passphrase,secret,client_secret,token,access_token,refresh_token,"        \
+    "id_token,api_key,private_key,authorization,credentials"
 
 struct user_problem {
     char pointer[USER_POINTER_BYTES]; /* RFC 6901, cut (with "...") where longer; control characters

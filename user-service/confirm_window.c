@@ -1,0 +1,101 @@
+/* See confirm_window.h: every loop here is bounded by the capacity. */
+#include "user-service/confirm_window.h"
+
+#include <stdlib.h>
+
+static struct confirm_slot *slot_of(const struct confirm_window *window, uint64_t tag)
+{
+    return &window->slots[tag % window->capacity];
+}
+
+enum outcome confirm_window_init(struct confirm_window *window, size_t capacity,
+                                 struct error *ret_error)
+{
+    *window = (struct confirm_window){.capacity = capacity, .low = 1, .next = 1};
+    window->slots = calloc(capacity, sizeof(*window->slots));
+    if (window->slots == NULL) {
+        return error_set(ret_error, OUTCOME_BUSY, "no memory for a window of %zu confirms",
+                         capacity);
+    }
+    return OUTCOME_OK;
+}
+
+void confirm_window_done(struct confirm_window *window)
+{
+    free(window->slots);
+    *window = (struct confirm_window){0};
+}
+
+size_t confirm_window_count(const struct confirm_window *window)
+{
+    return (size_t)(window->next - window->low);
+}
+
+bool confirm_window_is_full(const struct confirm_window *window)
+{
+    return confirm_window_count(window) >= window->capacity;
+}
+
+uint64_t confirm_window_add(struct confirm_window *window, void *item)
+{
+    *slot_of(window, window->next) = (struct confirm_slot){.item = item};
+    return window->next++;
+}
+
+void confirm_window_forget(struct confirm_window *window, uint64_t tag)
+{
+    if (tag >= window->low && tag < window->next) {
+        slot_of(window, tag)->item = NULL;
+    }
+}
+
+bool confirm_window_mark_returned(struct confirm_window *window, struct slice message_id,
+                                  bool (*matches)(const void *item, struct slice message_id))
+{
+    for (uint64_t tag = window->low; tag < window->next; tag++) {
+        struct confirm_slot *slot = slot_of(window, tag);
+        if (!slot->settled && !slot->returned && slot->item != NULL &&
+            matches(slot->item, message_id)) {
+            slot->returned = true;
+            return true;
+        }
+    }
+    return false;
+}
+
+static void settle_slot(struct confirm_slot *slot, confirm_window_visit *visit, void *context)
+{
+    if (!slot->settled) {
+        slot->settled = true;
+        visit(slot->item, slot->returned, context);
+        slot->item = NULL;
+    }
+}
+
+enum outcome confirm_window_settle(struct confirm_window *window, uint64_t tag, bool multiple,
+                                   confirm_window_visit *visit, void *context,
+                                   struct error *ret_error)
+{
+    /* Tag 0 with multiple means all that is outstanding (AMQP 0-9-1, basic.ack). */
+    uint64_t last = multiple && tag == 0 ? window->next - 1 : tag;
+    if (last >= window->next || (tag == 0 && !multiple)) {
+        return error_set(ret_error, OUTCOME_INVALID,
+                         "the broker confirmed tag %llu, but the last one published is %llu",
+                         (unsigned long long)tag, (unsigned long long)(window->next - 1));
+    }
+    for (uint64_t i = multiple ? window->low : last; i >= window->low && i <= last; i++) {
+        settle_slot(slot_of(window, i), visit, context);
+    }
+    while (window->low < window->next && slot_of(window, window->low)->settled) {
+        window->low++;
+    }
+    return OUTCOME_OK;
+}
+
+void confirm_window_drain(struct confirm_window *window, confirm_window_visit *visit, void *context)
+{
+    for (uint64_t tag = window->low; tag < window->next; tag++) {
+        settle_slot(slot_of(window, tag), visit, context);
+    }
+    window->low = window->next = 1;
+}

@@ -1,0 +1,81 @@
+/* The user-service: wires its parts together, waits for a signal, takes them apart. */
+#include "common/lifecycle.h"
+#include "user-service/routes.h"
+
+enum { LAST_REPLIES_WAIT_MS = 2000 };
+
+/* Static, so that a connection attempt that must be left behind can still read it. */
+static struct settings settings;
+
+struct service {
+    struct publisher *publisher;
+    struct routes routes;
+    struct http_server *server;
+};
+
+static enum outcome service_start(struct service *service, struct error *ret_error)
+{
+    enum outcome outcome = publisher_create(&settings, &service->publisher, ret_error);
+    if (outcome != OUTCOME_OK) {
+        return outcome;
+    }
+    save_user_init(&service->routes.save_user, &settings, service->publisher);
+    const struct http_server_options options = {
+        .listen = settings.common.listen,
+        .body_bytes_max = (size_t)settings.body_bytes_max,
+        .connections_max = (unsigned)settings.common.connection_limit,
+        .connections_per_address_max = (unsigned)settings.common.address_connection_limit,
+        .idle_timeout_s = (unsigned)((settings.common.idle_timeout_ms + 999) / 1000),
+        .routes = routes_table,
+        .route_count = routes_count,
+        .context = &service->routes,
+        .wake_descriptor = publisher_completed(service->publisher)->wake_descriptor,
+        .on_wake = routes_on_wake,
+        .on_turn = routes_on_turn,
+        .drain_timeout_ms = (uint64_t)settings.common.drain_timeout_ms,
+    };
+    outcome = http_server_create(&options, &service->server, ret_error);
+    if (outcome != OUTCOME_OK) {
+        return outcome;
+    }
+    service->routes.server = service->routes.save_user.server = service->server;
+    outcome = publisher_start(service->publisher, ret_error);
+    return outcome == OUTCOME_OK ? http_server_start(service->server, ret_error) : outcome;
+}
+
+/* Every accepted request is answered: what is confirmed in time with success, the rest honestly
+ * when the publisher stops. */
+static bool service_drain(struct service *service)
+{
+    http_server_begin_drain(service->server);
+    bool ended = http_server_wait(service->server, (uint64_t)settings.common.drain_timeout_ms);
+    publisher_stop(service->publisher);
+    return ended || http_server_wait(service->server, LAST_REPLIES_WAIT_MS);
+}
+
+static void service_free(struct service *service)
+{
+    http_server_free(service->server);
+    publisher_free(service->publisher);
+}
+
+int main(int argc, char **argv)
+{
+    int exit_code = EXIT_OK;
+    if (!lifecycle_begin(&settings_program, argc, argv, &settings, &settings.common, &exit_code)) {
+        return exit_code;
+    }
+    static struct service service;
+    struct error error;
+    enum outcome outcome = service_start(&service, &error);
+    if (outcome != OUTCOME_OK) {
+        return lifecycle_fail(&settings_program, outcome, &error);
+    }
+    lifecycle_log_started(&settings.common);
+    lifecycle_wait_for_stop();
+    bool drained = service_drain(&service);
+    if (drained) {
+        service_free(&service);
+    }
+    return lifecycle_end(drained);
+}

@@ -1,0 +1,243 @@
+/* The publisher's thread: one turn takes what was handed over, reads what the broker says, sends
+ * one batch, gives back what is complete, and waits. */
+#include "user-service/publisher_internal.h"
+
+#include "common/clock.h"
+#include "common/log.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+
+enum { LONGEST_WAIT_MS = 1000 };
+
+/* The connector's thread: what a connection needs before it is used. */
+static enum outcome set_up(struct broker *broker, void *context, struct error *ret_error)
+{
+    const struct common_settings *settings = context;
+    enum outcome outcome = broker_declare_and_wait(
+        broker, settings->queue, (enum broker_queue_type)settings->queue_type, ret_error);
+    return outcome == OUTCOME_OK ? broker_enable_confirms(broker, ret_error) : outcome;
+}
+
+static void lose_connection(struct publisher *publisher, const struct error *error)
+{
+    log_at(LOG_LEVEL_WARNING, "broker.disconnected", log_string("name", "publisher"),
+           log_string("error", error->text));
+    broker_free(publisher->broker);
+    publisher->broker = NULL;
+    publisher->blocked = false;
+    publisher->declaring = false;
+    publisher->proven = false;
+    publisher_set_state(publisher, PUBLISHER_DISCONNECTED, error->text);
+    publisher_keep_for_next_connection(publisher);
+    connector_request(publisher->connector);
+}
+
+static void take_connection(struct publisher *publisher)
+{
+    if (publisher->broker != NULL) {
+        return;
+    }
+    publisher->broker = connector_take(publisher->connector);
+    if (publisher->broker != NULL) {
+        metric_add(&publisher->metrics.reconnects, publisher->ever_connected ? 1 : 0);
+        publisher->ever_connected = true;
+        publisher->read_at_ms = publisher->now_ms;
+        publisher_set_state(publisher, PUBLISHER_CONNECTED, "");
+    }
+}
+
+static enum outcome read_events(struct publisher *publisher, struct error *ret_error)
+{
+    struct broker_event event;
+    enum outcome outcome = OUTCOME_OK;
+    publisher->read_at_ms = publisher->now_ms;
+    do {
+        outcome = broker_read(publisher->broker, &event, ret_error);
+        if (outcome == OUTCOME_OK) {
+            outcome = publisher_take_event(publisher, &event, ret_error);
+        }
+    } while (outcome == OUTCOME_OK && event.type != BROKER_EVENT_NONE);
+    return outcome;
+}
+
+/* Reads where there is something to read, and often enough that heartbeats are sent and missed. */
+static enum outcome use_connection(struct publisher *publisher, bool readable,
+                                   struct error *ret_error)
+{
+    uint64_t pump_ms = (uint64_t)publisher->settings->common.heartbeat_ms / 3;
+    enum outcome outcome = broker_flush(publisher->broker, ret_error);
+    if (outcome == OUTCOME_OK &&
+        (readable || publisher->now_ms - publisher->read_at_ms >= pump_ms)) {
+        outcome = read_events(publisher, ret_error);
+    }
+    if (outcome == OUTCOME_OK) {
+        outcome = publisher_send_waiting(publisher, ret_error);
+    }
+    return outcome == OUTCOME_OK ? broker_flush(publisher->broker, ret_error) : outcome;
+}
+
+static void take_submitted(struct publisher *publisher)
+{
+    struct handover_list batch = handover_take_all(&publisher->submitted);
+    struct handover_node *node = NULL;
+    while ((node = handover_list_take(&batch)) != NULL) {
+        publisher_accept(publisher, (struct save *)node);
+    }
+}
+
+static int wait_time_ms(const struct publisher *publisher)
+{
+    uint64_t wait_ms = (uint64_t)publisher->settings->common.heartbeat_ms / 3;
+    const struct save *oldest = TAILQ_FIRST(&publisher->owned);
+    if (wait_ms > LONGEST_WAIT_MS) {
+        wait_ms = LONGEST_WAIT_MS;
+    }
+    if (oldest != NULL) {
+        uint64_t left_ms =
+            oldest->deadline_ms > publisher->now_ms ? oldest->deadline_ms - publisher->now_ms : 0;
+        wait_ms = left_ms < wait_ms ? left_ms : wait_ms;
+    }
+    return (int)wait_ms;
+}
+
+/* Returns whether the broker has something to read. */
+static bool wait_for_work(struct publisher *publisher)
+{
+    struct pollfd polled[2] = {{.fd = publisher->submitted.wake_descriptor, .events = POLLIN}};
+    nfds_t count = 1;
+    if (publisher->broker != NULL) {
+        /* With half a frame unsent nothing may be read: see broker_read(). */
+        polled[1] = (struct pollfd){
+            .fd = broker_descriptor(publisher->broker),
+            .events = broker_unsent_bytes(publisher->broker) > 0 ? POLLOUT : POLLIN,
+        };
+        count = 2;
+    }
+    int ready = poll(polled, count, wait_time_ms(publisher));
+    publisher->now_ms = clock_monotonic_ms();
+    return ready > 0 && count == 2 && (polled[1].revents & ~POLLOUT) != 0;
+}
+
+static void *run(void *argument)
+{
+    struct publisher *publisher = argument;
+    connector_request(publisher->connector);
+    bool readable = false;
+    publisher->now_ms = clock_monotonic_ms();
+    while (!publisher->stopping) {
+        take_connection(publisher);
+        take_submitted(publisher);
+        if (publisher->broker != NULL) {
+            struct error error = {.text = ""};
+            if (use_connection(publisher, readable, &error) != OUTCOME_OK) {
+                lose_connection(publisher, &error);
+            }
+        }
+        publisher_expire(publisher);
+        metric_set(&publisher->metrics.in_flight,
+                   (int64_t)confirm_window_count(&publisher->window));
+        handover_push(&publisher->completed, &publisher->done);
+        readable = wait_for_work(publisher);
+    }
+    take_submitted(publisher);
+    publisher_complete_all(publisher);
+    handover_push(&publisher->completed, &publisher->done);
+    broker_free(publisher->broker);
+    publisher->broker = NULL;
+    return NULL;
+}
+
+static enum outcome create_parts(struct publisher *publisher, struct error *ret_error)
+{
+    const struct settings *settings = publisher->settings;
+    enum outcome outcome = handover_init(&publisher->submitted, ret_error);
+    if (outcome == OUTCOME_OK) {
+        outcome = handover_init(&publisher->completed, ret_error);
+    }
+    if (outcome == OUTCOME_OK) {
+        outcome =
+            confirm_window_init(&publisher->window, (size_t)settings->in_flight_max, ret_error);
+    }
+    if (outcome != OUTCOME_OK) {
+        return outcome;
+    }
+    const struct connector_options options = {
+        .name = "publisher",
+        .urls = settings->common.amqp_url,
+        .password_file = settings->common.amqp_password_file,
+        .heartbeat_s = (int)((settings->common.heartbeat_ms + 999) / 1000),
+        .set_up = set_up,
+        .context = (void *)(uintptr_t)&settings->common,
+        .wake_descriptor = publisher->submitted.wake_descriptor,
+    };
+    return connector_create(&options, &publisher->connector, ret_error);
+}
+
+enum outcome publisher_create(const struct settings *settings, struct publisher **ret_publisher,
+                              struct error *ret_error)
+{
+    struct publisher *publisher = calloc(1, sizeof(*publisher));
+    if (publisher == NULL) {
+        return error_set(ret_error, OUTCOME_BUSY, "no memory for the publisher");
+    }
+    publisher->settings = settings;
+    publisher->submitted.wake_descriptor = publisher->completed.wake_descriptor = -1;
+    TAILQ_INIT(&publisher->owned);
+    TAILQ_INIT(&publisher->waiting);
+    pthread_mutex_init(&publisher->lock, NULL);
+    error_set(&publisher->reason, OUTCOME_OK, "no attempt has been made yet");
+    enum outcome outcome = create_parts(publisher, ret_error);
+    if (outcome != OUTCOME_OK) {
+        publisher_free(publisher);
+        return outcome;
+    }
+    *ret_publisher = publisher;
+    return OUTCOME_OK;
+}
+
+enum outcome publisher_start(struct publisher *publisher, struct error *ret_error)
+{
+    int status = pthread_create(&publisher->thread, NULL, run, publisher);
+    if (status != 0) {
+        return error_set_errno(ret_error, OUTCOME_TRANSIENT, status,
+                               "start the publisher's thread");
+    }
+    publisher->started = true;
+    return OUTCOME_OK;
+}
+
+void publisher_stop(struct publisher *publisher)
+{
+    if (publisher->started) {
+        publisher->stopping = true;
+        handover_wake(&publisher->submitted);
+        pthread_join(publisher->thread, NULL);
+        publisher->started = false;
+    }
+}
+
+void publisher_free(struct publisher *publisher)
+{
+    if (publisher == NULL) {
+        return;
+    }
+    publisher_stop(publisher);
+    connector_free(publisher->connector);
+    confirm_window_done(&publisher->window);
+    handover_done(&publisher->submitted);
+    handover_done(&publisher->completed);
+    pthread_mutex_destroy(&publisher->lock);
+    free(publisher);
+}
+
+void publisher_submit(struct publisher *publisher, struct handover_list *batch)
+{
+    handover_push(&publisher->submitted, batch);
+}
+
+struct handover *publisher_completed(struct publisher *publisher)
+{
+    return &publisher->completed;
+}

@@ -1,0 +1,45 @@
+/* The publisher: one thread that alone owns the AMQP connection and keeps many saves in flight.
+ *
+ *                 connection                    blocked            lost
+ *   DISCONNECTED ------------> CONNECTED <-----------------> BLOCKED ----> DISCONNECTED
+ *                                   \______________________________________^
+ *
+ * A save that arrives while not CONNECTED is refused at once. One that was published when the
+ * connection is lost is published again, with the same id, on the next one. Each is completed by
+ * its deadline at the latest. */
+#pragma once
+
+#include "common/metrics.h"
+#include "user-service/save.h"
+#include "user-service/settings.h"
+
+struct publisher;
+
+enum publisher_state { PUBLISHER_DISCONNECTED, PUBLISHER_CONNECTED, PUBLISHER_BLOCKED };
+
+enum { PUBLISHER_METRIC_ROWS = 8 };
+
+/* Borrows the settings for the life of the process (see connector.h). */
+MUST_CHECK enum outcome publisher_create(const struct settings *settings,
+                                         struct publisher **ret_publisher, struct error *ret_error);
+MUST_CHECK enum outcome publisher_start(struct publisher *publisher, struct error *ret_error);
+
+/* Completes every save it has, published ones as unknown and others as draining, and ends the
+ * thread. The completed saves are in publisher_completed(). Safe when never started. */
+void publisher_stop(struct publisher *publisher);
+
+/* After publisher_stop(). NULL is fine. */
+void publisher_free(struct publisher *publisher);
+
+/* HTTP thread: hands over a batch; takes ownership of the saves until they are in
+ * publisher_completed(), each exactly once, with its outcome. */
+void publisher_submit(struct publisher *publisher, struct handover_list *batch);
+struct handover *publisher_completed(struct publisher *publisher);
+
+/* Any thread: the state, and in words why it is not CONNECTED. */
+enum publisher_state publisher_get_state(struct publisher *publisher, struct error *ret_reason);
+
+/* Any thread. The values are gathered into the publisher by this call. */
+void publisher_metric_rows(struct publisher *publisher,
+                           struct metric_row rows[PUBLISHER_METRIC_ROWS]);
+uint64_t publisher_connect_attempts(struct publisher *publisher);

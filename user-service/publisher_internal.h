@@ -1,0 +1,57 @@
+/* What the publisher's source files share. */
+#pragma once
+
+#include "common/broker.h"
+#include "common/connector.h"
+#include "user-service/confirm_window.h"
+#include "user-service/publisher.h"
+
+struct publisher_metrics {
+    struct metric_histogram confirm_latency;
+    metric_gauge connected, blocked, in_flight;
+    metric_counter blocked_ms, reconnects, late_confirms, republished;
+};
+
+struct publisher {
+    const struct settings *settings;
+    struct connector *connector;
+    struct handover submitted; /* its eventfd also says: a connection is ready, or stop */
+    struct handover completed;
+    pthread_t thread;
+    bool started;
+    atomic_bool stopping;
+
+    /* The thread's own. */
+    struct broker *broker; /* NULL: DISCONNECTED */
+    bool blocked;
+    bool declaring; /* a return came: the queue is being declared again */
+    bool proven;    /* this connection has confirmed something */
+    bool ever_connected;
+    uint64_t read_at_ms;
+    struct confirm_window window;
+    struct save_queue owned, waiting;
+    struct handover_list done;
+    uint64_t now_ms;
+
+    pthread_mutex_t lock; /* guards what follows */
+    enum publisher_state state;
+    struct error reason;
+    uint64_t blocked_since_ms;
+
+    struct publisher_metrics metrics;
+};
+
+/* publisher_status.c: the only way the state changes. */
+void publisher_set_state(struct publisher *publisher, enum publisher_state state,
+                         const char *reason);
+
+/* publisher_saves.c: saves, their window and their outcomes; no thread, no waiting. */
+void publisher_accept(struct publisher *publisher, struct save *save);
+MUST_CHECK enum outcome publisher_send_waiting(struct publisher *publisher,
+                                               struct error *ret_error);
+MUST_CHECK enum outcome publisher_take_event(struct publisher *publisher,
+                                             const struct broker_event *event,
+                                             struct error *ret_error);
+void publisher_expire(struct publisher *publisher);
+void publisher_keep_for_next_connection(struct publisher *publisher);
+void publisher_complete_all(struct publisher *publisher);

@@ -1,0 +1,205 @@
+/* What becomes of each save: waiting, in the window, settled, expired. */
+#include "user-service/publisher_internal.h"
+
+#include "common/clock.h"
+#include "common/log.h"
+
+/* Every save leaves here, once. */
+static void complete(struct publisher *publisher, struct save *save, enum save_outcome outcome)
+{
+    if (outcome != SAVE_CONFIRMED) {
+        log_at(LOG_LEVEL_DEBUG, outcome == SAVE_UNKNOWN ? "save.unknown" : "save.refused",
+               log_string("message_id", save->message_id), log_integer("outcome", outcome));
+    }
+    save->outcome = outcome;
+    handover_list_append(&publisher->done, &save->node);
+}
+
+static void complete_owned(struct publisher *publisher, struct save *save,
+                           enum save_outcome outcome)
+{
+    TAILQ_REMOVE(&publisher->owned, save, in_order);
+    complete(publisher, save, outcome);
+}
+
+void publisher_accept(struct publisher *publisher, struct save *save)
+{
+    if (publisher->stopping) {
+        complete(publisher, save, SAVE_DRAINING);
+    } else if (publisher->broker == NULL) {
+        complete(publisher, save, SAVE_DISCONNECTED);
+    } else if (publisher->blocked) {
+        complete(publisher, save, SAVE_BLOCKED);
+    } else {
+        TAILQ_INSERT_TAIL(&publisher->owned, save, in_order);
+        TAILQ_INSERT_TAIL(&publisher->waiting, save, waiting);
+    }
+}
+
+enum outcome publisher_send_waiting(struct publisher *publisher, struct error *ret_error)
+{
+    const char *queue = publisher->settings->common.queue;
+    struct save *save = NULL;
+    while (!publisher->blocked && !confirm_window_is_full(&publisher->window) &&
+           (save = TAILQ_FIRST(&publisher->waiting)) != NULL) {
+        struct message message;
+        user_event_encode((struct slice){save->body, save->body_length},
+                          (struct slice){save->message_id, save->message_id_length},
+                          save->saved_at_ms, slice_of(save->traceparent), &message);
+        enum outcome outcome = broker_append_publish(publisher->broker, queue, &message, ret_error);
+        if (outcome == OUTCOME_BUSY || outcome == OUTCOME_INVALID) {
+            /* No memory for it now, or it cannot be encoded: not sent, and the client is told. */
+            TAILQ_REMOVE(&publisher->waiting, save, waiting);
+            complete_owned(publisher, save, save->published ? SAVE_UNKNOWN : SAVE_OVERLOADED);
+            continue;
+        }
+        if (outcome != OUTCOME_OK) {
+            return outcome;
+        }
+        TAILQ_REMOVE(&publisher->waiting, save, waiting);
+        metric_add(&publisher->metrics.republished, save->published ? 1 : 0);
+        save->published = true;
+        save->tag = confirm_window_add(&publisher->window, save);
+    }
+    return OUTCOME_OK;
+}
+
+static void confirmed(void *item, bool returned, void *context)
+{
+    struct publisher *publisher = context;
+    struct save *save = item;
+    if (save == NULL) {
+        metric_add(&publisher->metrics.late_confirms, 1);
+        return;
+    }
+    if (!returned) {
+        metric_observe_us(&publisher->metrics.confirm_latency,
+                          clock_monotonic_us() - save->accepted_us);
+    }
+    complete_owned(publisher, save, returned ? SAVE_UNROUTABLE : SAVE_CONFIRMED);
+}
+
+static void refused(void *item, bool returned, void *context)
+{
+    struct publisher *publisher = context;
+    (void)returned;
+    if (item != NULL) {
+        complete_owned(publisher, item, SAVE_NACKED);
+    }
+}
+
+static bool has_message_id(const void *item, struct slice message_id)
+{
+    const struct save *save = item;
+    return slice_equal((struct slice){save->message_id, save->message_id_length}, message_id);
+}
+
+/* The queue is gone: what was returned is refused when its ack comes, and the queue is declared
+ * again for those that follow. */
+static enum outcome take_return(struct publisher *publisher, struct slice message_id,
+                                struct error *ret_error)
+{
+    (void)confirm_window_mark_returned(&publisher->window, message_id, has_message_id);
+    if (publisher->declaring) {
+        return OUTCOME_OK;
+    }
+    const struct common_settings *settings = &publisher->settings->common;
+    log_at(LOG_LEVEL_WARNING, "queue.missing", log_string("queue", settings->queue));
+    publisher->declaring = true;
+    return broker_append_declare(publisher->broker, settings->queue,
+                                 (enum broker_queue_type)settings->queue_type, ret_error);
+}
+
+enum outcome publisher_take_event(struct publisher *publisher, const struct broker_event *event,
+                                  struct error *ret_error)
+{
+    switch (event->type) {
+    case BROKER_EVENT_ACK:
+        if (!publisher->proven) {
+            publisher->proven = true;
+            connector_succeeded(publisher->connector);
+        }
+        return confirm_window_settle(&publisher->window, event->tag, event->multiple, confirmed,
+                                     publisher, ret_error);
+    case BROKER_EVENT_NACK:
+        return confirm_window_settle(&publisher->window, event->tag, event->multiple, refused,
+                                     publisher, ret_error);
+    case BROKER_EVENT_RETURN:
+        return take_return(publisher, event->text, ret_error);
+    case BROKER_EVENT_BLOCKED: {
+        struct error reason;
+        error_set(&reason, OUTCOME_OK, "the broker has blocked publishing: %.*s",
+                  (int)event->text.length, event->text.data);
+        publisher->blocked = true;
+        publisher_set_state(publisher, PUBLISHER_BLOCKED, reason.text);
+        return OUTCOME_OK;
+    }
+    case BROKER_EVENT_UNBLOCKED:
+        publisher->blocked = false;
+        publisher_set_state(publisher, PUBLISHER_CONNECTED, "");
+        return OUTCOME_OK;
+    case BROKER_EVENT_DECLARED:
+        publisher->declaring = false;
+        return OUTCOME_OK;
+    case BROKER_EVENT_NONE:
+    case BROKER_EVENT_DELIVERY:
+    case BROKER_EVENT_CANCELLED:
+        return OUTCOME_OK;
+    }
+    return OUTCOME_OK;
+}
+
+/* All have the same time to live, so the oldest expires first. */
+void publisher_expire(struct publisher *publisher)
+{
+    struct save *save = NULL;
+    while ((save = TAILQ_FIRST(&publisher->owned)) != NULL &&
+           save->deadline_ms <= publisher->now_ms) {
+        if (save->tag == 0) {
+            TAILQ_REMOVE(&publisher->waiting, save, waiting);
+        } else {
+            confirm_window_forget(&publisher->window, save->tag);
+        }
+        complete_owned(publisher, save, save->published ? SAVE_UNKNOWN : SAVE_OVERLOADED);
+    }
+}
+
+static void collect_unsettled(void *item, bool returned, void *context)
+{
+    struct save *save = item;
+    struct save_queue *unsettled = context;
+    (void)returned;
+    if (save != NULL) {
+        save->tag = 0;
+        TAILQ_INSERT_TAIL(unsettled, save, waiting);
+    }
+}
+
+/* What may have reached the broker is published again, oldest first; what surely has not is refused
+ * now. */
+void publisher_keep_for_next_connection(struct publisher *publisher)
+{
+    struct save_queue again = TAILQ_HEAD_INITIALIZER(again);
+    struct save *save = NULL;
+    confirm_window_drain(&publisher->window, collect_unsettled, &again);
+    while ((save = TAILQ_FIRST(&publisher->waiting)) != NULL) {
+        TAILQ_REMOVE(&publisher->waiting, save, waiting);
+        if (save->published) {
+            TAILQ_INSERT_TAIL(&again, save, waiting);
+        } else {
+            complete_owned(publisher, save, SAVE_DISCONNECTED);
+        }
+    }
+    TAILQ_CONCAT(&publisher->waiting, &again, waiting);
+}
+
+void publisher_complete_all(struct publisher *publisher)
+{
+    struct save *save = NULL;
+    struct save_queue unsettled = TAILQ_HEAD_INITIALIZER(unsettled);
+    confirm_window_drain(&publisher->window, collect_unsettled, &unsettled);
+    TAILQ_INIT(&publisher->waiting);
+    while ((save = TAILQ_FIRST(&publisher->owned)) != NULL) {
+        complete_owned(publisher, save, save->published ? SAVE_UNKNOWN : SAVE_DRAINING);
+    }
+}

@@ -1,0 +1,184 @@
+/* Outcomes to statuses and bodies. */
+#include "user-service/reply.h"
+
+#include "common/json_text.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { REPLY_BYTES_MAX = 64 * 1024 * 1024 };
+
+struct refusal {
+    const char *reason;
+    const char *detail;
+};
+
+static const struct refusal refusals[SAVE_OUTCOMES] = {
+    [SAVE_CONFIRMED] = {"confirmed", ""},
+    [SAVE_DISCONNECTED] = {"disconnected", "there is no connection to the broker; not saved"},
+    [SAVE_BLOCKED] = {"blocked", "the broker takes no messages at present; not saved"},
+    [SAVE_NACKED] = {"nacked", "the broker refused the message; not saved"},
+    [SAVE_UNROUTABLE] = {"unroutable", "the queue is missing and is being declared; not saved"},
+    [SAVE_OVERLOADED] = {"overloaded", "too many saves are waiting; not saved"},
+    [SAVE_DRAINING] = {"draining", "the service is stopping; not saved"},
+    [SAVE_UNKNOWN] = {"unknown", ""},
+};
+
+static void append_string(struct buffer *json, struct slice text)
+{
+    buffer_append_byte(json, '"');
+    json_text_append_escaped(text, json);
+    buffer_append_byte(json, '"');
+}
+
+static void reply_with(struct http_request *request, struct http_reply *reply, struct buffer *body)
+{
+    reply->body = buffer_take(body, &reply->body_length);
+    buffer_done(body);
+    if (reply->body == NULL) {
+        http_request_reply_problem(request, 500, "out-of-memory", "Internal Server Error",
+                                   "no memory for the reply: the outcome is unknown, send it again "
+                                   "with the same Idempotency-Key");
+        return;
+    }
+    http_request_reply(request, reply);
+}
+
+static void reply_problem_with(struct http_request *request, struct http_reply *reply,
+                               const char *name, const char *title, const char *detail,
+                               const char *members)
+{
+    reply->content_type = "application/problem+json";
+    reply->body =
+        http_problem_body(reply->status, name, title, detail, members, &reply->body_length);
+    http_request_reply(request, reply);
+}
+
+static void reply_confirmed(struct http_request *request, const struct save *save)
+{
+    struct buffer body;
+    buffer_init(&body, REPLY_BYTES_MAX);
+    (void)buffer_reserve(&body, save->body_length + 2 * save->message_id_length + 64);
+    buffer_append_text(&body, "{\"success\":true,\"data\":");
+    buffer_append(&body, save->body, save->body_length);
+    buffer_append_text(&body, ",\"id\":");
+    append_string(&body, (struct slice){save->message_id, save->message_id_length});
+    buffer_append_text(&body, "}\n");
+    struct http_reply reply = {.status = 200, .content_type = "application/json"};
+    reply_with(request, &reply, &body);
+}
+
+static void reply_unknown(struct http_request *request, const struct save *save)
+{
+    struct http_reply reply = {.status = 504};
+    struct buffer members;
+    buffer_init(&members, REPLY_BYTES_MAX);
+    buffer_append_text(&members, ",\"outcome\":\"unknown\",\"id\":");
+    append_string(&members, (struct slice){save->message_id, save->message_id_length});
+    size_t length = 0;
+    char *text = buffer_take(&members, &length);
+    reply_problem_with(request, &reply, "unknown-outcome", "Gateway Timeout",
+                       "the broker did not confirm in time; the user may have been saved: send it "
+                       "again with this id as the Idempotency-Key",
+                       text == NULL ? "" : text);
+    free(text);
+}
+
+void reply_refused(struct http_request *request, enum save_outcome outcome,
+                   struct reply_metrics *metrics)
+{
+    char members[64];
+    struct http_reply reply = {.status = 503, .retry_after_s = REPLY_RETRY_AFTER_S};
+    metric_add(&metrics->saves[outcome], 1);
+    snprintf(members, sizeof(members), ",\"reason\":\"%s\"", refusals[outcome].reason);
+    reply_problem_with(request, &reply, "unavailable", "Service Unavailable",
+                       refusals[outcome].detail, members);
+}
+
+void reply_to_save(struct http_request *request, const struct save *save,
+                   struct reply_metrics *metrics)
+{
+    switch (save->outcome) {
+    case SAVE_CONFIRMED:
+        metric_add(&metrics->saves[SAVE_CONFIRMED], 1);
+        reply_confirmed(request, save);
+        return;
+    case SAVE_UNKNOWN:
+        metric_add(&metrics->saves[SAVE_UNKNOWN], 1);
+        reply_unknown(request, save);
+        return;
+    case SAVE_DISCONNECTED:
+    case SAVE_BLOCKED:
+    case SAVE_NACKED:
+    case SAVE_UNROUTABLE:
+    case SAVE_OVERLOADED:
+    case SAVE_DRAINING:
+        reply_refused(request, save->outcome, metrics);
+        return;
+    case SAVE_OUTCOMES:
+        break;
+    }
+}
+
+void reply_malformed(struct http_request *request, const char *name, const char *detail,
+                     struct reply_metrics *metrics)
+{
+    metric_add(&metrics->invalid, 1);
+    http_request_reply_problem(request, 400, name, "Bad Request", detail);
+}
+
+void reply_wrong_media_type(struct http_request *request, struct reply_metrics *metrics)
+{
+    metric_add(&metrics->invalid, 1);
+    http_request_reply_problem(
+        request, 415, "unsupported-media-type", "Unsupported Media Type",
+        "send application/json or application/x-www-form-urlencoded, without Content-Encoding");
+}
+
+void reply_invalid_user(struct http_request *request, const struct user_problems *problems,
+                        struct reply_metrics *metrics)
+{
+    struct http_reply reply = {.status = 422};
+    struct buffer members;
+    metric_add(&metrics->invalid, 1);
+    buffer_init(&members, REPLY_BYTES_MAX);
+    buffer_append_text(&members, ",\"errors\":[");
+    for (size_t i = 0; i < problems->count; i++) {
+        buffer_append_text(&members, i == 0 ? "{\"pointer\":" : ",{\"pointer\":");
+        append_string(&members, slice_of(problems->items[i].pointer));
+        buffer_append_text(&members, ",\"detail\":");
+        append_string(&members, slice_of(problems->items[i].detail));
+        buffer_append_byte(&members, '}');
+    }
+    buffer_append_byte(&members, ']');
+    size_t length = 0;
+    char *text = buffer_take(&members, &length);
+    reply_problem_with(request, &reply, "invalid-user", "Unprocessable Content",
+                       "this is not a user: see errors", text == NULL ? "" : text);
+    free(text);
+}
+
+void reply_metric_rows(const struct reply_metrics *metrics,
+                       struct metric_row rows[REPLY_METRIC_ROWS])
+{
+    static const char *const labels[REPLY_METRIC_ROWS] = {
+        [SAVE_CONFIRMED] = "outcome=\"confirmed\"",
+        [SAVE_DISCONNECTED] = "outcome=\"disconnected\"",
+        [SAVE_BLOCKED] = "outcome=\"blocked\"",
+        [SAVE_NACKED] = "outcome=\"nacked\"",
+        [SAVE_UNROUTABLE] = "outcome=\"unroutable\"",
+        [SAVE_OVERLOADED] = "outcome=\"overloaded\"",
+        [SAVE_DRAINING] = "outcome=\"draining\"",
+        [SAVE_UNKNOWN] = "outcome=\"unknown\"",
+        [SAVE_OUTCOMES] = "outcome=\"invalid\"",
+    };
+    for (size_t i = 0; i < REPLY_METRIC_ROWS; i++) {
+        rows[i] = (struct metric_row){
+            .name = "user_service_saves_total",
+            .labels = labels[i],
+            .help = "Save requests by what became of them.",
+            .type = METRIC_COUNTER,
+            .value = i == SAVE_OUTCOMES ? &metrics->invalid : &metrics->saves[i],
+        };
+    }
+}

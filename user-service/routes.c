@@ -1,0 +1,77 @@
+/* One function for each path. */
+#include "user-service/routes.h"
+
+#include "common/http_status.h"
+#include "common/log.h"
+
+static void get_users(struct http_request *request, void *context)
+{
+    (void)context;
+    http_reply_text(request, "application/json",
+                    "{\"success\":true,\"message\":\"users base route\"}\n");
+}
+
+static void post_users_save(struct http_request *request, void *context)
+{
+    struct routes *routes = context;
+    save_user_handle(request, &routes->save_user);
+}
+
+static void get_readyz(struct http_request *request, void *context)
+{
+    struct routes *routes = context;
+    struct error reason;
+    if (http_server_is_draining(routes->server)) {
+        http_reply_not_ready(request, "draining");
+    } else if (publisher_get_state(routes->save_user.publisher, &reason) != PUBLISHER_CONNECTED) {
+        http_reply_not_ready(request, reason.text);
+    } else {
+        http_reply_text(request, "application/json", "{\"status\":\"ready\"}\n");
+    }
+}
+
+static void get_metrics(struct http_request *request, void *context)
+{
+    struct routes *routes = context;
+    struct publisher *publisher = routes->save_user.publisher;
+    struct buffer text;
+    buffer_init(&text, HTTP_METRICS_BYTES_MAX);
+
+    struct metric_row reply_rows[REPLY_METRIC_ROWS];
+    reply_metric_rows(&routes->save_user.metrics, reply_rows);
+    metrics_render(&text, reply_rows, REPLY_METRIC_ROWS);
+
+    struct metric_row publisher_rows[PUBLISHER_METRIC_ROWS];
+    publisher_metric_rows(publisher, publisher_rows);
+    metrics_render(&text, publisher_rows, PUBLISHER_METRIC_ROWS);
+
+    metric_counter attempts = publisher_connect_attempts(publisher);
+    const struct metric_row attempt_row = {"broker_connect_attempts_total",
+                                           "connection=\"publisher\"",
+                                           "Attempts to connect, failed ones included.",
+                                           METRIC_COUNTER,
+                                           &attempts,
+                                           0};
+    metrics_render(&text, &attempt_row, 1);
+
+    http_reply_metrics(request, routes->server, &text);
+}
+
+const struct http_route routes_table[] = {
+    {"POST", "/users/save", post_users_save}, {"GET", "/users", get_users},
+    {"GET", "/healthz", http_get_healthz},    {"GET", "/readyz", get_readyz},
+    {"GET", "/metrics", get_metrics},
+};
+const size_t routes_count = sizeof(routes_table) / sizeof(routes_table[0]);
+
+void routes_on_wake(void *context)
+{
+    struct routes *routes = context;
+    save_user_take_completed(&routes->save_user);
+}
+
+void routes_on_turn(void *context)
+{
+    struct routes *routes = context;
+    save_user_submit(&routes->save_user);
+}

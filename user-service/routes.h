@@ -1,0 +1,17 @@
+/* The user-service's route table. */
+#pragma once
+
+#include "user-service/save_user.h"
+
+/* The context of every route. Borrows the server. */
+struct routes {
+    struct save_user save_user;
+    struct http_server *server;
+};
+
+extern const struct http_route routes_table[];
+extern const size_t routes_count;
+
+/* The server's callbacks; `context` is a struct routes. */
+void routes_on_wake(void *context);
+void routes_on_turn(void *context);

@@ -1,0 +1,44 @@
+/* One accepted user on its way: HTTP thread -> publisher thread -> HTTP thread. Whoever has it owns
+ * it alone; the hand-over is the only synchronization. */
+#pragma once
+
+#include "common/handover.h"
+#include "common/slice.h"
+#include "common/user_event.h"
+
+#include <stdint.h>
+#include <sys/queue.h>
+
+struct http_request;
+
+enum save_outcome {
+    SAVE_CONFIRMED,
+    SAVE_DISCONNECTED, /* no broker: not sent */
+    SAVE_BLOCKED,      /* the broker takes no publishes: not sent */
+    SAVE_NACKED,       /* the broker refused it */
+    SAVE_UNROUTABLE,   /* the broker had no queue for it */
+    SAVE_OVERLOADED,   /* a limit is reached: not sent */
+    SAVE_DRAINING,     /* the service is stopping: not sent */
+    SAVE_UNKNOWN,      /* sent, and not confirmed in time */
+    SAVE_OUTCOMES
+};
+
+struct save {
+    struct handover_node node;    /* first: see handover.h */
+    TAILQ_ENTRY(save) in_order;   /* publisher: all it owns, oldest first */
+    TAILQ_ENTRY(save) waiting;    /* publisher: to be published, oldest first */
+    struct http_request *request; /* HTTP thread only */
+    char *body;                   /* owned: the user's JSON */
+    size_t body_length;
+    char message_id[USER_EVENT_ID_BYTES_MAX + 1];
+    size_t message_id_length;
+    char traceparent[USER_EVENT_TRACEPARENT_BYTES + 1]; /* "" where there was none */
+    uint64_t saved_at_ms;                               /* wall clock */
+    uint64_t accepted_us;                               /* monotonic */
+    uint64_t deadline_ms;                               /* monotonic */
+    uint64_t tag;   /* publisher: 0 while it is not in the window */
+    bool published; /* publisher: may have reached a broker */
+    enum save_outcome outcome;
+};
+
+TAILQ_HEAD(save_queue, save);

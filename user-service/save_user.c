@@ -1,0 +1,245 @@
+/* One function for each phase of a save. */
+#include "user-service/save_user.h"
+
+#include "common/clock.h"
+#include "common/form.h"
+
+#include <stdlib.h>
+#include <strings.h>
+
+enum media_type { MEDIA_JSON, MEDIA_FORM, MEDIA_OTHER };
+
+/* A form is at most as large as a body; as JSON each byte may become six. */
+enum { FORM_GROWTH = 8, ID_MEMBER_BYTES = 64 };
+
+void save_user_init(struct save_user *save_user, const struct settings *settings,
+                    struct publisher *publisher)
+{
+    *save_user = (struct save_user){
+        .settings = settings,
+        .publisher = publisher,
+        .rules = {.strict = settings->common.user_check == USER_CHECK_STRICT,
+                  .required_members = settings->required_members,
+                  .refused_members = settings->refused_members},
+    };
+}
+
+static bool media_type_is(struct slice value, const char *type)
+{
+    size_t length = strlen(type);
+    if (value.length < length || strncasecmp(value.data, type, length) != 0) {
+        return false;
+    }
+    return value.length == length || strchr("; \t", value.data[length]) != NULL;
+}
+
+static enum media_type media_type_of(const struct http_request *request)
+{
+    struct slice type = http_request_header(request, "Content-Type");
+    struct slice coding = http_request_header(request, "Content-Encoding");
+    if (coding.length > 0 && !media_type_is(coding, "identity")) {
+        return MEDIA_OTHER;
+    }
+    if (media_type_is(type, "application/json")) {
+        return MEDIA_JSON;
+    }
+    return media_type_is(type, "application/x-www-form-urlencoded") ? MEDIA_FORM : MEDIA_OTHER;
+}
+
+/* Limits first: what will be refused anyway must cost nothing. */
+static bool is_admitted(struct http_request *request, struct save_user *save_user)
+{
+    if (http_server_is_draining(save_user->server)) {
+        reply_refused(request, SAVE_DRAINING, &save_user->metrics);
+        return false;
+    }
+    size_t bytes = save_user->in_flight_bytes + http_request_body(request).length;
+    if (save_user->in_flight >= (size_t)save_user->settings->in_flight_max ||
+        bytes > (size_t)save_user->settings->in_flight_bytes_max) {
+        reply_refused(request, SAVE_OVERLOADED, &save_user->metrics);
+        return false;
+    }
+    return true;
+}
+
+/* Writes the message id: the client's key, or a new one. */
+static bool choose_message_id(struct http_request *request, struct save_user *save_user,
+                              struct save *save)
+{
+    struct error error;
+    size_t count = http_request_header_count(request, "Idempotency-Key");
+    if (count == 0) {
+        if (message_id_generate(&save_user->ids, save->saved_at_ms, save->message_id, &error) !=
+            OUTCOME_OK) {
+            reply_refused(request, SAVE_OVERLOADED, &save_user->metrics);
+            return false;
+        }
+        save->message_id_length = MESSAGE_ID_TEXT_BYTES - 1;
+        return true;
+    }
+    struct slice key = http_request_header(request, "Idempotency-Key");
+    if (count > 1 || !user_event_id_is_valid(key)) {
+        reply_malformed(request, "invalid-idempotency-key",
+                        "Idempotency-Key must be one header of 1 to 128 printable ASCII characters",
+                        &save_user->metrics);
+        return false;
+    }
+    memcpy(save->message_id, key.data, key.length);
+    save->message_id[key.length] = '\0';
+    save->message_id_length = key.length;
+    return true;
+}
+
+/* Puts the user's JSON into the save, with an id of its own where the client gave none. */
+static bool write_body(struct http_request *request, struct save_user *save_user,
+                       const struct user *user, struct save *save)
+{
+    char user_id[MESSAGE_ID_TEXT_BYTES];
+    struct buffer text;
+    struct error error;
+    buffer_init(&text, user->text.length + ID_MEMBER_BYTES);
+    (void)buffer_reserve(&text, user->text.length + ID_MEMBER_BYTES);
+    if (user->has_id ||
+        message_id_generate(&save_user->ids, save->saved_at_ms, user_id, &error) == OUTCOME_OK) {
+        user_append_text(user, user->has_id ? NULL : user_id, &text);
+        save->body = buffer_take(&text, &save->body_length);
+    }
+    buffer_done(&text);
+    if (save->body == NULL) {
+        reply_refused(request, SAVE_OVERLOADED, &save_user->metrics);
+        return false;
+    }
+    return true;
+}
+
+static bool parse_user(struct http_request *request, struct save_user *save_user, struct slice json,
+                       struct user *ret_user)
+{
+    struct user_problems problems = {.count = 0};
+    switch (user_parse(json, &save_user->rules, ret_user, &problems)) {
+    case USER_OK:
+        return true;
+    case USER_MALFORMED:
+        reply_malformed(request, "malformed-json", problems.items[0].detail, &save_user->metrics);
+        return false;
+    case USER_INVALID:
+        reply_invalid_user(request, &problems, &save_user->metrics);
+        return false;
+    case USER_NO_MEMORY:
+        reply_refused(request, SAVE_OVERLOADED, &save_user->metrics);
+        return false;
+    }
+    return false;
+}
+
+static void save_free(struct save *save)
+{
+    if (save != NULL) {
+        free(save->body);
+        free(save);
+    }
+}
+
+static void take_traceparent(const struct http_request *request, struct save *save)
+{
+    struct slice traceparent = http_request_header(request, "traceparent");
+    if (user_event_traceparent_is_valid(traceparent)) {
+        memcpy(save->traceparent, traceparent.data, traceparent.length);
+        save->traceparent[traceparent.length] = '\0';
+    }
+}
+
+/* From here on the request is the save's: it is answered when the publisher gives it back. */
+static void accept_save(struct http_request *request, struct save_user *save_user,
+                        struct save *save)
+{
+    save->request = request;
+    save->accepted_us = clock_monotonic_us();
+    save->deadline_ms =
+        save->accepted_us / 1000 + (uint64_t)save_user->settings->confirm_timeout_ms;
+    save_user->in_flight++;
+    save_user->in_flight_bytes += save->body_length;
+    http_request_defer(request);
+    handover_list_append(&save_user->outgoing, &save->node);
+}
+
+static void save_json(struct http_request *request, struct save_user *save_user, struct slice json)
+{
+    struct user user = {0};
+    if (!parse_user(request, save_user, json, &user)) {
+        return;
+    }
+    struct save *save = calloc(1, sizeof(*save));
+    if (save == NULL) {
+        reply_refused(request, SAVE_OVERLOADED, &save_user->metrics);
+    } else {
+        save->saved_at_ms = clock_wall_ms();
+        take_traceparent(request, save);
+        if (choose_message_id(request, save_user, save) &&
+            write_body(request, save_user, &user, save)) {
+            accept_save(request, save_user, save);
+            save = NULL;
+        }
+    }
+    save_free(save);
+    user_done(&user);
+}
+
+static void save_form(struct http_request *request, struct save_user *save_user)
+{
+    struct buffer json;
+    struct error error;
+    buffer_init(&json, FORM_GROWTH * (size_t)save_user->settings->body_bytes_max);
+    switch (form_to_json(http_request_body(request), &json, &error)) {
+    case OUTCOME_OK:
+        save_json(request, save_user, buffer_slice(&json));
+        break;
+    case OUTCOME_INVALID:
+        reply_malformed(request, "malformed-form", error.text, &save_user->metrics);
+        break;
+    case OUTCOME_BUSY:
+    case OUTCOME_TRANSIENT:
+    case OUTCOME_BROKEN:
+        reply_refused(request, SAVE_OVERLOADED, &save_user->metrics);
+        break;
+    }
+    buffer_done(&json);
+}
+
+void save_user_handle(struct http_request *request, struct save_user *save_user)
+{
+    if (!is_admitted(request, save_user)) {
+        return;
+    }
+    switch (media_type_of(request)) {
+    case MEDIA_JSON:
+        save_json(request, save_user, http_request_body(request));
+        return;
+    case MEDIA_FORM:
+        save_form(request, save_user);
+        return;
+    case MEDIA_OTHER:
+        reply_wrong_media_type(request, &save_user->metrics);
+        return;
+    }
+}
+
+void save_user_submit(struct save_user *save_user)
+{
+    if (save_user->outgoing.head != NULL) {
+        publisher_submit(save_user->publisher, &save_user->outgoing);
+    }
+}
+
+void save_user_take_completed(struct save_user *save_user)
+{
+    struct handover_list completed = handover_take_all(publisher_completed(save_user->publisher));
+    struct handover_node *node = NULL;
+    while ((node = handover_list_take(&completed)) != NULL) {
+        struct save *save = (struct save *)node;
+        save_user->in_flight--;
+        save_user->in_flight_bytes -= save->body_length;
+        reply_to_save(save->request, save, &save_user->metrics);
+        save_free(save);
+    }
+}
