@@ -38,6 +38,11 @@ static struct confirm_window window_of(size_t capacity)
     return window;
 }
 
+static uint64_t add(struct confirm_window *window, const char *name)
+{
+    return confirm_window_add(window, (void *)(uintptr_t)name);
+}
+
 static struct visited settle(struct confirm_window *window, uint64_t tag, bool multiple)
 {
     struct visited visited = {.count = 0};
@@ -51,8 +56,8 @@ static void tags_count_from_one(void **state)
 {
     (void)state;
     struct confirm_window window = window_of(CAPACITY);
-    assert_int_equal(confirm_window_add(&window, "a"), 1);
-    assert_int_equal(confirm_window_add(&window, "b"), 2);
+    assert_int_equal(add(&window, "a"), 1);
+    assert_int_equal(add(&window, "b"), 2);
     assert_int_equal(confirm_window_count(&window), 2);
     confirm_window_done(&window);
 }
@@ -61,9 +66,9 @@ static void a_multiple_ack_settles_all_before_it(void **state)
 {
     (void)state;
     struct confirm_window window = window_of(CAPACITY);
-    confirm_window_add(&window, "a");
-    confirm_window_add(&window, "b");
-    confirm_window_add(&window, "c");
+    add(&window, "a");
+    add(&window, "b");
+    add(&window, "c");
     struct visited visited = settle(&window, 2, true);
     assert_int_equal(visited.count, 2);
     assert_string_equal(visited.items[0], "a");
@@ -79,9 +84,9 @@ static void out_of_order_settles_each_once(void **state)
 {
     (void)state;
     struct confirm_window window = window_of(CAPACITY);
-    confirm_window_add(&window, "a");
-    confirm_window_add(&window, "b");
-    confirm_window_add(&window, "c");
+    add(&window, "a");
+    add(&window, "b");
+    add(&window, "c");
     struct visited visited = settle(&window, 2, false);
     assert_int_equal(visited.count, 1);
     assert_string_equal(visited.items[0], "b");
@@ -102,7 +107,7 @@ static void it_is_full_until_the_oldest_is_settled(void **state)
     struct confirm_window window = window_of(CAPACITY);
     for (int i = 0; i < CAPACITY; i++) {
         assert_false(confirm_window_is_full(&window));
-        confirm_window_add(&window, "x");
+        add(&window, "x");
     }
     assert_true(confirm_window_is_full(&window));
     settle(&window, 2, false);
@@ -120,7 +125,7 @@ static void slots_are_used_again_and_again(void **state)
     for (uint64_t tag = 1; tag <= 1000; tag++) {
         char name[24];
         snprintf(name, sizeof(name), "%d", (int)tag);
-        assert_int_equal(confirm_window_add(&window, name), tag);
+        assert_int_equal(add(&window, name), tag);
         struct visited visited = settle(&window, tag, tag % 2 == 0);
         assert_int_equal(visited.count, 1);
         assert_string_equal(visited.items[0], name);
@@ -135,7 +140,7 @@ static void an_unknown_tag_is_invalid(void **state)
     struct confirm_window window = window_of(CAPACITY);
     struct visited visited = {.count = 0};
     struct error error;
-    confirm_window_add(&window, "a");
+    add(&window, "a");
     assert_int_equal(confirm_window_settle(&window, 2, false, note, &visited, &error),
                      OUTCOME_INVALID);
     assert_int_equal(confirm_window_settle(&window, 0, false, note, &visited, &error),
@@ -151,9 +156,9 @@ static void a_return_is_latched_until_its_ack(void **state)
 {
     (void)state;
     struct confirm_window window = window_of(CAPACITY);
-    confirm_window_add(&window, "same");
-    confirm_window_add(&window, "other");
-    confirm_window_add(&window, "same");
+    add(&window, "same");
+    add(&window, "other");
+    add(&window, "same");
     assert_false(confirm_window_mark_returned(&window, slice_of("nobody"), is_named));
     assert_true(confirm_window_mark_returned(&window, slice_of("same"), is_named));
     struct visited visited = settle(&window, 3, true);
@@ -169,8 +174,8 @@ static void two_of_one_id_are_returned_in_order(void **state)
 {
     (void)state;
     struct confirm_window window = window_of(CAPACITY);
-    confirm_window_add(&window, "same");
-    confirm_window_add(&window, "same");
+    add(&window, "same");
+    add(&window, "same");
     assert_true(confirm_window_mark_returned(&window, slice_of("same"), is_named));
     assert_true(confirm_window_mark_returned(&window, slice_of("same"), is_named));
     assert_false(confirm_window_mark_returned(&window, slice_of("same"), is_named));
@@ -181,7 +186,7 @@ static void a_forgotten_item_is_reported_as_nothing(void **state)
 {
     (void)state;
     struct confirm_window window = window_of(CAPACITY);
-    uint64_t tag = confirm_window_add(&window, "a");
+    uint64_t tag = add(&window, "a");
     confirm_window_forget(&window, tag);
     confirm_window_forget(&window, tag + 1); /* never published: nothing happens */
     assert_false(confirm_window_mark_returned(&window, slice_of("a"), is_named));
@@ -197,16 +202,16 @@ static void a_new_channel_starts_over(void **state)
     (void)state;
     struct confirm_window window = window_of(CAPACITY);
     struct visited visited = {.count = 0};
-    confirm_window_add(&window, "a");
-    confirm_window_add(&window, "b");
-    confirm_window_add(&window, "c");
+    add(&window, "a");
+    add(&window, "b");
+    add(&window, "c");
     settle(&window, 2, false);
     confirm_window_drain(&window, note, &visited);
     assert_int_equal(visited.count, 2);
     assert_string_equal(visited.items[0], "a");
     assert_string_equal(visited.items[1], "c");
     assert_int_equal(confirm_window_count(&window), 0);
-    assert_int_equal(confirm_window_add(&window, "d"), 1);
+    assert_int_equal(add(&window, "d"), 1);
     confirm_window_done(&window);
 }
 
