@@ -6,7 +6,7 @@
         text, sizeof(text) - 1                                                                     \
     }
 static const struct user_rules strict = {.strict = true,
-                                         .refused_members = user_refused_members_default};
+                                         .refused_members = USER_REFUSED_MEMBERS_DEFAULT};
 static const struct user_rules relaxed = {.strict = false};
 static const struct user_rules strict_required = {.strict = true,
                                                   .required_members = " name, e/mail ,x~y,"};

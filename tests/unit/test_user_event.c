@@ -18,7 +18,7 @@
     }
 
 static const struct user_rules strict = {.strict = true,
-                                         .refused_members = user_refused_members_default};
+                                         .refused_members = USER_REFUSED_MEMBERS_DEFAULT};
 
 static struct slice repeated(char *text, char byte, size_t length)
 {

@@ -2,7 +2,7 @@
 #include "tests/support/expect_user.h"
 
 static const struct user_rules strict = {.strict = true,
-                                         .refused_members = user_refused_members_default};
+                                         .refused_members = USER_REFUSED_MEMBERS_DEFAULT};
 
 /* `head`, `count` times `piece`, `tail`. */
 static void expect_repeated(const char *head, const char *piece, size_t count, const char *tail,
