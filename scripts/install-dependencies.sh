@@ -1,0 +1,59 @@
+#!/bin/sh
+# Installs what is missing for building, for the demo, or for the tests. Debian 12 and 13.
+# Usage: install-dependencies.sh build|demo|test
+# A RabbitMQ that is there already is not touched; one that is installed here is not started.
+set -eu
+
+usage() {
+    echo "usage: $0 build|demo|test" >&2
+    exit 2
+}
+
+[ $# -eq 1 ] || usage
+build="gcc libc6-dev cmake ninja-build pkg-config librabbitmq-dev libmicrohttpd-dev libjansson-dev uuid-dev libinih-dev"
+demo="rabbitmq-server python3 curl procps"
+test="clang libcmocka-dev python3-pytest python3-pika python3-requests clang-format shellcheck git"
+case $1 in
+build) wanted=$build ;;
+demo) wanted="$build $demo" ;;
+test) wanted="$build $demo $test" ;;
+*) usage ;;
+esac
+
+missing=""
+for package in $wanted; do
+    if ! dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed'; then
+        missing="$missing $package"
+    fi
+done
+if [ -z "$missing" ]; then
+    exit 0
+fi
+
+as_root=""
+if [ "$(id -u)" -ne 0 ]; then
+    as_root="sudo"
+    if ! command -v sudo >/dev/null; then
+        echo "$0: these packages are missing, and there is neither root nor sudo to install them:$missing" >&2
+        exit 1
+    fi
+fi
+
+policy=/usr/sbin/policy-rc.d
+remove_policy() {
+    $as_root rm -f "$policy"
+}
+case $missing in
+*rabbitmq-server*)
+    if [ ! -e "$policy" ]; then
+        trap remove_policy EXIT INT TERM
+        printf '#!/bin/sh\nexit 101\n' | $as_root tee "$policy" >/dev/null
+        $as_root chmod 755 "$policy"
+    fi
+    ;;
+esac
+
+echo "installing:$missing"
+$as_root env DEBIAN_FRONTEND=noninteractive apt-get update -q
+# shellcheck disable=SC2086 # a list of package names
+$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $missing

@@ -1,0 +1,91 @@
+#!/bin/bash
+# Installs what is missing, builds, and runs every check and test. Prints a summary and fails if any
+# step failed. Usage: test.sh [--fast]   (--fast: no system tests of the sanitized builds)
+set -u
+cd "$(dirname "$0")/.." || exit 1
+
+fast=no
+case ${1:-} in
+"") ;;
+--fast) fast=yes ;;
+*)
+    echo "usage: $0 [--fast]" >&2
+    exit 2
+    ;;
+esac
+
+echo "== install what is missing"
+scripts/install-dependencies.sh test || exit 1
+
+passed=0
+failed=0
+summary=""
+step() {
+    local name=$1 begin=$SECONDS result
+    shift
+    echo
+    echo "== $name"
+    if "$@"; then
+        passed=$((passed + 1))
+        result=PASS
+    else
+        failed=$((failed + 1))
+        result=FAIL
+    fi
+    summary="$summary$result $((SECONDS - begin))s $name"$'\n'
+}
+
+# A thread-sanitized program cannot map its memory where the kernel randomizes more bits than it knows.
+fixed_addresses() {
+    if setarch -R true 2>/dev/null; then
+        setarch -R "$@"
+    else
+        "$@"
+    fi
+}
+
+build_and_unit_test() {
+    cmake --preset "$1" -G Ninja >/dev/null && cmake --build --preset "$1" &&
+        fixed_addresses ctest --preset "$1"
+}
+
+build_only() {
+    cmake --preset "$1" -G Ninja >/dev/null && cmake --build --preset "$1"
+}
+
+check_format() {
+    local version
+    version=$(clang-format --version | sed -n 's/.*version \([0-9]*\).*/\1/p')
+    if [ "$version" != 14 ]; then
+        echo "SKIPPED: the format is judged by clang-format 14 (Debian 12); this is $version"
+        return 0
+    fi
+    git ls-files '*.c' '*.h' | xargs clang-format --dry-run -Werror
+}
+
+check_shell() {
+    git ls-files '*.sh' .ci/run | xargs shellcheck
+}
+
+system_tests() {
+    SERVICES_BUILD_DIR=$PWD/$1 fixed_addresses /usr/bin/python3 -m pytest -q tests/system
+}
+
+step "gcc release build and unit tests" build_and_unit_test release
+step "clang release build and unit tests" build_and_unit_test clang
+step "address and undefined-behaviour sanitizers, unit tests" build_and_unit_test asan-ubsan
+step "thread sanitizer, unit tests" build_and_unit_test tsan
+[ -x scripts/check-layering.sh ] && step "layering" scripts/check-layering.sh
+[ -x scripts/check-options.sh ] && step "options are documented" scripts/check-options.sh build
+step "format" check_format
+step "shell scripts" check_shell
+step "system tests" system_tests build
+if [ "$fast" = no ]; then
+    step "system tests, address and undefined-behaviour sanitizers" system_tests build-asan-ubsan
+    step "system tests, thread sanitizer" system_tests build-tsan
+fi
+
+echo
+echo "$summary"
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ]

@@ -1,0 +1,203 @@
+"""A private RabbitMQ on loopback: its own directory, ports, cookie and epmd; nothing is shared.
+
+As a program: `broker.py run --dir D --port P` runs one until SIGTERM, `broker.py ctl --dir D ARG...`
+is rabbitmqctl for it.
+"""
+
+import argparse
+import atexit
+import json
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+BIN = "/usr/lib/rabbitmq/bin"
+START_SECONDS = 90
+STOP_SECONDS = 30
+
+
+def free_port():
+    """Below the ephemeral range, where no client socket can take it meanwhile."""
+    for _ in range(200):
+        port = random.randint(20000, 32000)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                continue
+    raise RuntimeError("no free port on loopback between 20000 and 32000")
+
+
+class Broker:
+    def __init__(self, directory=None, port=None):
+        self.own_directory = directory is None
+        self.directory = os.path.abspath(directory or tempfile.mkdtemp(prefix="private-rabbitmq-"))
+        os.makedirs(self.directory, exist_ok=True)
+        state = os.path.join(self.directory, "ports.json")
+        if os.path.exists(state):
+            with open(state) as file:
+                self.ports = json.load(file)
+        else:
+            self.ports = {"amqp": port or free_port(), "dist": free_port(), "epmd": free_port()}
+            with open(state, "w") as file:
+                json.dump(self.ports, file)
+        self.port = self.ports["amqp"]
+        self.process = None
+        self.environment = self._write_configuration()
+        atexit.register(self.close)
+
+    def _path(self, name):
+        return os.path.join(self.directory, name)
+
+    def _write_configuration(self):
+        with open(self._path("rabbit.conf"), "w") as file:
+            file.write("distribution.listener.interface = 127.0.0.1\n")
+            file.write("log.console = false\n")
+        with open(self._path("plugins"), "w") as file:
+            file.write("[].\n")
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("RABBITMQ_")}
+        environment.update(
+            HOME=self.directory,
+            RABBITMQ_NODENAME="private%d@localhost" % self.port,
+            RABBITMQ_NODE_IP_ADDRESS="127.0.0.1",
+            RABBITMQ_NODE_PORT=str(self.port),
+            RABBITMQ_DIST_PORT=str(self.ports["dist"]),
+            ERL_EPMD_ADDRESS="127.0.0.1",
+            ERL_EPMD_PORT=str(self.ports["epmd"]),
+            RABBITMQ_MNESIA_BASE=self._path("data"),
+            RABBITMQ_LOG_BASE=self._path("log"),
+            RABBITMQ_CONFIG_FILE=self._path("rabbit"),
+            RABBITMQ_ENABLED_PLUGINS_FILE=self._path("plugins"),
+            RABBITMQ_CONF_ENV_FILE="/dev/null",
+            RABBITMQ_PID_FILE=self._path("pid"),
+            ERL_CRASH_DUMP=self._path("crash"),
+            LC_ALL="C.UTF-8",
+        )
+        return environment
+
+    def url(self, vhost="/", user="guest", password="guest"):
+        return "amqp://%s:%s@127.0.0.1:%d/%s" % (
+            user, password, self.port, "" if vhost == "/" else vhost)
+
+    def start(self):
+        pid_file = self._path("pid")
+        if os.path.exists(pid_file):
+            os.unlink(pid_file)
+        with open(self._path("out"), "ab") as out:
+            self.process = subprocess.Popen(
+                [BIN + "/rabbitmq-server"], env=self.environment, stdin=subprocess.DEVNULL,
+                stdout=out, stderr=out, start_new_session=True)
+        deadline = time.monotonic() + START_SECONDS
+        while not os.path.exists(pid_file):
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError("RabbitMQ did not start:\n" + self._tail())
+            time.sleep(0.05)
+        self.ctl("wait", "--timeout", str(START_SECONDS), pid_file)
+        self.ctl("await_startup")
+        return self
+
+    def _tail(self):
+        with open(self._path("out"), errors="replace") as file:
+            return file.read()[-2000:]
+
+    def ctl(self, *arguments, check=True, timeout=120):
+        result = subprocess.run(
+            [BIN + "/rabbitmqctl", "-q", *arguments], env=self.environment, timeout=timeout,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        if check and result.returncode != 0:
+            raise RuntimeError("rabbitmqctl %s: %s" % (" ".join(arguments), result.stdout))
+        return result.stdout
+
+    def _pids(self):
+        """The whole session of the server: the shell, beam.smp and its helpers."""
+        if self.process is None:
+            return []
+        out = subprocess.run(["ps", "-o", "pid=,comm=", "-s", str(self.process.pid)],
+                             stdout=subprocess.PIPE, text=True).stdout
+        return [(int(line.split()[0]), line.split(None, 1)[1]) for line in out.splitlines()]
+
+    def _signal_beam(self, number):
+        sent = 0
+        for pid, name in self._pids():
+            if name.startswith("beam"):
+                os.kill(pid, number)
+                sent += 1
+        if sent == 0:
+            raise RuntimeError("there is no beam.smp to signal")
+
+    def kill(self):
+        self._signal_beam(signal.SIGKILL)
+        self.process.wait(STOP_SECONDS)
+
+    def freeze(self):
+        self._signal_beam(signal.SIGSTOP)
+
+    def thaw(self):
+        self._signal_beam(signal.SIGCONT)
+
+    def stop(self):
+        if self.process is None or self.process.poll() is not None:
+            return
+        try:
+            self._signal_beam(signal.SIGCONT)
+            self._signal_beam(signal.SIGTERM)
+            self.process.wait(STOP_SECONDS)
+        except (RuntimeError, subprocess.TimeoutExpired):
+            for pid, _ in self._pids():
+                os.kill(pid, signal.SIGKILL)
+            self.process.wait(STOP_SECONDS)
+
+    def close(self):
+        """Ends everything that was started, epmd too. May be repeated."""
+        if self.process is None:
+            return
+        self.stop()
+        self.process = None
+        epmd = shutil.which("epmd", path="/usr/bin:/usr/lib/erlang/bin")
+        if epmd:
+            subprocess.run([epmd, "-port", str(self.ports["epmd"]), "-kill"],
+                           env=self.environment, stdout=subprocess.DEVNULL,
+                           stderr=subprocess.DEVNULL, timeout=30)
+        if self.own_directory:
+            shutil.rmtree(self.directory, ignore_errors=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    run = commands.add_parser("run")
+    run.add_argument("--dir", required=True)
+    run.add_argument("--port", type=int)
+    ctl = commands.add_parser("ctl")
+    ctl.add_argument("--dir", required=True)
+    ctl.add_argument("arguments", nargs=argparse.REMAINDER)
+    options = parser.parse_args()
+    if options.command == "ctl":
+        sys.stdout.write(Broker(options.dir).ctl(*options.arguments))
+        return 0
+    signals = {signal.SIGTERM, signal.SIGINT}
+    signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    broker = Broker(options.dir, options.port)
+    try:
+        # The broker must not inherit the mask.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, signals)
+        broker.start()
+        signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+        print("ready " + broker.url(), flush=True)
+        signal.sigwait(signals)
+    except KeyboardInterrupt:
+        pass
+    finally:
+        broker.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
