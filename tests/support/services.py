@@ -1,0 +1,106 @@
+"""The two daemons as processes: start, watch, stop."""
+
+import json
+import os
+import signal
+import subprocess
+import tempfile
+
+import requests
+
+from support.broker import free_port
+from support.wait import wait_until
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+BUILD = os.environ.get("SERVICES_BUILD_DIR", os.path.join(ROOT, "build"))
+SANITIZER_MARKS = ("AddressSanitizer", "ThreadSanitizer", "LeakSanitizer", "runtime error:")
+
+
+def binary(name):
+    return os.path.join(BUILD, name, name)
+
+
+class Service:
+    def __init__(self, name, *arguments, environment=None):
+        self.name = name
+        self.port = free_port()
+        self.base = "http://127.0.0.1:%d" % self.port
+        self.log = tempfile.NamedTemporaryFile(prefix=name + "-", suffix=".log")
+        self.environment = dict(os.environ, **(environment or {}))
+        self.arguments = [binary(name), "--listen", "127.0.0.1:%d" % self.port, *arguments]
+        self.process = None
+
+    def start(self):
+        self.process = subprocess.Popen(self.arguments, stdin=subprocess.DEVNULL,
+                                        stdout=subprocess.DEVNULL, stderr=self.log,
+                                        env=self.environment)
+        wait_until(lambda: self.get("/healthz") is not None, 10, self.name + " answers")
+        return self
+
+    def get(self, path, timeout=5):
+        """None where there is nobody to answer yet."""
+        if self.process.poll() is not None:
+            raise AssertionError("%s ended with %s:\n%s" % (
+                self.name, self.process.returncode, self.log_text()[-2000:]))
+        try:
+            return requests.get(self.base + path, timeout=timeout)
+        except requests.ConnectionError:
+            return None
+
+    def is_ready(self):
+        reply = self.get("/readyz")
+        return reply is not None and reply.status_code == 200
+
+    def wait_ready(self, seconds=15):
+        wait_until(self.is_ready, seconds, self.name + " is ready")
+        return self
+
+    def save(self, user=None, timeout=15, **headers):
+        return requests.post(self.base + "/users/save", json=user or {"name": "Ada"},
+                             headers={k.replace("_", "-"): v for k, v in headers.items()},
+                             timeout=timeout)
+
+    def metric(self, line_start):
+        for line in self.get("/metrics").text.splitlines():
+            if line.startswith(line_start + " "):
+                return float(line.rsplit(" ", 1)[1])
+        raise AssertionError("no metric " + line_start)
+
+    def log_text(self):
+        with open(self.log.name, errors="replace") as file:
+            return file.read()
+
+    def events(self, event=None):
+        """The complete lines of the log as objects; every line must be one."""
+        with open(self.log.name) as file:
+            lines = file.read().split("\n")[:-1]
+        found = [json.loads(line) for line in lines]
+        return [e for e in found if event is None or e["event"] == event]
+
+    def handled_ids(self):
+        return [e.get("message_id") for e in self.events("user.saved")]
+
+    def signal(self, number):
+        self.process.send_signal(number)
+
+    def stop(self, seconds=20):
+        """SIGTERM; the exit code must be 0."""
+        self.signal(signal.SIGTERM)
+        assert self.process.wait(seconds) == 0, self.log_text()[-2000:]
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait(10)
+
+    def close(self):
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(signal.SIGCONT)
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(30)
+            except subprocess.TimeoutExpired:
+                self.kill()
+        text = self.log_text()
+        self.log.close()
+        for mark in SANITIZER_MARKS:
+            assert mark not in text, text[-6000:]

@@ -1,0 +1,144 @@
+"""One broker for the session, one queue for each test."""
+
+import faulthandler
+import itertools
+import os
+import sys
+
+import pika
+import pytest
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+from support.broker import Broker  # noqa: E402
+from support.services import Service  # noqa: E402
+from support.wait import wait_until  # noqa: E402
+
+TEST_SECONDS = 240
+numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def broker():
+    private = Broker()
+    try:
+        yield private.start()
+    finally:
+        private.close()
+
+
+@pytest.fixture(autouse=True)
+def deadline():
+    """A test that hangs ends the run with every thread's stack."""
+    faulthandler.dump_traceback_later(TEST_SECONDS, exit=True)
+    yield
+    faulthandler.cancel_dump_traceback_later()
+
+
+class World:
+    """A test's queue, services and AMQP client."""
+
+    def __init__(self, broker):
+        self.broker = broker
+        self.queue = "session%d" % next(numbers)
+        self.dead = self.queue + ".dead"
+        self.closers = []
+
+    @property
+    def url(self):
+        return self.broker.url()
+
+    def service(self, name, *arguments, **options):
+        if not any(a.startswith("--amqp-url") for a in arguments):
+            options["environment"] = dict(options.get("environment") or {}, AMQP_URL=self.url)
+        arguments = ("--queue", self.queue) + arguments
+        service = Service(name, *arguments, **options)
+        self.closers.append(service.close)
+        return service.start()
+
+    def user_service(self, *arguments, **options):
+        return self.service("user-service", *arguments, **options)
+
+    def session_service(self, *arguments, **options):
+        return self.service("session-service", *arguments, **options)
+
+    def channel(self):
+        connection = pika.BlockingConnection(pika.URLParameters(self.url))
+        self.closers.append(lambda: connection.is_open and connection.close())
+        return connection.channel()
+
+    def declare(self, queue=None, queue_type="quorum"):
+        arguments = {"x-queue-type": queue_type} if queue_type == "quorum" else None
+        channel = self.channel()
+        channel.queue_declare(queue or self.queue, durable=True, arguments=arguments)
+        return channel
+
+    def delete(self, queue=None):
+        channel = self.channel()
+        channel.queue_delete(queue or self.queue)
+        channel.connection.close()
+
+    def purge(self):
+        channel = self.channel()
+        channel.queue_purge(self.queue)
+        channel.connection.close()
+
+    def publish(self, body, queue=None, **properties):
+        channel = self.channel()
+        channel.basic_publish("", queue or self.queue, body, pika.BasicProperties(**properties))
+        channel.connection.close()
+
+    def count(self, queue=None):
+        """Ready messages, asked of the queue itself."""
+        channel = self.channel()
+        result = channel.queue_declare(queue or self.queue, passive=True).method.message_count
+        channel.connection.close()
+        return result
+
+    def get(self, queue=None, seconds=10):
+        """Takes one message: (method, properties, body)."""
+        channel = self.channel()
+
+        def take():
+            got = channel.basic_get(queue or self.queue, auto_ack=True)
+            return got if got[0] is not None else None
+
+        got = wait_until(take, seconds, "a message in " + (queue or self.queue))
+        channel.connection.close()
+        return got
+
+    def is_empty(self):
+        """All acked: with no consumer left, nothing comes back."""
+        return wait_until(lambda: self.count() == 0, 15, self.queue + " is empty")
+
+    def close(self):
+        failures = []
+        for closer in reversed(self.closers):
+            try:
+                closer()
+            except AssertionError as failure:
+                failures.append(failure)
+            except pika.exceptions.AMQPError as error:
+                print("a client of the test had lost its connection:", repr(error))
+        for queue in (self.queue, self.dead):
+            self.delete(queue)
+        for failure in failures:
+            raise failure
+
+
+@pytest.fixture
+def world(broker):
+    one = World(broker)
+    try:
+        yield one
+    finally:
+        one.close()
+
+
+@pytest.fixture(scope="module")
+def shared_world(broker):
+    one = World(broker)
+    try:
+        yield one
+    finally:
+        one.close()
