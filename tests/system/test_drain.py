@@ -1,0 +1,56 @@
+"""SIGTERM under load: what was accepted is answered, what was logged is acked, exit 0."""
+
+import signal
+
+from support.load import Load
+from support.wait import wait_until
+
+
+def test_user_service(world):
+    user = world.user_service().wait_ready()
+    session = world.session_service().wait_ready()
+    load = Load(user.port, 32, 100000, "drain").start()
+    wait_until(lambda: len(load.ok) > 300, 30, "some saves")
+    user.signal(signal.SIGTERM)
+    assert user.process.wait(12) == 0
+    load.stop()
+    load.join(30)
+    # Attempts after the end cannot connect; none that was accepted is without its answer.
+    assert set(load.statuses) <= {200, 503, "ConnectionRefusedError", "ConnectionResetError",
+                                  "RemoteDisconnected", "BrokenPipeError"}, load.statuses
+    assert load.statuses.get("ConnectionResetError", 0) == 0 or load.statuses[200] > 300
+    wait_until(lambda: set(load.ok) <= set(session.handled_ids()), 20, "every 200 is in the log")
+    accepted = {e["message_id"] for e in session.events("user.saved")}
+    assert accepted <= set(load.attempted)
+    assert [e["event"] for e in user.events()][-1] == "service.stopped"
+
+
+def test_user_service_with_a_frozen_broker(world, broker):
+    user = world.user_service("--confirm-timeout", "60s", "--drain-timeout", "1s").wait_ready()
+    broker.freeze()
+    try:
+        load = Load(user.port, 8, 8, "frozen").start()
+        wait_until(lambda: user.metric("user_service_saves_in_flight") == 8, 10, "8 in flight")
+        user.signal(signal.SIGTERM)
+        load.join(10)
+        assert load.statuses == {504: 8}
+        assert user.process.wait(10) == 0
+    finally:
+        broker.thaw()
+
+
+def test_session_service(world):
+    channel = world.declare()
+    for number in range(20000):
+        channel.basic_publish("", world.queue, '{"id":%d}' % number)
+    channel.connection.close()
+    logged = 0
+    for _ in range(3):
+        session = world.session_service().wait_ready()
+        wait_until(lambda: len(session.events("user.saved")) > 500, 20, "some are handled")
+        session.stop(15)
+        logged += len(session.events("user.saved"))
+        if world.count() == 0:
+            break
+    # Nothing is skipped: what is no longer in the queue has been logged.
+    assert logged >= 20000 - world.count()

@@ -1,0 +1,208 @@
+"""What the broker can do to us. Every 200 must be in the session-service's log."""
+
+import time
+
+import pytest
+import requests
+
+from support.load import Load
+from support.wait import wait_until
+
+DEADLINE_S = 5 + 1  # the confirm timeout, and what a busy machine may add
+
+
+def assert_nothing_lost(load, session, seconds=60):
+    ok = set(load.ok)
+    try:
+        wait_until(lambda: ok <= set(session.handled_ids()), seconds, "every 200 is in the log")
+    except AssertionError:
+        lost = ok - set(session.handled_ids())
+        raise AssertionError("lost %d of %d: %s" % (len(lost), len(ok), sorted(lost)[:10]))
+    unexpected = set(filter(None, session.handled_ids())) - set(load.attempted)
+    assert not unexpected, sorted(unexpected)[:10]
+
+
+def test_killed_and_restarted_three_times_under_load(world, broker):
+    user = world.user_service("--confirm-timeout", "5s").wait_ready()
+    session = world.session_service().wait_ready()
+    load = Load(user.port, 64, 10000, "kill").start()
+    for round_number in (1, 2, 3):
+        enough = round_number * 1500
+        wait_until(lambda: len(load.ok) >= enough or not any(
+            t.is_alive() for t in load.threads), 60, "%d saves" % enough)
+        broker.kill()
+        broker.start()
+        begin = time.monotonic()
+        user.wait_ready(10)
+        session.wait_ready(10)
+        print("ready %.1f s after the broker" % (time.monotonic() - begin))
+    load.join()
+    assert len(load.ok) + len(load.failed) + len(load.unknown) == 10000
+    assert set(load.statuses) <= {200, 503, 504}, load.statuses
+    assert load.longest_s < DEADLINE_S
+    assert len(load.ok) > 5000, load.statuses
+    assert_nothing_lost(load, session)
+
+
+def test_frozen(world, broker):
+    user = world.user_service("--confirm-timeout", "1s", "--heartbeat", "5s").wait_ready()
+    broker.freeze()
+    try:
+        load = Load(user.port, 16, 16, "frozen").start()
+        for _ in range(10):
+            begin = time.monotonic()
+            assert requests.get(user.base + "/healthz", timeout=5).status_code == 200
+            assert time.monotonic() - begin < 0.1
+        load.join(10)
+        assert load.statuses == {504: 16}
+        assert 1 <= load.longest_s < 2
+        wait_until(lambda: not user.is_ready(), 15, "the freeze is noticed by the heartbeat")
+        assert user.save({"name": "Ada"}).status_code == 503
+    finally:
+        broker.thaw()
+    user.wait_ready(20)
+    assert user.save({"name": "Ada"}).status_code == 200
+
+
+def test_unknown_outcome_names_the_id(world, broker):
+    user = world.user_service("--confirm-timeout", "200ms").wait_ready()
+    broker.freeze()
+    try:
+        reply = user.save({"name": "Ada"}, Idempotency_Key="again")
+    finally:
+        broker.thaw()
+    assert reply.status_code == 504
+    body = reply.json()
+    assert (body["type"], body["outcome"], body["id"]) == (
+        "/problems/unknown-outcome", "unknown", "again")
+    wait_until(lambda: user.metric("user_service_late_confirms_total") == 1, 15,
+               "the late confirm is counted")
+
+
+def test_memory_alarm(world, broker):
+    user = world.user_service("--confirm-timeout", "1s").wait_ready()
+    session = world.session_service().wait_ready()
+    load = None
+    broker.ctl("set_vm_memory_high_watermark", "0.0000001")
+    try:
+        load = Load(user.port, 16, 200, "alarm").start()
+        load.join(60)
+        assert set(load.statuses) <= {503, 504}, load.statuses
+        assert load.statuses[503] > 100
+        assert load.longest_s < 2
+        ready = user.get("/readyz")
+        assert ready.status_code == 503 and "blocked" in ready.json()["detail"]
+        assert user.metric("user_service_broker_blocked") == 1
+        reply = user.save({"name": "Ada"})
+        assert (reply.status_code, reply.json()["reason"]) == (503, "blocked")
+    finally:
+        broker.ctl("set_vm_memory_high_watermark", "0.4")
+    user.wait_ready(10)
+    assert user.save({"name": "Ada"}, Idempotency_Key="alarm-0").status_code == 200
+    assert user.metric("user_service_broker_blocked_seconds_total") > 0.5
+    assert_nothing_lost(load, session)
+
+
+def test_nack_is_never_success(world, broker):
+    user = world.user_service("--queue-type", "classic").wait_ready()
+    broker.ctl("set_policy", "tiny", "^%s$" % world.queue,
+               '{"max-length":1,"overflow":"reject-publish"}', "--apply-to", "queues")
+    try:
+        wait_until(lambda: user.save({"name": "Ada"}).status_code == 503, 10, "the queue is full")
+        reply = user.save({"name": "Ada"})
+        assert (reply.status_code, reply.json()["reason"]) == (503, "nacked")
+        assert "Retry-After" in reply.headers
+        confirmed = user.metric('user_service_saves_total{outcome="confirmed"}')
+        assert world.count() == confirmed
+    finally:
+        broker.ctl("clear_policy", "tiny")
+
+
+def test_queue_deleted_under_load_is_declared_again(world):
+    user = world.user_service().wait_ready()
+    load = Load(user.port, 16, 3000, "gone").start()
+    wait_until(lambda: len(load.ok) > 500, 30, "some saves")
+    world.delete()
+    before_deletion = set(load.ok)
+    load.join()
+    assert set(load.statuses) <= {200, 503}, load.statuses
+    assert load.statuses[503] >= 1
+    assert user.metric('user_service_saves_total{outcome="unroutable"}') >= 1
+    assert len(user.events("queue.missing")) >= 1
+    # What was confirmed before the deletion went with the queue; all that came after is there.
+    session = world.session_service().wait_ready()
+    late = set(load.ok[len(before_deletion) + 16:])
+    assert len(late) > 100
+    wait_until(lambda: late <= set(session.handled_ids()), 30, "every later 200 is in the log")
+
+
+def test_queue_deleted_under_the_consumer(world):
+    session = world.session_service().wait_ready()
+    world.delete()
+    wait_until(lambda: session.events("consumer.cancelled"), 10, "the cancel is noticed")
+    session.wait_ready(10)
+    wait_until(lambda: len(session.events("consumer.consuming")) >= 2, 10, "it consumes again")
+    world.publish('{"name":"Ada"}', message_id="m1")
+    wait_until(lambda: "m1" in session.handled_ids(), 10, "a message is handled")
+
+
+@pytest.mark.parametrize("there, wanted", [("classic", "quorum"), ("quorum", "classic")])
+def test_queue_of_another_type(world, there, wanted):
+    world.declare(queue_type=there)
+    user = world.user_service("--queue-type", wanted)
+    session = world.session_service("--queue-type", wanted)
+    for service in (user, session):
+        detail = wait_until(lambda: "--queue-type" in service.get("/readyz").json()["detail"] and
+                            service.get("/readyz").json()["detail"], 10, "the error is shown")
+        assert "quorum" in detail and wanted in detail and world.queue in detail
+        errors = service.events("broker.connecting_failed")
+        assert len(errors) == 1 and "--queue-type" in errors[0]["error"]
+    assert user.save({"name": "Ada"}).status_code == 503
+    world.delete()
+    user.wait_ready(25)
+    session.wait_ready(25)
+
+
+def test_first_hosts_dead_or_unresolvable(world):
+    urls = "amqp://guest:guest@nowhere.invalid:5672/,amqp://guest:guest@127.0.0.1:1/," + world.url
+    user = world.user_service("--amqp-url", urls)
+    assert user.get("/healthz").status_code == 200
+    user.wait_ready(20)
+    assert user.save({"name": "Ada"}).status_code == 200
+
+
+def test_password_is_read_again(world, broker, tmp_path):
+    secret = tmp_path / "password"
+    secret.write_text("wrong-secret\n")
+    name = "user-" + world.queue
+    broker.ctl("add_user", name, "right-secret")
+    broker.ctl("set_permissions", name, ".*", ".*", ".*")
+    try:
+        user = world.user_service("--amqp-url", broker.url(user=name, password="in-the-url"),
+                                  "--amqp-password-file", str(secret))
+        wait_until(lambda: user.events("broker.connecting_failed"), 10, "the refusal is logged")
+        assert "refused" in user.get("/readyz").json()["detail"].lower()
+        secret.write_text("right-secret\n")
+        user.wait_ready(20)
+        text = user.log_text() + user.get("/metrics").text
+        for password in ("wrong-secret", "right-secret", "in-the-url"):
+            assert password not in text
+        with open("/proc/%d/cmdline" % user.process.pid) as file:
+            assert "in-the-url" not in file.read()
+    finally:
+        broker.ctl("delete_user", name)
+
+
+def test_no_broker_at_the_start(world, broker):
+    broker.stop()
+    try:
+        user = world.user_service()
+        session = world.session_service()
+        assert user.save({"name": "Ada"}).status_code == 503
+        assert session.get("/readyz").status_code == 503
+    finally:
+        broker.start()
+    user.wait_ready(10)
+    session.wait_ready(10)
+    assert user.save({"name": "Ada"}, Idempotency_Key="m1").status_code == 200
+    wait_until(lambda: "m1" in session.handled_ids(), 10, "the save arrives")

@@ -1,0 +1,61 @@
+"""The command line of both daemons."""
+
+import os
+import subprocess
+
+import pytest
+
+from support.services import binary
+
+BOTH = pytest.mark.parametrize("name", ["user-service", "session-service"])
+
+
+def run(name, *arguments, **environment):
+    return subprocess.run([binary(name), *arguments], stdin=subprocess.DEVNULL, timeout=20,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                          env=dict(os.environ, **environment))
+
+
+@BOTH
+def test_help_version_and_check(name):
+    assert "--amqp-url" in run(name, "--help").stdout
+    assert run(name, "--version").stdout.startswith(name + " ")
+    result = run(name, "--check-config")
+    assert (result.returncode, result.stdout) == (0, "configuration is valid\n")
+
+
+@BOTH
+@pytest.mark.parametrize("arguments, named", [
+    (["--no-such"], "--no-such"), (["--queue-type", "odd"], "quorum|classic"),
+    (["--heartbeat", "1"], "heartbeat"), (["--listen", "0.0.0.0:3999"], "--auth none"),
+    (["--listen", "nowhere"], "--listen"), (["--amqp-url", "http://x:s3cret@y/"], "amqp://"),
+    (["--config", "/nonexistent"], "/nonexistent"), (["--queue", "amq.x"], "amq."),
+])
+def test_a_wrong_configuration_is_named(name, arguments, named):
+    result = run(name, "--check-config", *arguments)
+    assert result.returncode == 2
+    assert named in result.stderr and len(result.stderr.splitlines()) == 1
+    assert "s3cret" not in result.stderr + result.stdout
+
+
+@BOTH
+def test_file_environment_command_line(name, tmp_path):
+    prefix = name.upper().replace("-", "_")
+    file = tmp_path / "conf"
+    file.write_text("queue-type = odd\n")
+    bad = run(name, "--config", str(file), "--check-config")
+    assert bad.returncode == 2 and str(file) in bad.stderr and "queue-type" in bad.stderr
+    file.write_text("queue-type = classic\n")
+    bad = run(name, "--config", str(file), "--check-config", **{prefix + "_QUEUE_TYPE": "odd"})
+    assert bad.returncode == 2 and prefix + "_QUEUE_TYPE" in bad.stderr
+    good = run(name, "--config", str(file), "--check-config", "--queue-type", "quorum",
+               **{prefix + "_QUEUE_TYPE": "classic"})
+    assert good.returncode == 0, good.stderr
+
+
+@BOTH
+def test_an_address_in_use(name, world):
+    first = world.service(name)
+    second = run(name, "--listen", "127.0.0.1:%d" % first.port, "--amqp-url", world.url)
+    assert second.returncode == 1
+    assert str(first.port) in second.stderr and "in use" in second.stderr
