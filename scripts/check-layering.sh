@@ -24,7 +24,7 @@ includes() {
 except() {
     local regex=$1
     shift
-    printf '%s\n' "$@" | grep -vE "$regex" || true
+    [ $# -eq 0 ] || printf '%s\n' "$@" | grep -vE "$regex" || true
 }
 
 check_tree() {
