@@ -44,13 +44,27 @@ fixed_addresses() {
     fi
 }
 
-build_and_unit_test() {
-    cmake --preset "$1" -G Ninja >/dev/null && cmake --build --preset "$1" &&
-        fixed_addresses ctest --preset "$1"
+# A folder that was configured before keeps its generator.
+configure() {
+    local folder=build-$1
+    [ "$1" != release ] || folder=build
+    if [ -e "$folder/CMakeCache.txt" ]; then
+        cmake --preset "$1" >/dev/null
+    else
+        cmake --preset "$1" -G Ninja >/dev/null
+    fi
 }
 
-build_only() {
-    cmake --preset "$1" -G Ninja >/dev/null && cmake --build --preset "$1"
+build_and_unit_test() {
+    configure "$1" && cmake --build --preset "$1" && fixed_addresses ctest --preset "$1"
+}
+
+check_layering() {
+    scripts/check-layering.sh --self-test && scripts/check-layering.sh
+}
+
+check_options() {
+    scripts/check-options.sh build --self-test && scripts/check-options.sh build
 }
 
 check_format() {
@@ -75,8 +89,8 @@ step "gcc release build and unit tests" build_and_unit_test release
 step "clang release build and unit tests" build_and_unit_test clang
 step "address and undefined-behaviour sanitizers, unit tests" build_and_unit_test asan-ubsan
 step "thread sanitizer, unit tests" build_and_unit_test tsan
-[ -x scripts/check-layering.sh ] && step "layering" scripts/check-layering.sh
-[ -x scripts/check-options.sh ] && step "options are documented" scripts/check-options.sh build
+step "layering" check_layering
+step "options are documented" check_options
 step "format" check_format
 step "shell scripts" check_shell
 step "system tests" system_tests build
