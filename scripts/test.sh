@@ -82,7 +82,8 @@ check_shell() {
 }
 
 system_tests() {
-    SERVICES_BUILD_DIR=$PWD/$1 fixed_addresses /usr/bin/python3 -m pytest -q tests/system
+    ERL_INETRC=$PWD/scripts/localhost.inetrc SERVICES_BUILD_DIR=$PWD/$1 \
+        fixed_addresses /usr/bin/python3 -m pytest -q tests/system
 }
 
 step "gcc release build and unit tests" build_and_unit_test release
