@@ -48,7 +48,9 @@ clean_up() {
     local code=$? log
     trap '' INT TERM
     trap - EXIT
-    if [ "$code" -ne 0 ]; then
+    if [ "$code" -eq 130 ] || [ "$code" -eq 143 ]; then
+        printf '\nstopping everything\n'
+    elif [ "$code" -ne 0 ]; then
         for log in "$directory"/*.log "$directory"/broker/out; do
             if [ -s "$log" ]; then
                 echo "-- the end of ${log##*/}:" >&2
