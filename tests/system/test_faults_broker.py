@@ -23,6 +23,11 @@ def assert_nothing_lost(load, session, seconds=60):
 
 
 def test_killed_and_restarted_three_times_under_load(world, broker):
+    # RabbitMQ 3.10 writes down which quorum queues live on a node only now and then: one killed just
+    # after the declaration comes back with a queue that nobody serves. A clean stop writes it.
+    world.declare()
+    broker.stop()
+    broker.start()
     user = world.user_service("--confirm-timeout", "5s").wait_ready()
     session = world.session_service().wait_ready()
     load = Load(user.port, 64, 10000, "kill").start()
@@ -120,20 +125,36 @@ def test_nack_is_never_success(world, broker):
 
 def test_queue_deleted_under_load_is_declared_again(world):
     user = world.user_service().wait_ready()
-    load = Load(user.port, 16, 3000, "gone").start()
+    load = Load(user.port, 16, 1000000, "gone").start()
     wait_until(lambda: len(load.ok) > 500, 30, "some saves")
     world.delete()
-    before_deletion = set(load.ok)
+    # RabbitMQ 3.10 returns what comes next, or closes the connection with an internal error.
+    wait_until(lambda: user.events("queue.missing") or user.events("broker.disconnected"), 10,
+               "the deletion is noticed")
+    after_deletion = len(load.ok)
+    wait_until(lambda: len(load.ok) > after_deletion + 1000, 30, "saves after the deletion")
+    load.stop()
     load.join()
-    assert set(load.statuses) <= {200, 503}, load.statuses
-    assert load.statuses[503] >= 1
-    assert user.metric('user_service_saves_total{outcome="unroutable"}') >= 1
-    assert len(user.events("queue.missing")) >= 1
+    # An ack that was under way when its queue went may never come: then the outcome is unknown.
+    assert set(load.statuses) <= {200, 503, 504}, load.statuses
+    unroutable = user.metric('user_service_saves_total{outcome="unroutable"}')
+    disconnected = user.metric('user_service_saves_total{outcome="disconnected"}')
+    assert load.statuses.get(503, 0) == unroutable + disconnected
     # What was confirmed before the deletion went with the queue; all that came after is there.
     session = world.session_service().wait_ready()
-    late = set(load.ok[len(before_deletion) + 16:])
+    late = set(load.ok[after_deletion + 32:])
     assert len(late) > 100
     wait_until(lambda: late <= set(session.handled_ids()), 30, "every later 200 is in the log")
+
+
+def test_unroutable_is_never_success(world):
+    user = world.user_service().wait_ready()
+    world.delete()
+    reply = user.save({"name": "Ada"})
+    assert (reply.status_code, reply.json()["reason"]) == (503, "unroutable")
+    assert len(user.events("queue.missing")) == 1
+    assert user.save({"name": "Ada"}).status_code == 200
+    assert world.count() == 1
 
 
 def test_queue_deleted_under_the_consumer(world):
