@@ -1,7 +1,7 @@
 #!/bin/bash
 # Installs what is missing, builds, and runs every check and test. Prints a summary and fails if any
 # step failed. Usage: test.sh [--fast]   (--fast: no system tests of the sanitized builds)
-set -u
+set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 
 fast=no
