@@ -58,7 +58,7 @@ class Load:
             self._record(key, status, time.monotonic() - begin)
             if status == 503:
                 # A client that honours Retry-After would wait longer; none must spin.
-                time.sleep(0.05)
+                time.sleep(0.25)
 
     def start(self):
         self.threads = [threading.Thread(target=self._run) for _ in range(self.connections)]
