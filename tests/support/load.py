@@ -57,8 +57,7 @@ class Load:
                 connection = None
             self._record(key, status, time.monotonic() - begin)
             if status == 503:
-                # A client that honours Retry-After would wait longer; none must spin.
-                time.sleep(0.25)
+                time.sleep(int(reply.headers["Retry-After"]))
 
     def start(self):
         self.threads = [threading.Thread(target=self._run) for _ in range(self.connections)]
