@@ -31,13 +31,11 @@ static enum outcome resolve(const char *listen_address, struct addrinfo **ret_ad
         host[length - 1] = '\0';
         name++;
     }
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
-    if (strcmp(name, "localhost") != 0) {
-        hints.ai_flags |= AI_NUMERICHOST; /* no name look-up may hold up the start */
-    } else {
-        hints.ai_family = AF_INET;
-    }
-    int status = getaddrinfo(name, colon + 1, &hints, ret_addresses);
+    /* No name look-up may hold up the start, nor depend on /etc/hosts. */
+    const struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
+                                   .ai_flags = AI_PASSIVE | AI_NUMERICSERV | AI_NUMERICHOST};
+    const char *address = strcmp(name, "localhost") == 0 ? "127.0.0.1" : name;
+    int status = getaddrinfo(address, colon + 1, &hints, ret_addresses);
     if (status != 0) {
         return error_set(ret_error, OUTCOME_INVALID,
                          "--listen '%s': not a numeric address or localhost (%s)", listen_address,
