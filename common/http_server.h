@@ -1,5 +1,5 @@
 /* A small HTTP/1.1 server: one thread, one epoll loop around libmicrohttpd, a table of routes.
- * Only http_server.c includes microhttpd.h.
+ * Only http_internal.h includes microhttpd.h.
  *
  * A handler runs on the loop's thread with the whole body and never blocks. It replies at once, or
  * defers: then it must reply later, on the loop's thread (from on_wake), exactly once. */
