@@ -124,7 +124,6 @@ for port in 3000 3001; do
 done
 # Settings of the caller's environment belong to other instances than these.
 unset "${!USER_SERVICE_@}" "${!SESSION_SERVICE_@}" AMQP_URL
-export ERL_INETRC=$PWD/scripts/localhost.inetrc
 
 say "start a private RabbitMQ on loopback"
 python3 tests/support/broker.py run --dir "$directory/broker" >"$directory/ready" \

@@ -82,8 +82,7 @@ check_shell() {
 }
 
 system_tests() {
-    ERL_INETRC=$PWD/scripts/localhost.inetrc SERVICES_BUILD_DIR=$PWD/$1 \
-        fixed_addresses /usr/bin/python3 -m pytest -q tests/system
+    SERVICES_BUILD_DIR=$PWD/$1 fixed_addresses /usr/bin/python3 -m pytest -q tests/system
 }
 
 step "gcc release build and unit tests" build_and_unit_test release
@@ -94,6 +93,7 @@ step "layering" check_layering
 step "options are documented" check_options
 step "format" check_format
 step "shell scripts" check_shell
+step "the demo" scripts/demo.sh --once
 step "system tests" system_tests build
 if [ "$fast" = no ]; then
     step "system tests, address and undefined-behaviour sanitizers" system_tests build-asan-ubsan

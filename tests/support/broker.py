@@ -18,6 +18,8 @@ import tempfile
 import time
 
 BIN = "/usr/lib/rabbitmq/bin"
+# Where /etc/hosts is missing, Erlang does not know localhost.
+INETRC = os.path.join(os.path.dirname(os.path.abspath(__file__)), "localhost.inetrc")
 START_SECONDS = 90
 STOP_SECONDS = 30
 
@@ -78,6 +80,7 @@ class Broker:
             RABBITMQ_CONF_ENV_FILE="/dev/null",
             RABBITMQ_PID_FILE=self._path("pid"),
             ERL_CRASH_DUMP=self._path("crash"),
+            ERL_INETRC=INETRC,
             LC_ALL="C.UTF-8",
         )
         return environment

@@ -96,15 +96,20 @@ class World:
         return result
 
     def get(self, queue=None, seconds=10):
-        """Takes one message: (method, properties, body)."""
-        channel = self.channel()
+        """Takes one message: (method, properties, body). Waits also for the queue itself."""
+        connection = self.channel().connection
 
         def take():
-            got = channel.basic_get(queue or self.queue, auto_ack=True)
+            try:
+                got = connection.channel().basic_get(queue or self.queue, auto_ack=True)
+            except pika.exceptions.ChannelClosedByBroker as error:
+                if error.reply_code != 404:
+                    raise
+                return None
             return got if got[0] is not None else None
 
         got = wait_until(take, seconds, "a message in " + (queue or self.queue))
-        channel.connection.close()
+        connection.close()
         return got
 
     def is_empty(self):
