@@ -19,13 +19,6 @@ static struct timeval timeval_of_ms(uint64_t duration_ms)
 enum outcome broker_address_parse(struct slice url, struct broker_address *ret_address,
                                   struct error *ret_error)
 {
-    static const char tls_scheme[] = "amqps:";
-    if (url.length >= sizeof(tls_scheme) - 1 &&
-        strncmp(url.data, tls_scheme, sizeof(tls_scheme) - 1) == 0) {
-        return error_set(ret_error, OUTCOME_INVALID,
-                         "amqps:// is not supported by this version: use amqp:// on a trusted "
-                         "network or through a local TLS proxy");
-    }
     char *copy = strndup(url.data, url.length);
     if (copy == NULL) {
         return error_set(ret_error, OUTCOME_BUSY, "no memory for a broker URL");
@@ -35,8 +28,8 @@ enum outcome broker_address_parse(struct slice url, struct broker_address *ret_a
         explicit_bzero(copy, url.length);
         free(copy);
         return error_set(ret_error, OUTCOME_INVALID,
-                         "a broker URL is not of the form amqp://USER:PASSWORD@HOST:PORT/VHOST "
-                         "(special characters in it are written as %%XX)");
+                         "a broker URL is not of the form amqp://USER:PASSWORD@HOST:PORT/VHOST, "
+                         "or amqps:// (special characters in it are written as %%XX)");
     }
     *ret_address = (struct broker_address){
         .url_copy = copy,
@@ -47,6 +40,7 @@ enum outcome broker_address_parse(struct slice url, struct broker_address *ret_a
         .vhost = info.vhost[0] == '\0' ? "/" : info.vhost,
         .host = info.host,
         .port = info.port,
+        .tls = info.ssl != 0,
     };
     return OUTCOME_OK;
 }
@@ -142,6 +136,43 @@ static void bound_silence(struct broker *broker)
     }
 }
 
+/* Everything up to the login. The library frees the socket with the connection. */
+static enum outcome connect_to_host(struct broker *broker, const struct broker_address *address,
+                                    const struct broker_open_options *options,
+                                    struct error *ret_error)
+{
+    enum outcome outcome = OUTCOME_OK;
+    amqp_socket_t *socket = NULL;
+    if (address->tls) {
+        outcome = broker_tls_socket(broker, address->host, &options->tls_files, &socket, ret_error);
+    } else {
+        socket = amqp_tcp_socket_new(broker->connection);
+    }
+    if (outcome != OUTCOME_OK) {
+        return outcome;
+    }
+    if (socket == NULL) {
+        return error_set(ret_error, OUTCOME_BUSY, "no memory for a broker connection");
+    }
+    struct timeval timeout = timeval_of_ms(BROKER_OPERATION_TIMEOUT_MS);
+    int status = amqp_socket_open_noblock(socket, address->host, address->port, &timeout);
+    if (status != AMQP_STATUS_OK && address->tls) {
+        return broker_tls_connect_error(broker, address->host, status, ret_error);
+    }
+    if (status != AMQP_STATUS_OK) {
+        return error_set(ret_error, OUTCOME_TRANSIENT, "connect: %s", amqp_error_string2(status));
+    }
+    status = amqp_set_handshake_timeout(broker->connection, &timeout);
+    if (status == AMQP_STATUS_OK) {
+        status = amqp_set_rpc_timeout(broker->connection, &timeout);
+    }
+    if (status != AMQP_STATUS_OK) {
+        return error_set(ret_error, OUTCOME_BUSY, "set the time limits of a connection: %s",
+                         amqp_error_string2(status));
+    }
+    return OUTCOME_OK;
+}
+
 enum outcome broker_open(const struct broker_address *address,
                          const struct broker_open_options *options, struct broker **ret_broker,
                          struct error *ret_error)
@@ -153,27 +184,11 @@ enum outcome broker_open(const struct broker_address *address,
     buffer_init(&broker->out, BROKER_UNSENT_BYTES_MAX);
     buffer_init(&broker->body, BROKER_BODY_BYTES_MAX);
     broker->connection = amqp_new_connection();
-    amqp_socket_t *socket =
-        broker->connection == NULL ? NULL : amqp_tcp_socket_new(broker->connection);
-    if (socket == NULL) {
-        broker_free(broker);
-        return error_set(ret_error, OUTCOME_BUSY, "no memory for a broker connection");
-    }
-    struct timeval timeout = timeval_of_ms(BROKER_OPERATION_TIMEOUT_MS);
-    int status = amqp_socket_open_noblock(socket, address->host, address->port, &timeout);
-    if (status != AMQP_STATUS_OK) {
-        broker_free(broker);
-        return error_set(ret_error, OUTCOME_TRANSIENT, "connect: %s", amqp_error_string2(status));
-    }
-    enum outcome outcome = OUTCOME_OK;
-    status = amqp_set_handshake_timeout(broker->connection, &timeout);
-    if (status == AMQP_STATUS_OK) {
-        status = amqp_set_rpc_timeout(broker->connection, &timeout);
-    }
-    if (status != AMQP_STATUS_OK) {
-        outcome = error_set(ret_error, OUTCOME_BUSY, "set the time limits of a connection: %s",
-                            amqp_error_string2(status));
-    } else {
+    enum outcome outcome =
+        broker->connection == NULL
+            ? error_set(ret_error, OUTCOME_BUSY, "no memory for a broker connection")
+            : connect_to_host(broker, address, options, ret_error);
+    if (outcome == OUTCOME_OK) {
         outcome = login(broker, address, options, ret_error);
     }
     if (outcome != OUTCOME_OK) {

@@ -21,7 +21,17 @@ struct broker_address {
     size_t url_bytes;
     const char *user, *password, *vhost, *host;
     int port;
+    bool tls; /* amqps:// */
 };
+
+/* PEM files for amqps://. Borrowed; NULL: the system's authorities, no client certificate. */
+struct broker_tls_files {
+    const char *ca_file, *cert_file, *key_file;
+};
+
+/* INVALID names the option and the file that cannot be used. */
+MUST_CHECK enum outcome broker_tls_check_files(const struct broker_tls_files *files,
+                                               struct error *ret_error);
 
 /* OUTCOME_INVALID names what is wrong without repeating the URL. */
 MUST_CHECK enum outcome broker_address_parse(struct slice url, struct broker_address *ret_address,
@@ -32,12 +42,15 @@ struct broker_open_options {
     const char *connection_name; /* shown by the broker's tools */
     int heartbeat_s;
     const char *password; /* instead of the URL's; NULL: the URL's */
+    struct broker_tls_files tls_files;
 };
 
 struct broker;
 
-/* Connects to one host, logs in, opens the channel. TRANSIENT: unreachable, refused, timed out.
- * INVALID: the broker refused the login or the vhost. */
+/* Connects to one host, logs in, opens the channel. With TLS 1.2 or later where the address says
+ * so, and then only to a host whose certificate is valid for its name. TRANSIENT: unreachable,
+ * refused, timed out, not to be trusted. INVALID: the broker refused the login or the vhost, or a
+ * TLS file cannot be used. */
 MUST_CHECK enum outcome broker_open(const struct broker_address *address,
                                     const struct broker_open_options *options,
                                     struct broker **ret_broker, struct error *ret_error);

@@ -3,15 +3,19 @@
 
 #include "common/broker.h"
 
+#include <openssl/types.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #if __has_include(<rabbitmq-c/amqp.h>)
 #include <rabbitmq-c/amqp.h>
 #include <rabbitmq-c/framing.h>
+#include <rabbitmq-c/ssl_socket.h>
 #include <rabbitmq-c/tcp_socket.h>
 #else
 #include <amqp.h>
 #include <amqp_framing.h>
+#include <amqp_ssl_socket.h>
 #include <amqp_tcp_socket.h>
 #endif
 
@@ -40,6 +44,8 @@ struct broker {
     size_t frame_max;
     bool healthy; /* worth a polite close */
     bool blocked;
+    SSL *tls;         /* the library's; NULL: plain TCP */
+    long tls_verdict; /* of the broker's certificate: X509_V_... */
 
     struct buffer out;
     size_t sent;          /* of out */
@@ -57,6 +63,17 @@ struct broker {
 /* Describes a failed library call or the broker's refusal; INVALID where the broker said that the
  * request itself is wrong, else TRANSIENT. */
 enum outcome broker_reply_error(amqp_rpc_reply_t reply, const char *what, struct error *ret_error);
+
+/* broker_tls.c. A socket for amqps://, with everything set that judges the peer. */
+MUST_CHECK enum outcome broker_tls_socket(struct broker *broker, const char *host,
+                                          const struct broker_tls_files *files,
+                                          amqp_socket_t **ret_socket, struct error *ret_error);
+/* Why the handshake failed with `status`, in words for an operator. */
+enum outcome broker_tls_connect_error(const struct broker *broker, const char *host, int status,
+                                      struct error *ret_error);
+/* As send() that does not block: bytes taken, or -1 and errno. What was not taken must be offered
+ * again before anything else is written or read. */
+ssize_t broker_tls_write(struct broker *broker, const char *data, size_t length);
 
 static inline struct slice broker_slice(amqp_bytes_t bytes)
 {

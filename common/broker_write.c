@@ -320,11 +320,19 @@ static void give_back(struct broker *broker)
     }
 }
 
+static ssize_t write_unsent(struct broker *broker)
+{
+    const char *data = broker->out.data + broker->sent;
+    size_t length = broker_unsent_bytes(broker);
+    return broker->tls != NULL ? broker_tls_write(broker, data, length)
+                               : send(amqp_get_sockfd(broker->connection), data, length,
+                                      MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
 enum outcome broker_flush(struct broker *broker, struct error *ret_error)
 {
     while (broker_unsent_bytes(broker) > 0) {
-        ssize_t taken = send(amqp_get_sockfd(broker->connection), broker->out.data + broker->sent,
-                             broker_unsent_bytes(broker), MSG_NOSIGNAL | MSG_DONTWAIT);
+        ssize_t taken = write_unsent(broker);
         if (taken > 0) {
             broker->sent += (size_t)taken;
             broker->progress_ms = clock_monotonic_ms();
@@ -342,9 +350,9 @@ enum outcome broker_flush(struct broker *broker, struct error *ret_error)
             return error_set(ret_error, OUTCOME_BROKEN, "the broker has taken nothing for %llu ms",
                              (unsigned long long)stalled_ms);
         }
+        int send_errno = taken < 0 ? errno : EPIPE;
         broker->healthy = false;
-        return error_set_errno(ret_error, OUTCOME_BROKEN, taken < 0 ? errno : EPIPE,
-                               "send to the broker");
+        return error_set_errno(ret_error, OUTCOME_BROKEN, send_errno, "send to the broker");
     }
     give_back(broker);
     return OUTCOME_OK;
