@@ -27,14 +27,43 @@ static enum outcome check_listen(const struct common_settings *settings, struct 
 {
     bool is_loopback = false;
     enum outcome outcome = http_listen_is_loopback(settings->listen, &is_loopback, ret_error);
-    if (outcome != OUTCOME_OK || is_loopback || settings->auth == AUTH_NONE) {
+    if (outcome != OUTCOME_OK || is_loopback || settings->auth == AUTH_NONE ||
+        settings->auth_token_file != NULL) {
         return outcome;
     }
     return error_set(ret_error, OUTCOME_INVALID,
                      "listen: %s can be reached from other machines, and no request is "
-                     "authenticated; use a loopback address, or say --auth none to accept that "
-                     "anyone who reaches it may use it",
+                     "authenticated; use a loopback address, or --auth-token-file, or say --auth "
+                     "none to accept that anyone who reaches it may use it",
                      settings->listen);
+}
+
+struct broker_tls_files common_settings_tls_files(const struct common_settings *settings)
+{
+    return (struct broker_tls_files){
+        .ca_file = settings->amqp_ca_file,
+        .cert_file = settings->amqp_cert_file,
+        .key_file = settings->amqp_key_file,
+    };
+}
+
+static enum outcome check_files(const struct common_settings *settings, struct error *ret_error)
+{
+    const struct broker_tls_files tls_files = common_settings_tls_files(settings);
+    enum outcome outcome = broker_tls_check_files(&tls_files, ret_error);
+    if (outcome != OUTCOME_OK || settings->auth_token_file == NULL) {
+        return outcome;
+    }
+    if (settings->auth == AUTH_NONE) {
+        return error_set(ret_error, OUTCOME_INVALID,
+                         "--auth none and --auth-token-file contradict each other");
+    }
+    struct auth_tokens *tokens = NULL;
+    outcome = auth_tokens_read(settings->auth_token_file, &tokens, ret_error);
+    if (outcome == OUTCOME_OK) {
+        auth_tokens_free(tokens);
+    }
+    return outcome;
 }
 
 enum outcome common_settings_check(const struct common_settings *settings, struct error *ret_error)
@@ -45,6 +74,9 @@ enum outcome common_settings_check(const struct common_settings *settings, struc
     }
     if (outcome == OUTCOME_OK) {
         outcome = check_listen(settings, ret_error);
+    }
+    if (outcome == OUTCOME_OK) {
+        outcome = check_files(settings, ret_error);
     }
     return outcome;
 }

@@ -2,6 +2,7 @@
  */
 #pragma once
 
+#include "common/broker.h"
 #include "common/options.h"
 #include "common/user.h"
 
@@ -13,6 +14,10 @@ struct common_settings {
     char *listen;
     char *amqp_url;
     char *amqp_password_file;
+    char *amqp_ca_file;
+    char *amqp_cert_file;
+    char *amqp_key_file;
+    char *auth_token_file;
     char *queue;
     int queue_type; /* enum broker_queue_type */
     int64_t heartbeat_ms;
@@ -35,15 +40,21 @@ struct common_settings {
      .type = OPTION_TEXT,                                                                          \
      .offset = COMMON_OFFSET(settings, listen),                                                    \
      .default_text = (listen_default),                                                             \
-     .help = "where to serve HTTP; an address that is not loopback needs --auth none"},            \
+     .help = "where to serve HTTP; beyond loopback only with --auth-token-file or --auth none"},   \
+        {.name = "auth-token-file",                                                                \
+         .value_name = "FILE",                                                                     \
+         .type = OPTION_TEXT,                                                                      \
+         .offset = COMMON_OFFSET(settings, auth_token_file),                                       \
+         .help = "tokens, one on a line, of which every request but GET /healthz must show one "   \
+                 "(Authorization: Bearer TOKEN); read again on SIGHUP"},                           \
         {.name = "auth",                                                                           \
          .value_name = "MODE",                                                                     \
          .type = OPTION_CHOICE,                                                                    \
          .offset = COMMON_OFFSET(settings, auth),                                                  \
          .default_text = "loopback",                                                               \
          .choices = "loopback|none",                                                               \
-         .help = "loopback: refuse to listen beyond this machine; none: anyone who reaches it "    \
-                 "may use it"},                                                                    \
+         .help = "without a token file; loopback: refuse to listen beyond this machine; none: "    \
+                 "anyone who reaches it may use it"},                                              \
         {.name = "amqp-url",                                                                       \
          .value_name = "URL[,URL...]",                                                             \
          .type = OPTION_TEXT,                                                                      \
@@ -51,12 +62,28 @@ struct common_settings {
          .default_text = "amqp://guest:guest@127.0.0.1:5672/",                                     \
          .environment = "AMQP_URL",                                                                \
          .secret = true,                                                                           \
-         .help = "brokers of one cluster, tried in turn"},                                         \
+         .help = "brokers of one cluster, tried in turn; amqps:// for TLS"},                       \
         {.name = "amqp-password-file",                                                             \
          .value_name = "FILE",                                                                     \
          .type = OPTION_TEXT,                                                                      \
          .offset = COMMON_OFFSET(settings, amqp_password_file),                                    \
          .help = "holds the password to use instead of the URL's; read at each connection"},       \
+        {.name = "amqp-ca-file",                                                                   \
+         .value_name = "FILE",                                                                     \
+         .type = OPTION_TEXT,                                                                      \
+         .offset = COMMON_OFFSET(settings, amqp_ca_file),                                          \
+         .help = "PEM certificates of the authorities that amqps:// brokers are trusted by; "      \
+                 "without it the system's"},                                                       \
+        {.name = "amqp-cert-file",                                                                 \
+         .value_name = "FILE",                                                                     \
+         .type = OPTION_TEXT,                                                                      \
+         .offset = COMMON_OFFSET(settings, amqp_cert_file),                                        \
+         .help = "PEM certificate to show to amqps:// brokers that ask for one"},                  \
+        {.name = "amqp-key-file",                                                                  \
+         .value_name = "FILE",                                                                     \
+         .type = OPTION_TEXT,                                                                      \
+         .offset = COMMON_OFFSET(settings, amqp_key_file),                                         \
+         .help = "PEM key of that certificate, without a passphrase"},                             \
         {.name = "queue",                                                                          \
          .value_name = "NAME",                                                                     \
          .type = OPTION_TEXT,                                                                      \
@@ -138,6 +165,10 @@ struct common_settings {
         .choices = "redacted|full|none", .help = "how much of a user a log line shows"             \
     }
 
-/* What no single row can check: the URLs, the name of the queue, and where it is safe to listen. */
+/* The TLS files, borrowed. */
+struct broker_tls_files common_settings_tls_files(const struct common_settings *settings);
+
+/* What no single row can check: the URLs, the files, the name of the queue, and where it is safe to
+ * listen. */
 MUST_CHECK enum outcome common_settings_check(const struct common_settings *settings,
                                               struct error *ret_error);

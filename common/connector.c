@@ -38,7 +38,7 @@ struct connector {
     bool wanted, stopping, reset_backoff, ended, abandoned;
     struct broker *ready;
     struct error last_error;
-    uint64_t attempts;
+    uint64_t attempts, failed_rounds;
 };
 
 static enum outcome parse_urls(const char *urls, struct broker_address addresses[BROKER_URLS_MAX],
@@ -123,6 +123,7 @@ static enum outcome attempt(struct connector *connector, const struct broker_add
     struct broker_open_options open_options = {
         .connection_name = options->name,
         .heartbeat_s = options->heartbeat_s,
+        .tls_files = options->tls_files,
     };
     enum outcome outcome = OUTCOME_OK;
     if (options->password_file != NULL) {
@@ -200,6 +201,13 @@ static void wait_locked(struct connector *connector, uint32_t wait_ms)
     }
 }
 
+static void wake_owner(struct connector *connector)
+{
+    uint64_t one = 1;
+    /* Fails only where the counter is at its limit, and then the owner is awake anyway. */
+    (void)!write(connector->options.wake_descriptor, &one, sizeof(one));
+}
+
 /* Called and returns with the lock held. */
 static void connect_locked(struct connector *connector)
 {
@@ -224,9 +232,7 @@ static void connect_locked(struct connector *connector)
         connector->last_error.text[0] = '\0';
         connector->wanted = false;
         connector->ready = broker;
-        uint64_t one = 1;
-        /* Fails only where the counter is at its limit, and then the owner is awake anyway. */
-        (void)!write(connector->options.wake_descriptor, &one, sizeof(one));
+        wake_owner(connector);
         return;
     }
     broker_free(broker);
@@ -236,6 +242,10 @@ static void connect_locked(struct connector *connector)
     connector->last_error = error;
     wait_ms = wait_after_failure_ms(connector, outcome);
     log_failure(connector, address, &error, wait_ms);
+    if (outcome == OUTCOME_INVALID || connector->next_address % connector->address_count == 0) {
+        connector->failed_rounds++;
+        wake_owner(connector);
+    }
     wait_locked(connector, wait_ms);
 }
 
@@ -252,6 +262,7 @@ static void destroy(struct connector *connector)
 static void *connector_thread(void *argument)
 {
     struct connector *connector = argument;
+    (void)pthread_setname_np(pthread_self(), "connector");
     bool reconnecting = false;
     pthread_mutex_lock(&connector->lock);
     while (!connector->stopping) {
@@ -348,6 +359,14 @@ void connector_last_error(struct connector *connector, struct error *ret_error)
     pthread_mutex_lock(&connector->lock);
     *ret_error = connector->last_error;
     pthread_mutex_unlock(&connector->lock);
+}
+
+uint64_t connector_failed_rounds(struct connector *connector)
+{
+    pthread_mutex_lock(&connector->lock);
+    uint64_t rounds = connector->failed_rounds;
+    pthread_mutex_unlock(&connector->lock);
+    return rounds;
 }
 
 uint64_t connector_attempts(struct connector *connector)

@@ -11,11 +11,13 @@ struct connector_options {
     const char *name;          /* "publisher": in logs and as the connection's name */
     const char *urls;          /* comma separated */
     const char *password_file; /* read again at each attempt; NULL: none */
+    struct broker_tls_files tls_files;
     int heartbeat_s;
     /* Runs on the connector's thread after the login: declare, confirms, consume. */
     enum outcome (*set_up)(struct broker *broker, void *context, struct error *ret_error);
     void *context;
-    int wake_descriptor; /* an eventfd that is written when a connection is ready */
+    int wake_descriptor; /* an eventfd that is written when a connection is ready, and when a round
+                          * over all hosts has failed */
 };
 
 struct connector;
@@ -37,6 +39,9 @@ MUST_CHECK struct broker *connector_take(struct connector *connector);
 
 /* Copies why the last attempt failed ("" where none has). */
 void connector_last_error(struct connector *connector, struct error *ret_error);
+
+/* Rounds over all hosts that have failed so far. */
+uint64_t connector_failed_rounds(struct connector *connector);
 
 /* Attempts so far, failed ones included. */
 uint64_t connector_attempts(struct connector *connector);

@@ -42,8 +42,13 @@ struct http_server {
     pthread_cond_t ended_changed;
     bool ended;
     atomic_bool draining;
-    bool resumed; /* the library has replies to take up */
+    struct auth_tokens *tokens;                 /* the loop's; NULL: all requests are allowed */
+    _Atomic(struct auth_tokens *) fresh_tokens; /* for the loop to take; or NULL */
+    bool resumed;                               /* the library has replies to take up */
+    atomic_uint_least64_t turns;
+    bool is_socket_passed; /* the service manager has the listening socket too */
     size_t active_requests, deferred_requests;
+    size_t new_connections;    /* those that have not sent a request yet */
     metric_counter replies[5]; /* by class, 1xx first */
     metric_gauge connections;
 };
@@ -55,8 +60,12 @@ const char *http_framing_problem(struct MHD_Connection *connection, const char *
 /* The declared length of the body, or 0 where there is none (chunked). */
 uint64_t http_declared_length(struct MHD_Connection *connection);
 
-/* Opens the listening socket. */
-enum outcome http_listen(const char *listen, int *ret_descriptor, struct error *ret_error);
+/* Opens the listening socket, or takes the one that the service manager passes. */
+enum outcome http_listen(const char *listen, int *ret_descriptor, bool *ret_is_passed,
+                         struct error *ret_error);
+
+/* Counts a connection as no longer new. */
+void http_connection_is_used(struct http_server *server, struct MHD_Connection *connection);
 
 /* The library's callbacks. */
 enum MHD_Result http_handle_request(void *closure, struct MHD_Connection *connection,

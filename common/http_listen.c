@@ -1,12 +1,14 @@
-/* ADDR:PORT to a listening socket. */
+/* A listening socket: from ADDR:PORT, or passed by the service manager. */
 #include "common/http_internal.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <systemd/sd-daemon.h>
 #include <unistd.h>
 
 enum { LISTEN_BACKLOG = 4096 };
@@ -44,33 +46,94 @@ static enum outcome resolve(const char *listen_address, struct addrinfo **ret_ad
     return OUTCOME_OK;
 }
 
-enum outcome http_listen_is_loopback(const char *listen_address, bool *ret_loopback,
-                                     struct error *ret_error)
+/* The socket of sd_listen_fds(3), or -1 in *ret_descriptor where none is passed. */
+static enum outcome passed_socket(int *ret_descriptor, struct error *ret_error)
 {
-    struct addrinfo *addresses = NULL;
-    enum outcome outcome = resolve(listen_address, &addresses, ret_error);
-    if (outcome != OUTCOME_OK) {
-        return outcome;
+    int count = sd_listen_fds(0);
+    if (count < 0) {
+        return error_set_errno(ret_error, OUTCOME_INVALID, -count, "take the passed socket");
     }
-    bool loopback = false;
-    if (addresses->ai_family == AF_INET) {
-        struct sockaddr_in address;
-        memcpy(&address, addresses->ai_addr, sizeof(address));
-        loopback = (ntohl(address.sin_addr.s_addr) >> 24) == 127;
-    } else if (addresses->ai_family == AF_INET6) {
-        struct sockaddr_in6 address;
-        memcpy(&address, addresses->ai_addr, sizeof(address));
-        loopback = IN6_IS_ADDR_LOOPBACK(&address.sin6_addr);
+    if (count > 1) {
+        return error_set(ret_error, OUTCOME_INVALID, "%d sockets are passed; one is expected",
+                         count);
     }
-    freeaddrinfo(addresses);
-    *ret_loopback = loopback;
+    if (count == 1 && sd_is_socket(SD_LISTEN_FDS_START, AF_UNSPEC, SOCK_STREAM, 1) <= 0) {
+        return error_set(ret_error, OUTCOME_INVALID,
+                         "the passed socket is not a listening stream socket");
+    }
+    *ret_descriptor = count == 1 ? SD_LISTEN_FDS_START : -1;
     return OUTCOME_OK;
 }
 
-enum outcome http_listen(const char *listen_address, int *ret_descriptor, struct error *ret_error)
+static bool is_loopback(const struct sockaddr_storage *storage)
+{
+    if (storage->ss_family == AF_INET) {
+        struct sockaddr_in address;
+        memcpy(&address, storage, sizeof(address));
+        return (ntohl(address.sin_addr.s_addr) >> 24) == 127;
+    }
+    if (storage->ss_family == AF_INET6) {
+        struct sockaddr_in6 address;
+        memcpy(&address, storage, sizeof(address));
+        return IN6_IS_ADDR_LOOPBACK(&address.sin6_addr);
+    }
+    return storage->ss_family == AF_UNIX;
+}
+
+enum outcome http_listen_is_loopback(const char *listen_address, bool *ret_loopback,
+                                     struct error *ret_error)
+{
+    struct sockaddr_storage storage = {0};
+    socklen_t storage_length = sizeof(storage);
+    int passed = -1;
+    enum outcome outcome = passed_socket(&passed, ret_error);
+    if (outcome != OUTCOME_OK) {
+        return outcome;
+    }
+    if (passed >= 0) {
+        if (getsockname(passed, (struct sockaddr *)&storage, &storage_length) != 0) {
+            return error_set_errno(ret_error, OUTCOME_INVALID, errno, "read the passed socket");
+        }
+    } else {
+        struct addrinfo *addresses = NULL;
+        outcome = resolve(listen_address, &addresses, ret_error);
+        if (outcome != OUTCOME_OK) {
+            return outcome;
+        }
+        memcpy(&storage, addresses->ai_addr, addresses->ai_addrlen);
+        freeaddrinfo(addresses);
+    }
+    *ret_loopback = is_loopback(&storage);
+    return OUTCOME_OK;
+}
+
+static enum outcome take_passed(int descriptor, struct error *ret_error)
+{
+    int flags = fcntl(descriptor, F_GETFL);
+    if (flags < 0 || fcntl(descriptor, F_SETFL, flags | O_NONBLOCK) != 0 ||
+        fcntl(descriptor, F_SETFD, FD_CLOEXEC) != 0) {
+        return error_set_errno(ret_error, OUTCOME_TRANSIENT, errno, "use the passed socket");
+    }
+    return OUTCOME_OK;
+}
+
+enum outcome http_listen(const char *listen_address, int *ret_descriptor, bool *ret_is_passed,
+                         struct error *ret_error)
 {
     struct addrinfo *addresses = NULL;
-    enum outcome outcome = resolve(listen_address, &addresses, ret_error);
+    int passed = -1;
+    enum outcome outcome = passed_socket(&passed, ret_error);
+    if (outcome == OUTCOME_OK && passed >= 0) {
+        outcome = take_passed(passed, ret_error);
+        if (outcome == OUTCOME_OK) {
+            *ret_descriptor = passed;
+            *ret_is_passed = true;
+        }
+        return outcome;
+    }
+    if (outcome == OUTCOME_OK) {
+        outcome = resolve(listen_address, &addresses, ret_error);
+    }
     if (outcome != OUTCOME_OK) {
         return outcome;
     }
@@ -89,6 +152,7 @@ enum outcome http_listen(const char *listen_address, int *ret_descriptor, struct
         }
     } else {
         *ret_descriptor = descriptor;
+        *ret_is_passed = false;
     }
     freeaddrinfo(addresses);
     return outcome;

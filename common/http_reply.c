@@ -68,6 +68,9 @@ static bool add_headers(struct MHD_Response *response, const struct http_request
     if (added == MHD_YES && reply->allow != NULL) {
         added = MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, reply->allow);
     }
+    if (added == MHD_YES && reply->challenge) {
+        added = MHD_add_response_header(response, MHD_HTTP_HEADER_WWW_AUTHENTICATE, "Bearer");
+    }
     if (added == MHD_YES && (reply->close || http_server_is_draining(request->server))) {
         added = MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
     }

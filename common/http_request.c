@@ -100,6 +100,27 @@ static void choose_route(struct http_request *request, const char *path, const c
     request->reply.allow = request->allow;
 }
 
+/* Leaves the refusal in request->reply where the request shows no token that is known. */
+static bool is_allowed(struct http_request *request)
+{
+    struct http_server *server = request->server;
+    if (atomic_load_explicit(&server->fresh_tokens, memory_order_relaxed) != NULL) {
+        auth_tokens_free(server->tokens);
+        server->tokens = atomic_exchange(&server->fresh_tokens, NULL);
+    }
+    if (server->tokens == NULL ||
+        (http_request_header_count(request, MHD_HTTP_HEADER_AUTHORIZATION) == 1 &&
+         auth_tokens_allow(server->tokens,
+                           http_request_header(request, MHD_HTTP_HEADER_AUTHORIZATION)))) {
+        return true;
+    }
+    request->route = NULL;
+    http_set_problem(request, 401, "unauthorized", "Unauthorized",
+                     "this needs a known token: Authorization: Bearer TOKEN");
+    request->reply.challenge = true;
+    return false;
+}
+
 static void refuse_large_body(struct http_request *request)
 {
     char detail[96];
@@ -125,6 +146,7 @@ static enum MHD_Result begin_request(struct http_server *server, struct MHD_Conn
     buffer_init(&request->body, server->options.body_bytes_max);
     *request_slot = request;
     server->active_requests++;
+    http_connection_is_used(server, connection);
 
     const char *problem = http_framing_problem(connection, version);
     if (problem != NULL) {
@@ -133,6 +155,9 @@ static enum MHD_Result begin_request(struct http_server *server, struct MHD_Conn
         return http_queue_reply(request);
     }
     choose_route(request, path, method);
+    if (request->route == NULL || !request->route->open) {
+        (void)is_allowed(request); /* also of what is not there, an unknown client learns nothing */
+    }
     uint64_t declared = http_declared_length(connection);
     if (declared > server->options.body_bytes_max) {
         refuse_large_body(request);

@@ -15,7 +15,8 @@
 enum {
     CONNECTION_MEMORY_BYTES = 16 * 1024,
     LONGEST_WAIT_MS = 1000,
-    LAST_ACCEPT_TURNS = 64, /* the library accepts up to ten connections in a turn */
+    LAST_ACCEPT_TURNS = 64,       /* the library accepts up to ten connections in a turn */
+    FIRST_REQUEST_WAIT_MS = 1000, /* in a drain, for who has connected and sent nothing yet */
 };
 
 bool http_server_is_draining(const struct http_server *server)
@@ -23,13 +24,40 @@ bool http_server_is_draining(const struct http_server *server)
     return atomic_load(&server->draining);
 }
 
+/* Of each connection; lives from its acceptance to its close. */
+struct http_connection {
+    bool has_sent_request;
+};
+
 static void count_connection(void *closure, struct MHD_Connection *connection,
                              void **connection_slot, enum MHD_ConnectionNotificationCode what)
 {
     struct http_server *server = closure;
     (void)connection;
-    (void)connection_slot;
-    atomic_fetch_add(&server->connections, what == MHD_CONNECTION_NOTIFY_STARTED ? 1 : -1);
+    if (what == MHD_CONNECTION_NOTIFY_STARTED) {
+        atomic_fetch_add(&server->connections, 1);
+        /* Without memory for it the connection only is not waited for in a drain. */
+        struct http_connection *own = calloc(1, sizeof(*own));
+        server->new_connections += own != NULL;
+        *connection_slot = own;
+        return;
+    }
+    atomic_fetch_sub(&server->connections, 1);
+    struct http_connection *own = *connection_slot;
+    server->new_connections -= own != NULL && !own->has_sent_request;
+    free(own);
+    *connection_slot = NULL;
+}
+
+void http_connection_is_used(struct http_server *server, struct MHD_Connection *connection)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+    struct http_connection *own = info == NULL ? NULL : info->socket_context;
+    if (own != NULL && !own->has_sent_request) {
+        own->has_sent_request = true;
+        server->new_connections--;
+    }
 }
 
 PRINTF_LIKE(2, 0)
@@ -109,7 +137,8 @@ enum outcome http_server_create(const struct http_server_options *options,
     pthread_cond_init(&server->ended_changed, &attributes);
     pthread_condattr_destroy(&attributes);
     pthread_mutex_init(&server->lock, NULL);
-    enum outcome outcome = http_listen(options->listen, &server->listen_descriptor, ret_error);
+    enum outcome outcome = http_listen(options->listen, &server->listen_descriptor,
+                                       &server->is_socket_passed, ret_error);
     if (outcome == OUTCOME_OK) {
         outcome = start_library(server, ret_error);
     }
@@ -120,15 +149,16 @@ enum outcome http_server_create(const struct http_server_options *options,
         http_server_free(server);
         return outcome;
     }
+    server->tokens = options->tokens;
     *ret_server = server;
     return OUTCOME_OK;
 }
 
 static void stop_accepting(struct http_server *server)
 {
-    /* Who is in the backlog has connected as far as he knows: take him in before the door closes.
-     */
-    for (int i = 0; i < LAST_ACCEPT_TURNS; i++) {
+    /* Who is in the backlog has connected as far as he knows: he is taken in before the door
+     * closes. Where the service manager keeps the socket open, the next process does it. */
+    for (int i = 0; i < LAST_ACCEPT_TURNS && !server->is_socket_passed; i++) {
         MHD_run(server->daemon);
     }
     if (MHD_quiesce_daemon(server->daemon) != MHD_INVALID_SOCKET) {
@@ -160,12 +190,24 @@ static void wait_for_events(struct http_server *server, int timeout_ms)
     }
 }
 
+static bool is_drained(const struct http_server *server, uint64_t begin_ms)
+{
+    uint64_t elapsed_ms = clock_monotonic_ms() - begin_ms;
+    if (elapsed_ms >= server->options.drain_timeout_ms) {
+        return server->deferred_requests == 0;
+    }
+    return server->active_requests == 0 &&
+           (server->new_connections == 0 || elapsed_ms >= FIRST_REQUEST_WAIT_MS);
+}
+
 static void *run_loop(void *argument)
 {
     struct http_server *server = argument;
-    uint64_t drain_deadline_ms = 0;
+    (void)pthread_setname_np(pthread_self(), "http"); /* for tools; nothing depends on it */
+    uint64_t drain_begin_ms = 0;
     bool drained = false;
     while (!drained) {
+        atomic_fetch_add_explicit(&server->turns, 1, memory_order_relaxed);
         do {
             server->resumed = false;
             MHD_run(server->daemon);
@@ -174,16 +216,15 @@ static void *run_loop(void *argument)
             }
         } while (server->resumed);
         if (http_server_is_draining(server)) {
-            if (drain_deadline_ms == 0) {
-                drain_deadline_ms = clock_monotonic_ms() + server->options.drain_timeout_ms;
+            if (drain_begin_ms == 0) {
+                drain_begin_ms = clock_monotonic_ms();
                 stop_accepting(server);
                 continue;
             }
-            drained = server->active_requests == 0 ||
-                      (server->deferred_requests == 0 && clock_monotonic_ms() >= drain_deadline_ms);
+            drained = is_drained(server, drain_begin_ms);
         }
         if (!drained) {
-            wait_for_events(server, drain_deadline_ms == 0 ? wait_ms(server) : 10);
+            wait_for_events(server, drain_begin_ms == 0 ? wait_ms(server) : 10);
         }
     }
     pthread_mutex_lock(&server->lock);
@@ -191,6 +232,16 @@ static void *run_loop(void *argument)
     pthread_cond_broadcast(&server->ended_changed);
     pthread_mutex_unlock(&server->lock);
     return NULL;
+}
+
+const atomic_uint_least64_t *http_server_turns(const struct http_server *server)
+{
+    return &server->turns;
+}
+
+void http_server_set_tokens(struct http_server *server, struct auth_tokens *tokens)
+{
+    auth_tokens_free(atomic_exchange(&server->fresh_tokens, tokens));
 }
 
 enum outcome http_server_start(struct http_server *server, struct error *ret_error)
@@ -249,6 +300,8 @@ void http_server_free(struct http_server *server)
     if (server->control_descriptor >= 0) {
         close(server->control_descriptor);
     }
+    auth_tokens_free(server->tokens);
+    auth_tokens_free(atomic_load(&server->fresh_tokens));
     pthread_cond_destroy(&server->ended_changed);
     pthread_mutex_destroy(&server->lock);
     free(server);

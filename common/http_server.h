@@ -5,6 +5,7 @@
  * defers: then it must reply later, on the loop's thread (from on_wake), exactly once. */
 #pragma once
 
+#include "common/auth_tokens.h"
 #include "common/buffer.h"
 #include "common/metrics.h"
 
@@ -17,10 +18,12 @@ struct http_route {
     const char *method; /* "GET" also serves HEAD */
     const char *path;   /* exact, without the query */
     void (*handle)(struct http_request *request, void *context);
+    bool open; /* serves also those who show no token */
 };
 
 struct http_server_options {
-    const char *listen; /* ADDR:PORT, [ADDR6]:PORT */
+    const char *listen; /* ADDR:PORT, [ADDR6]:PORT; not used where systemd passes a socket */
+    struct auth_tokens *tokens; /* taken on success; NULL: no request is authenticated */
     size_t body_bytes_max;
     unsigned connections_max;
     unsigned connections_per_address_max; /* 0: no limit */
@@ -35,19 +38,24 @@ struct http_server_options {
                                      * then, deferred requests excepted: those must be replied to */
 };
 
-/* Binds and listens. INVALID: the address; TRANSIENT: in use. */
+/* Binds and listens, or takes the socket that systemd passes. INVALID: the address, or a passed
+ * socket that is not one listening stream socket; TRANSIENT: in use. */
 MUST_CHECK enum outcome http_server_create(const struct http_server_options *options,
                                            struct http_server **ret_server,
                                            struct error *ret_error);
 
-/* True where `listen` is a loopback address or "localhost". INVALID: not ADDR:PORT. */
+/* True where the server would listen on a loopback address, "localhost" or a local socket of the
+ * file system. INVALID: as for http_server_create(). */
 MUST_CHECK enum outcome http_listen_is_loopback(const char *listen, bool *ret_loopback,
                                                 struct error *ret_error);
 
+/* Takes tokens to use instead of those before, from the next request on. Any thread. */
+void http_server_set_tokens(struct http_server *server, struct auth_tokens *tokens);
+
 MUST_CHECK enum outcome http_server_start(struct http_server *server, struct error *ret_error);
 
-/* Stops accepting; replies carry Connection: close; the loop ends when no request is left. Any
- * thread. */
+/* Stops accepting; replies carry Connection: close; the loop ends when no request is left, and none
+ * is expected: who has just connected gets a moment to send his first. Any thread. */
 void http_server_begin_drain(struct http_server *server);
 
 /* Waits for the loop's end; false after `timeout_ms`. Any thread but the loop's. */
@@ -55,6 +63,9 @@ MUST_CHECK bool http_server_wait(struct http_server *server, uint64_t timeout_ms
 
 /* After http_server_wait() returned true, or before http_server_start(). NULL is fine. */
 void http_server_free(struct http_server *server);
+
+/* Counts the turns of the loop, at least one a second. Any thread. */
+const atomic_uint_least64_t *http_server_turns(const struct http_server *server);
 
 bool http_server_is_draining(const struct http_server *server);
 
@@ -72,6 +83,7 @@ struct http_reply {
     size_t body_length;
     unsigned retry_after_s; /* 0: no such header */
     const char *allow;      /* a literal or NULL */
+    bool challenge;         /* 401: says which authentication is wanted */
     bool close;
 };
 

@@ -3,10 +3,15 @@
 
 #include "common/broker.h"
 #include "common/log.h"
+#include "common/notify.h"
 
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
+
+enum { TICK_MS_MAX = 1000 };
 
 static void stop_signals(sigset_t *ret_signals)
 {
@@ -29,6 +34,9 @@ bool lifecycle_begin(const struct options_program *program, int argc, char **arg
     sigset_t signals;
     stop_signals(&signals);
     pthread_sigmask(SIG_BLOCK, &signals, NULL);
+    const struct rlimit none = {0};
+    (void)setrlimit(RLIMIT_CORE,
+                    &none);   /* memory holds people's data: no core; lowering always works */
     signal(SIGPIPE, SIG_IGN); /* a reader of the log or a client that left is an error, no death */
 
     struct error error;
@@ -63,16 +71,113 @@ void lifecycle_log_started(const struct common_settings *common)
         log_string("queue_type", common->queue_type == BROKER_QUEUE_QUORUM ? "quorum" : "classic"));
 }
 
-void lifecycle_wait_for_stop(void)
+enum outcome lifecycle_read_tokens(const struct common_settings *common,
+                                   struct auth_tokens **ret_tokens, struct error *ret_error)
+{
+    if (common->auth_token_file == NULL) {
+        *ret_tokens = NULL;
+        return OUTCOME_OK;
+    }
+    return auth_tokens_read(common->auth_token_file, ret_tokens, ret_error);
+}
+
+/* A file that cannot be used changes nothing: whoever had access keeps it. */
+static void reload(const struct lifecycle_watch *watch)
+{
+    notify_reloading();
+    struct error error;
+    struct auth_tokens *tokens = NULL;
+    if (lifecycle_read_tokens(watch->common, &tokens, &error) != OUTCOME_OK) {
+        log_at(LOG_LEVEL_ERROR, "service.reload_failed", log_string("error", error.text));
+    } else {
+        size_t count = tokens == NULL ? 0 : auth_tokens_count(tokens);
+        if (tokens != NULL) {
+            http_server_set_tokens(watch->server, tokens);
+        }
+        log_at(LOG_LEVEL_INFO, "service.reloaded", log_integer("tokens", (int64_t)count));
+    }
+    notify_ready();
+}
+
+struct watch_state {
+    uint64_t seen[LIFECYCLE_LOOPS_MAX];
+    uint64_t watchdog_ms;
+    bool status_known, was_ready;
+    struct error reason;
+};
+
+/* The manager is told that we live only by the work of every loop, never by this thread alone. */
+static void feed_watchdog(const struct lifecycle_watch *watch, struct watch_state *state)
+{
+    uint64_t turns[LIFECYCLE_LOOPS_MAX];
+    for (size_t i = 0; i < watch->loop_count; i++) {
+        turns[i] = atomic_load(watch->loops[i].turns);
+        if (turns[i] == state->seen[i]) {
+            return;
+        }
+    }
+    memcpy(state->seen, turns, watch->loop_count * sizeof(turns[0]));
+    notify_alive();
+}
+
+static void show_status(const struct lifecycle_watch *watch, struct watch_state *state)
+{
+    struct error reason = {.text = ""};
+    bool is_ready = watch->is_ready(watch->context, &reason);
+    if (state->status_known && is_ready == state->was_ready &&
+        strcmp(reason.text, state->reason.text) == 0) {
+        return;
+    }
+    state->status_known = true;
+    state->was_ready = is_ready;
+    state->reason = reason;
+    if (is_ready) {
+        notify_status("ready; connected to the broker");
+    } else {
+        char text[ERROR_TEXT_BYTES + 16];
+        (void)snprintf(text, sizeof(text), "not ready: %s", reason.text);
+        notify_status(text);
+    }
+}
+
+/* Returns the signal, or -1 after the time of one tick. */
+static int wait_for_signal(uint64_t watchdog_ms)
 {
     sigset_t signals;
-    int number = 0;
     stop_signals(&signals);
-    do {
-        sigwait(&signals, &number);
-    } while (number == SIGHUP);
-    log_at(LOG_LEVEL_INFO, "service.draining",
-           log_string("signal", number == SIGTERM ? "SIGTERM" : "SIGINT"));
+    if (!notify_is_wanted()) {
+        return sigwaitinfo(&signals, NULL);
+    }
+    long tick_ms = TICK_MS_MAX;
+    if (watchdog_ms > 0 && watchdog_ms / 4 < TICK_MS_MAX) {
+        tick_ms = (long)watchdog_ms / 4 + 1;
+    }
+    const struct timespec tick = {.tv_sec = tick_ms / 1000, .tv_nsec = tick_ms % 1000 * 1000000};
+    return sigtimedwait(&signals, NULL, &tick);
+}
+
+void lifecycle_wait_for_stop(const struct lifecycle_watch *watch)
+{
+    struct watch_state state = {.watchdog_ms = notify_watchdog_ms()};
+    notify_ready();
+    for (;;) {
+        if (notify_is_wanted()) {
+            show_status(watch, &state);
+            if (state.watchdog_ms > 0) {
+                feed_watchdog(watch, &state);
+            }
+        }
+        int number = wait_for_signal(state.watchdog_ms);
+        if (number == SIGHUP) {
+            reload(watch);
+        } else if (number > 0) {
+            log_at(LOG_LEVEL_INFO, "service.draining",
+                   log_string("signal", number == SIGTERM ? "SIGTERM" : "SIGINT"));
+            break;
+        }
+    }
+    notify_stopping();
+    notify_status("draining");
 }
 
 int lifecycle_end(bool drained)

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "common/common_settings.h"
+#include "common/http_server.h"
 
 enum { EXIT_OK = 0, EXIT_RUN_TIME = 1, EXIT_CONFIGURATION = 2 };
 
@@ -20,9 +21,31 @@ int lifecycle_fail(const struct options_program *program, enum outcome outcome,
 
 void lifecycle_log_started(const struct common_settings *common);
 
-/* Waits for SIGTERM or SIGINT. SIGHUP does nothing yet: what is read again is read at each
- * connection. */
-void lifecycle_wait_for_stop(void);
+/* Reads --auth-token-file; NULL in *ret_tokens where there is none. */
+MUST_CHECK enum outcome lifecycle_read_tokens(const struct common_settings *common,
+                                              struct auth_tokens **ret_tokens,
+                                              struct error *ret_error);
+
+enum { LIFECYCLE_LOOPS_MAX = 4 };
+
+/* What the main thread watches while the others work. */
+struct lifecycle_watch {
+    const struct common_settings *common;
+    struct http_server *server;
+    /* Each loop counts its turns, at least one a second: the watchdog is fed while all do. */
+    struct lifecycle_loop {
+        const char *name;
+        const atomic_uint_least64_t *turns;
+    } loops[LIFECYCLE_LOOPS_MAX];
+    size_t loop_count;
+    /* Whether the service is ready, and why not. */
+    bool (*is_ready)(void *context, struct error *ret_reason);
+    void *context;
+};
+
+/* Tells the service manager that the service serves, keeps it informed, reads the tokens again on
+ * SIGHUP, and returns at SIGTERM or SIGINT. */
+void lifecycle_wait_for_stop(const struct lifecycle_watch *watch);
 
 /* Logs the end. `drained`: everything ended in time. Returns the exit code. */
 int lifecycle_end(bool drained);

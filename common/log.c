@@ -8,9 +8,13 @@
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <systemd/sd-daemon.h>
 #include <unistd.h>
 
 enum descriptor_kind {
@@ -32,6 +36,7 @@ static struct {
     const char *service;
     enum log_format format;
     enum log_level level;
+    bool is_journal; /* which takes a priority from the first bytes of a line */
 } state = {
     .lock = PTHREAD_MUTEX_INITIALIZER,
     .descriptor = STDERR_FILENO,
@@ -58,6 +63,20 @@ static int open_again(int descriptor)
     return open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 }
 
+/* As systemd.exec(5) says of JOURNAL_STREAM. */
+static bool leads_to_journal(int descriptor)
+{
+    const char *stream = getenv("JOURNAL_STREAM");
+    struct stat status;
+    char text[64];
+    if (stream == NULL || fstat(descriptor, &status) != 0) {
+        return false;
+    }
+    (void)snprintf(text, sizeof(text), "%ju:%ju", (uintmax_t)status.st_dev,
+                   (uintmax_t)status.st_ino);
+    return strcmp(stream, text) == 0;
+}
+
 void log_init(const char *service, enum log_format format, enum log_level level, int descriptor)
 {
     if (state.own_descriptor >= 0) {
@@ -72,6 +91,7 @@ void log_init(const char *service, enum log_format format, enum log_level level,
     state.level = level;
     state.descriptor = descriptor;
     state.kind = kind_of(descriptor);
+    state.is_journal = leads_to_journal(descriptor);
     state.line_is_open = false;
     state.is_stalled = false;
     if (state.kind == DESCRIPTOR_PIPE) {
@@ -87,7 +107,11 @@ bool log_enabled(enum log_level level)
 void log_append(struct buffer *lines, enum log_level level, const char *event,
                 const struct log_field *fields, size_t count)
 {
+    static const char *const priorities[] = {SD_DEBUG, SD_INFO, SD_WARNING, SD_ERR};
     if (log_enabled(level)) {
+        if (state.is_journal) {
+            buffer_append_text(lines, priorities[level]);
+        }
         log_format_line(lines, state.format, state.service, clock_wall_ms(), level, event, fields,
                         count);
     }

@@ -18,6 +18,17 @@ build=$1
 scratch=$(mktemp -d -t check-options.XXXXXX)
 trap 'rm -rf "$scratch"' EXIT
 
+# What the examples in the samples name must be there when they are in force.
+make_example_files() {
+    openssl req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=example \
+        -keyout "$scratch/key.pem" -out "$scratch/cert.pem" 2>"$scratch/output" || {
+        cat "$scratch/output"
+        exit 1
+    }
+    cp "$scratch/cert.pem" "$scratch/ca.pem"
+    echo "an-example-of-a-token" >"$scratch/tokens"
+}
+
 options_of_help() {
     sed -nE 's/^  --([a-z-]+)( .*)?$/\1/p' "$1" | sort
 }
@@ -86,7 +97,8 @@ check_service() {
     compare "$manual" "$scratch/options" "$scratch/documented" || result=1
     check_sample "$scratch/help" "$sample" || result=1
     check_accepted "$binary" "$sample" || result=1
-    sed -E 's/^#([a-z-]+ = )/\1/' "$sample" >"$scratch/in-force.conf"
+    sed -E -e 's/^#([a-z-]+ = )/\1/' -e "s|= /etc/[a-z-]+/|= $scratch/|" "$sample" \
+        >"$scratch/in-force.conf"
     check_accepted "$binary" "$scratch/in-force.conf" || result=1
     return $result
 }
@@ -126,6 +138,7 @@ self_test() {
     echo "options: the self-test passes"
 }
 
+make_example_files
 case ${2:-} in
 "") check_all && echo "options: all are documented" ;;
 --self-test) self_test ;;

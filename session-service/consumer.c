@@ -15,6 +15,7 @@ enum {
     BATCH_LOG_BYTES_MAX = 1024 * 1024,
     PROVED_AFTER_MS = 5000,
     DRAIN_WAIT_MS = 2000,
+    LONGEST_WAIT_MS = 1000,
 };
 
 /* What ended the reading of a batch, and with it decides what happens to it. */
@@ -292,6 +293,9 @@ static uint64_t time_to_wait_ms(const struct consumer *consumer)
         return 0;
     }
     uint64_t wait_ms = (uint64_t)consumer->settings->common.heartbeat_ms / 3;
+    if (wait_ms > LONGEST_WAIT_MS) {
+        wait_ms = LONGEST_WAIT_MS;
+    }
     uint64_t now_ms = clock_monotonic_ms();
     uint64_t due_ms = dead_letters_due_ms(consumer->dead_letters);
     if (due_ms <= now_ms) {
@@ -330,6 +334,7 @@ void consumer_run(struct consumer *consumer)
 {
     connector_request(consumer->connector);
     while (!atomic_load(&consumer->stopping)) {
+        atomic_fetch_add_explicit(&consumer->turns, 1, memory_order_relaxed);
         turn(consumer);
         if (wait_for_events(consumer, !consumer->stalled, time_to_wait_ms(consumer))) {
             struct error error;

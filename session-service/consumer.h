@@ -39,3 +39,6 @@ MUST_CHECK bool consumer_is_ready(struct consumer *consumer, struct error *ret_r
 /* Attempts to connect so far. Any thread. */
 uint64_t consumer_connect_attempts(const struct consumer *consumer);
 uint64_t consumer_dead_letter_attempts(const struct consumer *consumer);
+
+/* Counts the turns of the consumer's loop, at least one a second. Any thread. */
+const atomic_uint_least64_t *consumer_turns(const struct consumer *consumer);

@@ -16,6 +16,7 @@ struct consumer {
     struct connector *connector;
     int wake_descriptor; /* eventfd: a connection is ready, or stop */
     atomic_bool stopping;
+    atomic_uint_least64_t turns;
     pthread_t thread;
     bool started, joined; /* main's own */
     pthread_mutex_t lock; /* guards `ended` */

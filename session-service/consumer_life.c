@@ -43,6 +43,7 @@ static enum outcome create_parts(struct consumer *consumer, struct error *ret_er
             .name = CONSUMER_NAME,
             .urls = settings->common.amqp_url,
             .password_file = settings->common.amqp_password_file,
+            .tls_files = common_settings_tls_files(&settings->common),
             .heartbeat_s = settings_heartbeat_s(settings),
             .set_up = set_up,
             .context = (void *)(uintptr_t)settings,
@@ -89,6 +90,7 @@ enum outcome consumer_create(const struct settings *settings, struct consumer_st
 static void *thread_main(void *argument)
 {
     struct consumer *consumer = argument;
+    (void)pthread_setname_np(pthread_self(), "consumer");
     consumer_run(consumer);
     pthread_mutex_lock(&consumer->lock);
     consumer->ended = true;
@@ -161,6 +163,11 @@ void consumer_free(struct consumer *consumer)
     pthread_cond_destroy(&consumer->changed);
     pthread_mutex_destroy(&consumer->lock);
     free(consumer);
+}
+
+const atomic_uint_least64_t *consumer_turns(const struct consumer *consumer)
+{
+    return &consumer->turns;
 }
 
 bool consumer_is_ready(struct consumer *consumer, struct error *ret_reason)

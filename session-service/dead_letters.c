@@ -82,6 +82,7 @@ enum outcome dead_letters_create(const struct settings *settings, struct consume
         .name = connection_name,
         .urls = settings->common.amqp_url,
         .password_file = settings->common.amqp_password_file,
+        .tls_files = common_settings_tls_files(&settings->common),
         .heartbeat_s = settings_heartbeat_s(settings),
         .set_up = set_up,
         .context = (void *)(uintptr_t)settings,

@@ -25,9 +25,15 @@ static enum outcome service_start(struct service *service, struct error *ret_err
     if (outcome != OUTCOME_OK) {
         return outcome;
     }
+    struct auth_tokens *tokens = NULL;
+    outcome = lifecycle_read_tokens(&settings.common, &tokens, ret_error);
+    if (outcome != OUTCOME_OK) {
+        return outcome;
+    }
     service->routes = (struct routes){.consumer = service->consumer, .status = &service->status};
     const struct http_server_options options = {
         .listen = settings.common.listen,
+        .tokens = tokens,
         .body_bytes_max = BODY_BYTES_MAX,
         .connections_max = (unsigned)settings.common.connection_limit,
         .connections_per_address_max = (unsigned)settings.common.address_connection_limit,
@@ -40,6 +46,7 @@ static enum outcome service_start(struct service *service, struct error *ret_err
     };
     outcome = http_server_create(&options, &service->server, ret_error);
     if (outcome != OUTCOME_OK) {
+        auth_tokens_free(tokens);
         return outcome;
     }
     service->routes.server = service->server;
@@ -79,7 +86,16 @@ int main(int argc, char **argv)
         return lifecycle_fail(&settings_program, outcome, &error);
     }
     lifecycle_log_started(&settings.common);
-    lifecycle_wait_for_stop();
+    const struct lifecycle_watch watch = {
+        .common = &settings.common,
+        .server = service.server,
+        .loops = {{"http", http_server_turns(service.server)},
+                  {"consumer", consumer_turns(service.consumer)}},
+        .loop_count = 2,
+        .is_ready = routes_is_ready,
+        .context = &service.routes,
+    };
+    lifecycle_wait_for_stop(&watch);
     bool drained = service_drain(&service);
     if (drained) {
         service_free(&service);

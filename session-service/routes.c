@@ -3,13 +3,20 @@
 
 #include "common/http_status.h"
 
-static void get_readyz(struct http_request *request, void *context)
+bool routes_is_ready(void *context, struct error *ret_reason)
 {
     struct routes *routes = context;
-    struct error reason;
     if (http_server_is_draining(routes->server)) {
-        http_reply_not_ready(request, "draining");
-    } else if (!consumer_is_ready(routes->consumer, &reason)) {
+        error_set(ret_reason, OUTCOME_OK, "draining");
+        return false;
+    }
+    return consumer_is_ready(routes->consumer, ret_reason);
+}
+
+static void get_readyz(struct http_request *request, void *context)
+{
+    struct error reason;
+    if (!routes_is_ready(context, &reason)) {
         http_reply_not_ready(request, reason.text);
     } else {
         http_reply_text(request, "application/json", "{\"status\":\"ready\"}\n");
@@ -40,8 +47,8 @@ static void get_metrics(struct http_request *request, void *context)
 }
 
 const struct http_route routes_table[] = {
-    {"GET", "/healthz", http_get_healthz},
-    {"GET", "/readyz", get_readyz},
-    {"GET", "/metrics", get_metrics},
+    {.method = "GET", .path = "/healthz", .handle = http_get_healthz, .open = true},
+    {.method = "GET", .path = "/readyz", .handle = get_readyz},
+    {.method = "GET", .path = "/metrics", .handle = get_metrics},
 };
 const size_t routes_count = sizeof(routes_table) / sizeof(routes_table[0]);

@@ -14,3 +14,6 @@ struct routes {
 
 extern const struct http_route routes_table[];
 extern const size_t routes_count;
+
+/* Whether what the service is for can be done now; else why not. Any thread. */
+bool routes_is_ready(void *context, struct error *ret_reason);

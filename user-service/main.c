@@ -19,9 +19,15 @@ static enum outcome service_start(struct service *service, struct error *ret_err
     if (outcome != OUTCOME_OK) {
         return outcome;
     }
+    struct auth_tokens *tokens = NULL;
+    outcome = lifecycle_read_tokens(&settings.common, &tokens, ret_error);
+    if (outcome != OUTCOME_OK) {
+        return outcome;
+    }
     save_user_init(&service->routes.save_user, &settings, service->publisher);
     const struct http_server_options options = {
         .listen = settings.common.listen,
+        .tokens = tokens,
         .body_bytes_max = (size_t)settings.body_bytes_max,
         .connections_max = (unsigned)settings.common.connection_limit,
         .connections_per_address_max = (unsigned)settings.common.address_connection_limit,
@@ -36,9 +42,10 @@ static enum outcome service_start(struct service *service, struct error *ret_err
     };
     outcome = http_server_create(&options, &service->server, ret_error);
     if (outcome != OUTCOME_OK) {
+        auth_tokens_free(tokens);
         return outcome;
     }
-    service->routes.server = service->routes.save_user.server = service->server;
+    service->routes.server = service->server;
     outcome = publisher_start(service->publisher, ret_error);
     return outcome == OUTCOME_OK ? http_server_start(service->server, ret_error) : outcome;
 }
@@ -72,7 +79,16 @@ int main(int argc, char **argv)
         return lifecycle_fail(&settings_program, outcome, &error);
     }
     lifecycle_log_started(&settings.common);
-    lifecycle_wait_for_stop();
+    const struct lifecycle_watch watch = {
+        .common = &settings.common,
+        .server = service.server,
+        .loops = {{"http", http_server_turns(service.server)},
+                  {"publisher", publisher_turns(service.publisher)}},
+        .loop_count = 2,
+        .is_ready = routes_is_ready,
+        .context = &service.routes,
+    };
+    lifecycle_wait_for_stop(&watch);
     bool drained = service_drain(&service);
     if (drained) {
         service_free(&service);

@@ -42,9 +42,18 @@ static void take_connection(struct publisher *publisher)
     publisher->broker = connector_take(publisher->connector);
     if (publisher->broker != NULL) {
         metric_add(&publisher->metrics.reconnects, publisher->ever_connected ? 1 : 0);
-        publisher->ever_connected = true;
+        publisher->ever_connected = publisher->is_first_try_over = true;
         publisher->read_at_ms = publisher->now_ms;
         publisher_set_state(publisher, PUBLISHER_CONNECTED, "");
+    }
+}
+
+/* Those who came while the first connection was being made have waited in vain. */
+static void end_first_try(struct publisher *publisher)
+{
+    if (!publisher->is_first_try_over && connector_failed_rounds(publisher->connector) > 0) {
+        publisher->is_first_try_over = true;
+        publisher_keep_for_next_connection(publisher);
     }
 }
 
@@ -123,11 +132,14 @@ static bool wait_for_work(struct publisher *publisher)
 static void *run(void *argument)
 {
     struct publisher *publisher = argument;
+    (void)pthread_setname_np(pthread_self(), "publisher");
     connector_request(publisher->connector);
     bool readable = false;
     publisher->now_ms = clock_monotonic_ms();
     while (!publisher->stopping) {
+        atomic_fetch_add_explicit(&publisher->turns, 1, memory_order_relaxed);
         take_connection(publisher);
+        end_first_try(publisher);
         take_submitted(publisher);
         if (publisher->broker != NULL) {
             struct error error = {.text = ""};
@@ -167,6 +179,7 @@ static enum outcome create_parts(struct publisher *publisher, struct error *ret_
         .name = "publisher",
         .urls = settings->common.amqp_url,
         .password_file = settings->common.amqp_password_file,
+        .tls_files = common_settings_tls_files(&settings->common),
         .heartbeat_s = (int)((settings->common.heartbeat_ms + 999) / 1000),
         .set_up = set_up,
         .context = (void *)(uintptr_t)&settings->common,
@@ -230,6 +243,11 @@ void publisher_free(struct publisher *publisher)
     handover_done(&publisher->completed);
     pthread_mutex_destroy(&publisher->lock);
     free(publisher);
+}
+
+const atomic_uint_least64_t *publisher_turns(const struct publisher *publisher)
+{
+    return &publisher->turns;
 }
 
 void publisher_submit(struct publisher *publisher, struct handover_list *batch)

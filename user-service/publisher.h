@@ -43,3 +43,6 @@ enum publisher_state publisher_get_state(struct publisher *publisher, struct err
 void publisher_metric_rows(struct publisher *publisher,
                            struct metric_row rows[PUBLISHER_METRIC_ROWS]);
 uint64_t publisher_connect_attempts(struct publisher *publisher);
+
+/* Counts the turns of the publisher's loop, at least one a second. Any thread. */
+const atomic_uint_least64_t *publisher_turns(const struct publisher *publisher);

@@ -27,6 +27,8 @@ struct publisher {
     bool declaring; /* a return came: the queue is being declared again */
     bool proven;    /* this connection has confirmed something */
     bool ever_connected;
+    bool is_first_try_over; /* connected once, or failed at all hosts once */
+    atomic_uint_least64_t turns;
     uint64_t read_at_ms;
     struct confirm_window window;
     struct save_queue owned, waiting;

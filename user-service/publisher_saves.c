@@ -26,7 +26,7 @@ void publisher_accept(struct publisher *publisher, struct save *save)
 {
     if (publisher->stopping) {
         complete(publisher, save, SAVE_DRAINING);
-    } else if (publisher->broker == NULL) {
+    } else if (publisher->broker == NULL && publisher->is_first_try_over) {
         complete(publisher, save, SAVE_DISCONNECTED);
     } else if (publisher->blocked) {
         complete(publisher, save, SAVE_BLOCKED);
@@ -149,6 +149,15 @@ enum outcome publisher_take_event(struct publisher *publisher, const struct brok
     return OUTCOME_OK;
 }
 
+/* Why a save was not even sent. */
+static enum save_outcome unsent_outcome(const struct publisher *publisher)
+{
+    if (publisher->broker == NULL) {
+        return SAVE_DISCONNECTED;
+    }
+    return publisher->blocked ? SAVE_BLOCKED : SAVE_OVERLOADED;
+}
+
 /* All have the same time to live, so the oldest expires first. */
 void publisher_expire(struct publisher *publisher)
 {
@@ -160,7 +169,7 @@ void publisher_expire(struct publisher *publisher)
         } else {
             confirm_window_forget(&publisher->window, save->tag);
         }
-        complete_owned(publisher, save, save->published ? SAVE_UNKNOWN : SAVE_OVERLOADED);
+        complete_owned(publisher, save, save->published ? SAVE_UNKNOWN : unsent_outcome(publisher));
     }
 }
 

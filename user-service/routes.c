@@ -17,13 +17,20 @@ static void post_users_save(struct http_request *request, void *context)
     save_user_handle(request, &routes->save_user);
 }
 
-static void get_readyz(struct http_request *request, void *context)
+bool routes_is_ready(void *context, struct error *ret_reason)
 {
     struct routes *routes = context;
-    struct error reason;
     if (http_server_is_draining(routes->server)) {
-        http_reply_not_ready(request, "draining");
-    } else if (publisher_get_state(routes->save_user.publisher, &reason) != PUBLISHER_CONNECTED) {
+        error_set(ret_reason, OUTCOME_OK, "draining");
+        return false;
+    }
+    return publisher_get_state(routes->save_user.publisher, ret_reason) == PUBLISHER_CONNECTED;
+}
+
+static void get_readyz(struct http_request *request, void *context)
+{
+    struct error reason;
+    if (!routes_is_ready(context, &reason)) {
         http_reply_not_ready(request, reason.text);
     } else {
         http_reply_text(request, "application/json", "{\"status\":\"ready\"}\n");
@@ -58,9 +65,11 @@ static void get_metrics(struct http_request *request, void *context)
 }
 
 const struct http_route routes_table[] = {
-    {"POST", "/users/save", post_users_save}, {"GET", "/users", get_users},
-    {"GET", "/healthz", http_get_healthz},    {"GET", "/readyz", get_readyz},
-    {"GET", "/metrics", get_metrics},
+    {.method = "POST", .path = "/users/save", .handle = post_users_save},
+    {.method = "GET", .path = "/users", .handle = get_users},
+    {.method = "GET", .path = "/healthz", .handle = http_get_healthz, .open = true},
+    {.method = "GET", .path = "/readyz", .handle = get_readyz},
+    {.method = "GET", .path = "/metrics", .handle = get_metrics},
 };
 const size_t routes_count = sizeof(routes_table) / sizeof(routes_table[0]);
 

@@ -15,3 +15,6 @@ extern const size_t routes_count;
 /* The server's callbacks; `context` is a struct routes. */
 void routes_on_wake(void *context);
 void routes_on_turn(void *context);
+
+/* Whether what the service is for can be done now; else why not. Any thread. */
+bool routes_is_ready(void *context, struct error *ret_reason);

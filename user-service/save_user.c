@@ -49,10 +49,6 @@ static enum media_type media_type_of(const struct http_request *request)
 /* Limits first: what will be refused anyway must cost nothing. */
 static bool is_admitted(struct http_request *request, struct save_user *save_user)
 {
-    if (http_server_is_draining(save_user->server)) {
-        reply_refused(request, SAVE_DRAINING, &save_user->metrics);
-        return false;
-    }
     size_t bytes = save_user->in_flight_bytes + http_request_body(request).length;
     if (save_user->in_flight >= (size_t)save_user->settings->in_flight_max ||
         bytes > (size_t)save_user->settings->in_flight_bytes_max) {

@@ -9,7 +9,6 @@
 struct save_user {
     const struct settings *settings;
     struct publisher *publisher;
-    struct http_server *server;
     struct user_rules rules;
     struct message_id_generator ids;
     struct handover_list outgoing; /* accepted in this turn of the loop */

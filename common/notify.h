@@ -1,0 +1,18 @@
+/* Tells the service manager (systemd) how the service is. Every call does nothing where there is no
+ * manager that listens. Main thread only. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Whether a manager listens. */
+bool notify_is_wanted(void);
+
+/* How soon after the last notify_alive() the manager gives the process up; 0: never. */
+uint64_t notify_watchdog_ms(void);
+
+void notify_ready(void);
+void notify_reloading(void);
+void notify_stopping(void);
+void notify_alive(void);
+void notify_status(const char *text);
