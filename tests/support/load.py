@@ -9,9 +9,11 @@ import time
 class Load:
     """`connections` threads share `count` saves; each has an Idempotency-Key of its own."""
 
-    def __init__(self, port, connections, count, prefix, timeout=15):
+    def __init__(self, port, connections, count, prefix, timeout=15,
+                 new_connections=False):
         self.port, self.connections, self.count = port, connections, count
         self.prefix, self.timeout = prefix, timeout
+        self.new_connections = new_connections  # one for each save
         self.lock = threading.Lock()
         self.attempted, self.ok, self.failed, self.unknown = [], [], [], []
         self.statuses = {}
@@ -48,7 +50,7 @@ class Load:
                 reply = connection.getresponse()
                 reply.read()
                 status = reply.status
-                if reply.will_close:
+                if reply.will_close or self.new_connections:
                     connection.close()
                     connection = None
             except (OSError, http.client.HTTPException) as error:

@@ -1,0 +1,46 @@
+"""docker-compose.cluster.yml: three nodes, and the loss of the worst one under load."""
+
+from support.compose import run
+from support.load import Load
+from support.wait import wait_until
+
+NODES = ["rabbitmq", "rabbitmq-2", "rabbitmq-3"]
+
+
+def handled_ids(cluster):
+    return {e["message_id"] for e in cluster.log("session-service") if e["event"] == "user.saved"}
+
+
+def queue(cluster, node, column):
+    """What one node says of the queue session."""
+    lines = cluster.execute(node, "rabbitmqctl", "-q", "list_queues", "--no-table-headers", "name",
+                            column).splitlines()
+    return [line.split("\t", 1)[1] for line in lines if line.split("\t")[0] == "session"][0]
+
+
+def online_members(cluster, node):
+    return queue(cluster, node, "online").count("rabbit@")
+
+
+def test_the_loss_of_the_leader_under_load(cluster):
+    wait_until(lambda: online_members(cluster, NODES[0]) == 3, 60, "a copy of the queue on each node")
+    leader = queue(cluster, NODES[0], "leader").split("@")[1]
+    others = [node for node in NODES if node != leader]
+    load = Load(3000, connections=4, count=1000000, prefix="cluster").start()
+    try:
+        wait_until(lambda: len(load.ok) > 500, 30, "saves with three nodes")
+        run("docker", "kill", cluster.container(leader))
+        before = len(load.ok)
+        wait_until(lambda: len(load.ok) > before + 500, 60, "saves with two nodes")
+        assert queue(cluster, others[0], "leader").split("@")[1] in others
+        cluster.wait_ready()
+        cluster("start", leader)
+        wait_until(lambda: online_members(cluster, others[0]) == 3, 90, "the node is back")
+        before = len(load.ok)
+        wait_until(lambda: len(load.ok) > before + 500, 60, "saves with three nodes again")
+    finally:
+        load.stop()
+        load.join()
+    assert not load.failed, load.statuses
+    wait_until(lambda: set(load.ok) <= handled_ids(cluster), 60,
+               "each user that was answered with 200 is in the session-service's log")

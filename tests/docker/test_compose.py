@@ -1,0 +1,147 @@
+"""docker-compose.yml, as it is: what its containers may do, a user's way, restarts, Ctrl-C."""
+
+import json
+import os
+import subprocess
+
+import pytest
+
+from support.compose import PORTS, interrupt, run
+from support.load import Load
+from support.services import ROOT
+from support.wait import wait_until
+
+SERVICES = sorted(PORTS)
+MIB = 1024 * 1024
+
+
+def handled_ids(compose):
+    return {e["message_id"] for e in compose.log("session-service") if e["event"] == "user.saved"}
+
+
+def wait_all_handled(compose, load, seconds=60):
+    wait_until(lambda: set(load.ok) <= handled_ids(compose), seconds,
+               "each user that was answered with 200 is in the session-service's log")
+
+
+def test_a_user_is_saved_from_the_host_and_logged(compose):
+    reply = json.loads(run("curl", "-sS", "--noproxy", "*", "--max-time", "15", "-d", "name=Ada",
+                           "-d", "email=ada@example.org", "localhost:3000/users/save"))
+    assert reply["success"] is True and reply["data"]["name"] == "Ada"
+    wait_until(lambda: reply["id"] in handled_ids(compose), 15, "the user is logged")
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_what_the_engine_says_of_a_container(compose, service):
+    found = compose.inspect(service)
+    limits = found["HostConfig"]
+    assert found["Config"]["User"] == "10001:10001"
+    assert limits["ReadonlyRootfs"] is True
+    assert limits["CapDrop"] == ["ALL"] and not limits["CapAdd"] and not limits["Privileged"]
+    assert limits["SecurityOpt"] == ["no-new-privileges:true"]
+    assert limits["Memory"] == 512 * MIB and limits["PidsLimit"] == 64
+    port = "%d/tcp" % PORTS[service]
+    assert limits["PortBindings"] == {port: [{"HostIp": "127.0.0.1", "HostPort": port[:-4]}]}
+    mounts = {m["Destination"]: m for m in found["Mounts"]}
+    assert set(mounts) == {"/var/lib/" + service, "/run/credentials"}
+    assert mounts["/var/lib/" + service]["Type"] == "volume"
+    assert mounts["/var/lib/" + service]["RW"] is True and mounts["/run/credentials"]["RW"] is False
+    wait_until(lambda: compose.inspect(service)["State"]["Health"]["Status"] == "healthy", 60,
+               service + " is healthy")
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_what_the_kernel_says_of_a_process(compose, service):
+    lines = compose.execute(service, "cat", "/proc/1/status").splitlines()
+    status = dict(line.split(":\t", 1) for line in lines if ":\t" in line)
+    assert set(status["Uid"].split() + status["Gid"].split()) == {"10001"}
+    for capabilities in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):
+        assert int(status[capabilities], 16) == 0
+    assert status["NoNewPrivs"] == "1" and status["Seccomp"] == "2"
+    # The service is the first process, so that the engine's signal is the service's.
+    assert compose.execute(service, "cat", "/proc/1/comm").strip() == service
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_service_can_write_its_state_and_nothing_else(compose, service):
+    script = "for d in / /etc /usr/local/sbin /tmp /run /run/credentials /var/lib/%s; do " \
+             "if (: >$d/probe) 2>/dev/null; then rm $d/probe; echo $d; fi; done" % service
+    assert compose.execute(service, "bash", "-c", script).split() == ["/var/lib/" + service]
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_an_image_holds_what_runs_and_not_what_builds(compose, service):
+    script = "type -P gcc cmake curl; ldd /usr/local/sbin/%s | grep 'not found'; " \
+             "find / -xdev -type f -perm /6000; ls /src 2>/dev/null; true" % service
+    assert compose.execute(service, "bash", "-c", script) == ""
+
+
+def test_the_broker_is_not_published_and_has_no_guest(compose):
+    assert not compose.inspect("rabbitmq")["HostConfig"]["PortBindings"]
+    lines = compose.execute("rabbitmq", "rabbitmqctl", "-q", "list_users").splitlines()
+    assert sorted(line.split()[0] for line in lines[1:]) == SERVICES
+    assert compose.execute("rabbitmq", "cat", "/proc/1/comm").startswith("beam")
+    assert compose.execute("rabbitmq", "stat", "-c", "%U", "/proc/1").strip() == "rabbitmq"
+
+
+def test_passwords_are_random_and_nowhere_to_be_seen(compose):
+    passwords = {s: compose.execute(s, "cat", "/run/credentials/amqp-password") for s in SERVICES}
+    assert len(set(passwords.values())) == 2
+    seen = json.dumps([compose.inspect(s) for s in SERVICES + ["rabbitmq"]])
+    for service in SERVICES + ["rabbitmq"]:
+        seen += run("docker", "top", compose.container(service), "-eo", "pid,args")
+        seen += run("docker", "logs", compose.container(service))
+    for password in passwords.values():
+        assert len(password) == 48 and password not in seen
+
+
+def test_a_restart_of_the_broker_under_load_loses_nothing(compose):
+    load = Load(3000, connections=4, count=1000000, prefix="restart").start()
+    try:
+        wait_until(lambda: len(load.ok) > 500, 30, "saves before the restart")
+        compose("restart", "rabbitmq", seconds=180)
+        compose.wait_ready()
+        before = len(load.ok)
+        wait_until(lambda: len(load.ok) > before + 500, 60, "saves after the restart")
+    finally:
+        load.stop()
+        load.join()
+    assert not load.failed, load.statuses
+    assert load.unknown, "the load did not notice the restart: %s" % load.statuses
+    wait_all_handled(compose, load)
+
+
+def test_control_c_drains(compose):
+    attached = compose.start_attached()
+    try:
+        load = Load(3000, connections=4, count=1000000, prefix="stop").start()
+        try:
+            wait_until(lambda: len(load.ok) > 500, 30, "saves before the stop")
+            seconds = interrupt(attached, 100)
+        finally:
+            load.stop()
+            load.join()
+    finally:
+        attached.kill()
+    print("Ctrl-C took %.1f s" % seconds)
+    states = {s: compose.inspect(s)["State"] for s in SERVICES + ["rabbitmq"]}
+    assert all(s["Running"] is False and s["ExitCode"] == 0 and not s["OOMKilled"]
+               for s in states.values()), states
+    for service in SERVICES:
+        assert compose.log(service)[-1]["event"] == "service.stopped"
+    compose("start", seconds=180)
+    compose.wait_ready()
+    wait_all_handled(compose, load)
+
+
+def test_the_image_refuses_to_be_open_by_accident(compose):
+    image = compose.inspect("user-service")["Image"]
+    result = subprocess.run(["docker", "run", "--rm", image], cwd=ROOT, timeout=60, text=True,
+                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert result.returncode == 2 and "auth" in result.stdout
+
+
+def test_what_the_compose_files_do_not_say(compose):
+    with open(os.path.join(ROOT, "docker-compose.yml")) as file:
+        text = file.read()
+    assert "guest" not in text and "password:" not in text.lower()

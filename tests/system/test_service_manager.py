@@ -1,0 +1,271 @@
+"""What a service manager and its operator rely on: readiness, watchdog, sockets, tokens, journal."""
+
+import os
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+
+import pytest
+import requests
+
+from support.broker import free_port
+from support.load import Load
+from support.services import binary
+from support.wait import wait_until
+
+BOTH = pytest.mark.parametrize("name", ["user-service", "session-service"])
+TOKENS = ["first-token-00000", "second-token-1111"]
+
+
+class Manager:
+    """The other end of $NOTIFY_SOCKET."""
+
+    def __init__(self, directory):
+        self.path = os.path.join(str(directory), "notify")
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.socket.bind(self.path)
+        self.messages = []
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self):
+        while message := self.socket.recv(4096):
+            self.messages += message.decode().split("\n")
+
+    def told(self, start):
+        return [m for m in list(self.messages) if m.startswith(start)]
+
+    def close(self):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+            sender.sendto(b"", self.path)
+
+    def environment(self, **more):
+        return dict(NOTIFY_SOCKET=self.path, **more)
+
+
+@pytest.fixture
+def manager(tmp_path):
+    one = Manager(tmp_path)
+    yield one
+    one.close()
+
+
+def bearer(token):
+    return {"Authorization": "Bearer " + token}
+
+
+@BOTH
+def test_ready_status_and_stopping(name, world, broker, manager):
+    service = world.service(name, environment=manager.environment())
+    wait_until(lambda: manager.told("READY=1"), 10, "it says that it serves")
+    wait_until(lambda: "STATUS=ready; connected to the broker" in manager.told("STATUS="), 20,
+               "it says that it is connected")
+    broker.stop()
+    wait_until(lambda: manager.told("STATUS=not ready: "), 20, "it says that it is not")
+    broker.start()
+    service.wait_ready(20)
+    service.stop()
+    assert manager.told("STOPPING=1")
+    assert not manager.told("WATCHDOG=1")
+
+
+def slow_down(pid, thread):
+    """Makes each wait of one thread of a process last a minute longer; ends when it is killed."""
+    for task in os.listdir("/proc/%d/task" % pid):
+        with open("/proc/%d/task/%s/comm" % (pid, task)) as file:
+            if file.read().strip() == thread:
+                break
+    else:
+        raise AssertionError("no thread " + thread)
+    tracer = subprocess.Popen(
+        ["strace", "-q", "-p", task, "-o", "/dev/null", "-e", "trace=poll,epoll_wait,epoll_pwait",
+         "-e", "inject=poll,epoll_wait,epoll_pwait:delay_enter=60s"], stderr=subprocess.PIPE)
+
+    def tracer_pid():
+        if tracer.poll() is not None:
+            pytest.skip("strace may not attach here: " + tracer.stderr.read().decode())
+        with open("/proc/%d/task/%s/status" % (pid, task)) as file:
+            return "TracerPid:\t0\n" not in file.read()
+
+    wait_until(tracer_pid, 10, "strace is attached")
+    return tracer
+
+
+@pytest.mark.parametrize("name, thread", [
+    ("user-service", "http"), ("user-service", "publisher"),
+    ("session-service", "http"), ("session-service", "consumer")])
+def test_the_watchdog_is_fed_by_the_loops(name, thread, world, manager):
+    service = world.service(name, environment=manager.environment(WATCHDOG_USEC="2000000"))
+    service.wait_ready()
+    wait_until(lambda: len(manager.told("WATCHDOG=1")) >= 3, 10, "it is fed")
+    # One loop hangs: neither the others nor the main thread speak for it.
+    tracer = slow_down(service.process.pid, thread)
+    try:
+        begin = time.monotonic()
+        fed = len(manager.told("WATCHDOG=1"))
+        wait_until(lambda: time.monotonic() - begin > 4, 10, "twice the watchdog's time")
+        assert len(manager.told("WATCHDOG=1")) <= fed + 2
+    finally:
+        tracer.kill()
+        tracer.wait(10)
+    wait_until(lambda: len(manager.told("WATCHDOG=1")) > fed + 3, 10, "it is fed again")
+
+
+@BOTH
+def test_a_passed_socket(name, world):
+    with socket.socket() as listening:
+        port = free_port()
+        listening.bind(("127.0.0.1", port))
+        listening.listen(64)
+        service = passed(world, name, listening, port)
+        assert requests.get("http://127.0.0.1:%d/healthz" % port, timeout=5).status_code == 200
+        service.terminate()
+        assert service.wait(20) == 0
+        # The manager's socket still takes connections, for the next process.
+        waiting = socket.create_connection(("127.0.0.1", port), timeout=5)
+        waiting.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        service = passed(world, name, listening, port)
+        assert waiting.recv(100).startswith(b"HTTP/1.1 200")
+        waiting.close()
+        service.terminate()
+        assert service.wait(20) == 0
+
+
+def passed(world, name, listening, port):
+    """Starts a service as systemd does, and waits until it answers."""
+    script = 'exec 3<&%d; LISTEN_FDS=1 LISTEN_PID=$$ exec "$@"' % listening.fileno()
+    process = subprocess.Popen(
+        ["bash", "-c", script, "bash", binary(name), "--queue", world.queue, "--log-level", "warning"],
+        pass_fds=[listening.fileno()], env=dict(os.environ, AMQP_URL=world.url))
+    world.closers.append(process.kill)
+    wait_until(lambda: process.poll() is not None or answers(port), 10, name + " answers")
+    assert process.poll() is None
+    return process
+
+
+def answers(port):
+    try:
+        return requests.get("http://127.0.0.1:%d/healthz" % port, timeout=1).status_code == 200
+    except requests.RequestException:
+        return False
+
+
+@BOTH
+def test_tokens(name, world, tmp_path):
+    file = tmp_path / "tokens"
+    file.write_text("# who\n" + TOKENS[0] + "\n" + TOKENS[1] + "\n")
+    service = world.service(name, "--auth-token-file", str(file))
+
+    def status(path, headers=None, method="GET"):
+        return requests.request(method, service.base + path, headers=headers, timeout=5).status_code
+
+    assert status("/healthz") == 200
+    for path in ("/readyz", "/metrics", "/nothing", "/users/save", "/users"):
+        refused = requests.get(service.base + path, timeout=5)
+        assert refused.status_code == 401
+        assert refused.headers["WWW-Authenticate"] == "Bearer"
+        assert refused.json()["type"] == "/problems/unauthorized"
+        assert status(path, bearer("wrong-token-00000")) == 401
+    assert status("/metrics", bearer(TOKENS[0])) == status("/metrics", bearer(TOKENS[1])) == 200
+    assert status("/nothing", bearer(TOKENS[0])) == 404
+
+    def reload(event):
+        before = len(service.events(event))
+        service.signal(signal.SIGHUP)
+        wait_until(lambda: len(service.events(event)) > before, 10, event)
+
+    file.write_text(TOKENS[1] + "\nthird-token-22222\n")
+    reload("service.reloaded")
+    assert status("/metrics", bearer(TOKENS[0])) == 401
+    assert status("/metrics", bearer(TOKENS[1])) == 200
+    assert status("/metrics", bearer("third-token-22222")) == 200
+    file.write_text("short\n")
+    reload("service.reload_failed")
+    assert status("/metrics", bearer(TOKENS[1])) == 200
+    assert not any(t in service.log_text() for t in TOKENS + ["short\n", "third-token"])
+
+
+def test_a_save_needs_a_token(world, tmp_path):
+    file = tmp_path / "tokens"
+    file.write_text(TOKENS[0] + "\n")
+    user = world.user_service("--auth-token-file", str(file))
+    wait_until(lambda: requests.get(user.base + "/readyz", timeout=5,
+                                    headers=bearer(TOKENS[0])).status_code == 200, 15, "ready")
+    assert user.save().status_code == 401
+    assert world.count() == 0
+    assert user.save(**bearer(TOKENS[0])).status_code == 200
+    assert world.count() == 1
+
+
+@BOTH
+def test_beyond_loopback_only_with_tokens(name, world, tmp_path):
+    file = tmp_path / "tokens"
+    file.write_text(TOKENS[0] + "\n")
+
+    def check(*arguments):
+        return subprocess.run([binary(name), "--check-config", *arguments], text=True, timeout=20,
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT)
+
+    assert check("--listen", "0.0.0.0:0").returncode == 2
+    assert check("--listen", "0.0.0.0:0", "--auth-token-file", str(file)).returncode == 0
+    assert check("--listen", "0.0.0.0:0", "--auth", "none").returncode == 0
+    both = check("--auth", "none", "--auth-token-file", str(file))
+    assert both.returncode == 2 and "contradict" in both.stdout
+    missing = check("--auth-token-file", str(tmp_path / "none"))
+    assert missing.returncode == 2 and "--auth-token-file" in missing.stdout
+
+
+@BOTH
+def test_lines_for_the_journal_begin_with_their_priority(name, world):
+    with tempfile.TemporaryFile("w+") as file:
+        status = os.fstat(file.fileno())
+        stream = "%d:%d" % (status.st_dev, status.st_ino)
+        process = subprocess.Popen(
+            [binary(name), "--listen", "127.0.0.1:%d" % free_port(), "--amqp-url",
+             "amqp://127.0.0.1:1/"], stderr=file, env=dict(os.environ, JOURNAL_STREAM=stream))
+        world.closers.append(process.kill)
+        wait_until(lambda: "connecting_failed" in read_all(file), 10, "a warning")
+        process.terminate()
+        assert process.wait(20) == 0
+        lines = read_all(file).splitlines()
+    for line in lines:
+        assert line[:4] == ("<4>{" if '"level":"warning"' in line else "<6>{"), line
+
+
+def read_all(file):
+    return os.pread(file.fileno(), 1 << 20, 0).decode()
+
+
+def test_saves_wait_for_the_first_connection(world, broker):
+    """Who comes just after the start is not refused for it."""
+    world.declare()
+    for _ in range(5):
+        user = world.user_service()
+        reply = user.save()
+        assert reply.status_code == 200, reply.text
+        user.stop()
+
+
+def test_a_restart_behind_a_socket_fails_no_request(world):
+    """A new connection for each request, and the socket that stays."""
+    world.declare()
+    with socket.socket() as listening:
+        port = free_port()
+        listening.bind(("127.0.0.1", port))
+        listening.listen(1024)
+        service = passed(world, "user-service", listening, port)
+        load = Load(port, 16, 100000, "restart", new_connections=True).start()
+        for _ in range(3):
+            enough = len(load.ok) + 300
+            wait_until(lambda: len(load.ok) >= enough, 30, "some saves")
+            service.terminate()
+            assert service.wait(20) == 0
+            service = passed(world, "user-service", listening, port)
+        load.stop()
+        load.join(30)
+        assert set(load.statuses) == {200}, load.statuses
+        service.terminate()
+        assert service.wait(20) == 0
