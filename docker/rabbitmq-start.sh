@@ -45,7 +45,10 @@ chown rabbitmq /run/rabbitmq/definitions.json
 # A cluster's nodes know each other by the same cookie; one node alone makes its own.
 if [ -d /credentials/cluster ]; then
     make_secret /credentials/cluster/erlang-cookie 400
-    install -m 400 /credentials/cluster/erlang-cookie /var/lib/rabbitmq/.erlang.cookie
+    cookie=/var/lib/rabbitmq/.erlang.cookie
+    # Written in place: in that folder only its owner can replace it.
+    cmp -s /credentials/cluster/erlang-cookie "$cookie" ||
+        cat /credentials/cluster/erlang-cookie >"$cookie"
 fi
 
 exec docker-entrypoint.sh rabbitmq-server

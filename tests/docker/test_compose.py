@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from support.compose import PORTS, interrupt, run
+from support.compose import PORTS, AttachedUp, run
 from support.load import Load
 from support.services import ROOT
 from support.wait import wait_until
@@ -15,20 +15,11 @@ SERVICES = sorted(PORTS)
 MIB = 1024 * 1024
 
 
-def handled_ids(compose):
-    return {e["message_id"] for e in compose.log("session-service") if e["event"] == "user.saved"}
-
-
-def wait_all_handled(compose, load, seconds=60):
-    wait_until(lambda: set(load.ok) <= handled_ids(compose), seconds,
-               "each user that was answered with 200 is in the session-service's log")
-
-
 def test_a_user_is_saved_from_the_host_and_logged(compose):
     reply = json.loads(run("curl", "-sS", "--noproxy", "*", "--max-time", "15", "-d", "name=Ada",
                            "-d", "email=ada@example.org", "localhost:3000/users/save"))
     assert reply["success"] is True and reply["data"]["name"] == "Ada"
-    wait_until(lambda: reply["id"] in handled_ids(compose), 15, "the user is logged")
+    wait_until(lambda: reply["id"] in compose.handled_ids(), 15, "the user is logged")
 
 
 @pytest.mark.parametrize("service", SERVICES)
@@ -90,7 +81,7 @@ def test_passwords_are_random_and_nowhere_to_be_seen(compose):
     seen = json.dumps([compose.inspect(s) for s in SERVICES + ["rabbitmq"]])
     for service in SERVICES + ["rabbitmq"]:
         seen += run("docker", "top", compose.container(service), "-eo", "pid,args")
-        seen += run("docker", "logs", compose.container(service))
+        seen += compose.log_text(service)
     for password in passwords.values():
         assert len(password) == 48 and password not in seen
 
@@ -108,30 +99,30 @@ def test_a_restart_of_the_broker_under_load_loses_nothing(compose):
         load.join()
     assert not load.failed, load.statuses
     assert load.unknown, "the load did not notice the restart: %s" % load.statuses
-    wait_all_handled(compose, load)
+    compose.wait_all_handled(load)
 
 
 def test_control_c_drains(compose):
-    attached = compose.start_attached()
+    attached = AttachedUp(compose)
     try:
         load = Load(3000, connections=4, count=1000000, prefix="stop").start()
         try:
             wait_until(lambda: len(load.ok) > 500, 30, "saves before the stop")
-            seconds = interrupt(attached, 100)
+            seconds = attached.interrupt(100)
         finally:
             load.stop()
             load.join()
     finally:
-        attached.kill()
+        attached.close()
     print("Ctrl-C took %.1f s" % seconds)
     states = {s: compose.inspect(s)["State"] for s in SERVICES + ["rabbitmq"]}
     assert all(s["Running"] is False and s["ExitCode"] == 0 and not s["OOMKilled"]
                for s in states.values()), states
     for service in SERVICES:
-        assert compose.log(service)[-1]["event"] == "service.stopped"
+        assert compose.events(service)[-1]["event"] == "service.stopped"
     compose("start", seconds=180)
     compose.wait_ready()
-    wait_all_handled(compose, load)
+    compose.wait_all_handled(load)
 
 
 def test_the_image_refuses_to_be_open_by_accident(compose):

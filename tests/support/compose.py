@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+import tempfile
 import time
 
 import requests
@@ -15,10 +16,10 @@ UP_SECONDS = 600
 PORTS = {"user-service": 3000, "session-service": 3001}
 
 
-def run(*command, seconds=120, check=True):
+def run(*command, seconds=120):
     result = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, timeout=seconds, text=True,
                             stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    if check and result.returncode != 0:
+    if result.returncode != 0:
         raise AssertionError("%s: %s\n%s" % (" ".join(command), result.stdout, result.stderr))
     return result.stdout
 
@@ -55,24 +56,50 @@ class Compose:
             wait_until(lambda: status(service, "/readyz") == 200, seconds, service + " is ready")
         return self
 
-    def log(self, service):
+    def log_text(self, service):
+        return subprocess.run(["docker", "logs", self.container(service)], timeout=60, text=True,
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, check=True).stdout
+
+    def events(self, service):
         """The log's complete lines as objects; every line must be one."""
-        return [json.loads(line) for line in run(
-            "docker", "logs", self.container(service), seconds=60, check=True).splitlines()]
+        return [json.loads(line) for line in self.log_text(service).split("\n")[:-1]]
 
-    def start_attached(self):
-        """`docker-compose up` as in a terminal; Ctrl-C signals its process group."""
-        return subprocess.Popen(self.command + ["up"], cwd=ROOT, start_new_session=True,
-                                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                                stderr=subprocess.DEVNULL)
+    def handled_ids(self):
+        return {e["message_id"] for e in self.events("session-service")
+                if e["event"] == "user.saved"}
+
+    def wait_all_handled(self, load, seconds=60):
+        wait_until(lambda: set(load.ok) <= self.handled_ids(), seconds,
+                   "each user that was answered with 200 is in the session-service's log")
 
 
-def interrupt(process, seconds):
-    """Ctrl-C; how long it took."""
-    begin = time.monotonic()
-    os.killpg(process.pid, signal.SIGINT)
-    process.wait(seconds)
-    return time.monotonic() - begin
+class AttachedUp:
+    """`docker-compose up` as in a terminal."""
+
+    def __init__(self, compose):
+        self.output = tempfile.NamedTemporaryFile(prefix="compose-up-", suffix=".log")
+        self.process = subprocess.Popen(
+            compose.command + ["up"], cwd=ROOT, start_new_session=True, stdin=subprocess.DEVNULL,
+            stdout=self.output, stderr=self.output, env=dict(os.environ, PYTHONUNBUFFERED="1"))
+        wait_until(lambda: "Attaching to" in self.text(), 60, "docker-compose up is attached")
+
+    def text(self):
+        with open(self.output.name, errors="replace") as file:
+            return file.read()
+
+    def interrupt(self, seconds):
+        """Ctrl-C, which a terminal sends to all of its processes; how long it took."""
+        begin = time.monotonic()
+        os.killpg(self.process.pid, signal.SIGINT)
+        self.process.wait(seconds)
+        return time.monotonic() - begin
+
+    def close(self):
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait(10)
+        self.output.close()
 
 
 def status(service, path):
