@@ -5,13 +5,21 @@ import os
 import subprocess
 
 import pytest
+import requests
 
-from support.compose import PORTS, AttachedUp, run
+from support.compose import PORTS, AttachedUp, Compose, run, status
 from support.load import Load
 from support.services import ROOT
 from support.wait import wait_until
 
 SERVICES = sorted(PORTS)
+TOKENS = """
+services:
+  user-service:
+    environment:
+      USER_SERVICE_AUTH_TOKEN_FILE: /run/secrets/auth-tokens
+    volumes: ["%s/auth-tokens:/run/secrets/auth-tokens:ro"]
+"""
 MIB = 1024 * 1024
 
 
@@ -102,6 +110,24 @@ def test_a_restart_of_the_broker_under_load_loses_nothing(compose):
     compose.wait_all_handled(load)
 
 
+def test_a_removed_password_is_made_anew(compose):
+    file = "/credentials/user-service/amqp-password"
+    before = compose.execute("rabbitmq", "cat", file)
+    compose.execute("rabbitmq", "rm", file)
+    compose("restart", "rabbitmq", seconds=180)
+    compose.wait_ready()
+    assert compose.execute("user-service", "cat", "/run/credentials/amqp-password") != before
+
+
+def test_what_is_queued_outlives_all_containers(compose):
+    compose("stop", "session-service")
+    load = Load(3000, connections=1, count=10, prefix="down").start().join()
+    assert len(load.ok) == 10
+    compose("down", seconds=180)
+    compose.up()
+    compose.wait_all_handled(load)
+
+
 def test_control_c_drains(compose):
     attached = AttachedUp(compose)
     try:
@@ -130,6 +156,24 @@ def test_the_image_refuses_to_be_open_by_accident(compose):
     result = subprocess.run(["docker", "run", "--rm", image], cwd=ROOT, timeout=60, text=True,
                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     assert result.returncode == 2 and "auth" in result.stdout
+
+
+def test_tokens_protect_the_user_service(compose, tmp_path):
+    token = "0123456789abcdef-test"
+    (tmp_path / "auth-tokens").write_text("# for the test\n%s\n" % token)
+    (tmp_path / "tokens.yml").write_text(TOKENS % tmp_path)
+    protected = Compose("docker-compose.yml", str(tmp_path / "tokens.yml"))
+    protected("up", "--detach", "user-service", seconds=180)
+    try:
+        wait_until(lambda: status("user-service", "/healthz") == 200, 30, "it answers")
+        users = "http://127.0.0.1:3000/users/save"
+        assert requests.post(users, json={"name": "Ada"}, timeout=15).status_code == 401
+        bearer = {"Authorization": "Bearer " + token}
+        wait_until(lambda: requests.post(users, json={"name": "Ada"}, timeout=15,
+                                         headers=bearer).status_code == 200, 30, "a user is saved")
+    finally:
+        compose("up", "--detach", "user-service", seconds=180)
+    compose.wait_ready()
 
 
 def test_what_the_compose_files_do_not_say(compose):
