@@ -10,7 +10,7 @@ usage() {
 }
 
 [ $# -eq 1 ] || usage
-build="gcc libc6-dev cmake ninja-build pkg-config librabbitmq-dev libmicrohttpd-dev libjansson-dev uuid-dev libinih-dev"
+build="gcc libc6-dev cmake make ninja-build pkg-config librabbitmq-dev libmicrohttpd-dev libjansson-dev uuid-dev libinih-dev"
 demo="rabbitmq-server python3 curl procps"
 test="clang libcmocka-dev python3-pytest python3-pika python3-requests clang-format shellcheck git"
 case $1 in
