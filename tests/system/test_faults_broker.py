@@ -124,6 +124,26 @@ def test_nack_is_never_success(world, broker):
         broker.ctl("clear_policy", "tiny")
 
 
+def test_a_refusal_after_a_lost_connection_is_no_proof(world, broker):
+    """What was sent over a connection that is lost may be in the queue, whatever the next says."""
+    user = world.user_service("--queue-type", "classic", "--confirm-timeout", "60s").wait_ready()
+    broker.ctl("set_policy", "tiny", "^%s$" % world.queue,
+               '{"max-length":1,"overflow":"reject-publish"}', "--apply-to", "queues")
+    try:
+        wait_until(lambda: user.save({"name": "Ada"}).status_code == 503, 10, "the queue is full")
+        broker.freeze()
+        load = Load(user.port, 4, 4, "again", timeout=90).start()
+        wait_until(lambda: user.metric("user_service_saves_in_flight") == 4, 10, "4 are sent")
+        broker.kill()
+        broker.start()
+        load.join(60)
+        assert user.metric("user_service_republished_total") == 4
+        assert load.statuses == {504: 4}
+    finally:
+        broker.thaw()
+        broker.ctl("clear_policy", "tiny")
+
+
 def test_queue_deleted_under_load_is_declared_again(world):
     user = world.user_service().wait_ready()
     load = Load(user.port, 16, 1000000, "gone").start()
