@@ -58,10 +58,17 @@ enum outcome publisher_send_waiting(struct publisher *publisher, struct error *r
         }
         TAILQ_REMOVE(&publisher->waiting, save, waiting);
         metric_add(&publisher->metrics.republished, save->published ? 1 : 0);
+        save->republished = save->published;
         save->published = true;
         save->tag = confirm_window_add(&publisher->window, save);
     }
     return OUTCOME_OK;
+}
+
+/* What the broker refuses now it may have taken over the connection before. */
+static enum save_outcome refusal(const struct save *save, enum save_outcome outcome)
+{
+    return save->republished ? SAVE_UNKNOWN : outcome;
 }
 
 static void confirmed(void *item, bool returned, void *context)
@@ -76,7 +83,7 @@ static void confirmed(void *item, bool returned, void *context)
         metric_observe_us(&publisher->metrics.confirm_latency,
                           clock_monotonic_us() - save->accepted_us);
     }
-    complete_owned(publisher, save, returned ? SAVE_UNROUTABLE : SAVE_CONFIRMED);
+    complete_owned(publisher, save, returned ? refusal(save, SAVE_UNROUTABLE) : SAVE_CONFIRMED);
 }
 
 static void refused(void *item, bool returned, void *context)
@@ -84,7 +91,7 @@ static void refused(void *item, bool returned, void *context)
     struct publisher *publisher = context;
     (void)returned;
     if (item != NULL) {
-        complete_owned(publisher, item, SAVE_NACKED);
+        complete_owned(publisher, item, refusal(item, SAVE_NACKED));
     }
 }
 

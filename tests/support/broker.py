@@ -140,7 +140,22 @@ class Broker:
         self.process.wait(STOP_SECONDS)
 
     def freeze(self):
+        """Returns when every thread has stopped."""
         self._signal_beam(signal.SIGSTOP)
+        deadline = time.monotonic() + STOP_SECONDS
+        while not all(self._is_stopped(pid) for pid, name in self._pids()
+                      if name.startswith("beam")):
+            if time.monotonic() > deadline:
+                raise RuntimeError("beam.smp does not stop at SIGSTOP")
+            time.sleep(0.01)
+
+    @staticmethod
+    def _is_stopped(pid):
+        for task in os.listdir("/proc/%d/task" % pid):
+            with open("/proc/%d/task/%s/stat" % (pid, task)) as file:
+                if file.read().rsplit(")", 1)[1].split()[0] != "T":
+                    return False
+        return True
 
     def thaw(self):
         self._signal_beam(signal.SIGCONT)

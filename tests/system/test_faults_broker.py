@@ -6,6 +6,7 @@ import pytest
 import requests
 
 from support.load import Load
+from support.proxy import Proxy
 from support.wait import wait_until
 
 DEADLINE_S = 5 + 1  # the confirm timeout, and what a busy machine may add
@@ -120,6 +121,29 @@ def test_nack_is_never_success(world, broker):
         assert "Retry-After" in reply.headers
         confirmed = user.metric('user_service_saves_total{outcome="confirmed"}')
         assert world.count() == confirmed
+    finally:
+        broker.ctl("clear_policy", "tiny")
+
+
+def test_a_refusal_after_a_lost_connection_is_no_proof(world, broker):
+    """What was sent over a connection that is lost may be in the queue, whatever the next says."""
+    proxy = Proxy(broker.port)
+    world.closers.append(proxy.close)
+    user = world.user_service(
+        "--queue-type", "classic", "--confirm-timeout", "30s",
+        "--amqp-url", "amqp://guest:guest@127.0.0.1:%d/" % proxy.port).wait_ready()
+    broker.ctl("set_policy", "tiny", "^%s$" % world.queue,
+               '{"max-length":1,"overflow":"reject-publish"}', "--apply-to", "queues")
+    try:
+        wait_until(lambda: user.save({"name": "Ada"}).status_code == 503, 10, "the queue is full")
+        proxy.swallowing = True
+        load = Load(user.port, 4, 4, "again", timeout=60).start()
+        wait_until(lambda: user.metric("user_service_saves_in_flight") == 4, 10, "4 are sent")
+        proxy.swallowing = False
+        proxy.cut()
+        load.join(40)
+        assert user.metric("user_service_republished_total") == 4
+        assert load.statuses == {504: 4}
     finally:
         broker.ctl("clear_policy", "tiny")
 

@@ -1,0 +1,64 @@
+"""A TCP proxy on loopback whose connections a test can stall or cut."""
+
+import socket
+import threading
+
+from support.broker import free_port
+
+
+def end(connection):
+    """Wakes whoever reads from it. May be repeated."""
+    try:
+        connection.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        pass  # the peer has ended it already
+
+
+class Proxy:
+    def __init__(self, target_port):
+        self.target_port = target_port
+        self.port = free_port()
+        self.swallowing = False  # what a client sends is read and goes no further
+        self.swallowed_bytes = 0
+        self.pairs = []
+        self.listener = socket.create_server(("127.0.0.1", self.port))
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self):
+        while True:
+            try:
+                client, _ = self.listener.accept()
+            except OSError:
+                return
+            try:
+                server = socket.create_connection(("127.0.0.1", self.target_port), timeout=10)
+            except OSError:
+                client.close()
+                continue
+            server.settimeout(None)
+            self.pairs.append((client, server))
+            threading.Thread(target=self._pump, args=(client, server, True), daemon=True).start()
+            threading.Thread(target=self._pump, args=(server, client, False), daemon=True).start()
+
+    def _pump(self, source, sink, from_client):
+        try:
+            while data := source.recv(65536):
+                if from_client and self.swallowing:
+                    self.swallowed_bytes += len(data)
+                else:
+                    sink.sendall(data)
+        except OSError:
+            pass  # cut by the test, or by one of the ends: the other is told below
+        end(source)
+        end(sink)
+
+    def cut(self):
+        """Ends every connection; new ones go through."""
+        pairs, self.pairs = self.pairs, []
+        for pair in pairs:
+            for one in pair:
+                end(one)
+
+    def close(self):
+        self.listener.close()
+        self.cut()
