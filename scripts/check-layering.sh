@@ -48,6 +48,17 @@ check_tree() {
     )
     report "only common/http_* includes libmicrohttpd" < <(includes 'microhttpd' "${outside[@]}")
 
+    mapfile -t outside < <(except '^common/(notify|http_listen|log)\.c$' "${all[@]}")
+    report "only common/{notify,http_listen,log}.c include libsystemd" < <(
+        includes 'systemd/' "${outside[@]}"
+    )
+    mapfile -t outside < <(
+        except '^common/(broker_tls|auth_tokens)\.c$|^common/broker_internal\.h$' "${all[@]}"
+    )
+    report "only common/{broker_tls,auth_tokens}.c include OpenSSL" < <(
+        includes 'openssl/' "${outside[@]}"
+    )
+
     pure=(user-service/confirm_window.[ch] session-service/ack_window.[ch]
         session-service/verdict.[ch] common/backoff.[ch]
         common/form.[ch] common/user.[ch] common/user_*.[ch] common/json_text.[ch]
@@ -96,6 +107,10 @@ self_test() {
     must_find old-amqp common/connector.c '# include <amqp_framing.h>' \
         "only common/broker* includes rabbitmq-c"
     must_find http session-service/a.c '#include <microhttpd.h>' "only common/http_* includes libmicrohttpd"
+    must_find manager user-service/a.c '#include <systemd/sd-daemon.h>' \
+        "only common/{notify,http_listen,log}.c include libsystemd"
+    must_find tls common/http_reply.c '#include <openssl/evp.h>' \
+        "only common/{broker_tls,auth_tokens}.c include OpenSSL"
     must_find io common/form.c '#include <unistd.h>' \
         "a pure module does no input or output and reads no clock"
     must_find clock session-service/verdict.c '#include "common/clock.h"' \
