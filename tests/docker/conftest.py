@@ -27,22 +27,21 @@ def deadline():
     faulthandler.cancel_dump_traceback_later()
 
 
-def bring_up(*files):
+@pytest.fixture(scope="session")
+def compose():
     faulthandler.dump_traceback_later(SETUP_SECONDS, exit=True)
-    compose = Compose(*files)
+    one = Compose("docker-compose.yml")
     try:
-        yield compose.up()
+        yield one.up()
     finally:
         faulthandler.dump_traceback_later(SETUP_SECONDS, exit=True)
-        compose.down()
+        every = Compose("docker-compose.yml", "docker-compose.cluster.yml")
+        every.down()
         faulthandler.cancel_dump_traceback_later()
 
 
-@pytest.fixture(scope="module")
-def compose():
-    yield from bring_up()
-
-
-@pytest.fixture(scope="module")
-def cluster():
-    yield from bring_up("docker-compose.yml", "docker-compose.cluster.yml")
+@pytest.fixture(scope="session")
+def cluster(compose):
+    """Made of the one broker, with what is in it."""
+    faulthandler.dump_traceback_later(SETUP_SECONDS, exit=True)
+    return Compose("docker-compose.yml", "docker-compose.cluster.yml").up()

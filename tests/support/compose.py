@@ -34,7 +34,9 @@ class Compose:
         return run(*self.command, *arguments, **options)
 
     def container(self, service):
-        ids = self("ps", "-q", service).split()
+        label = "label=com.docker.compose."
+        ids = run("docker", "ps", "--all", "--quiet", "--filter", label + "service=" + service,
+                  "--filter", label + "project=" + os.environ["COMPOSE_PROJECT_NAME"]).split()
         assert len(ids) == 1, (service, ids)
         return ids[0]
 
@@ -42,7 +44,7 @@ class Compose:
         return json.loads(run("docker", "inspect", self.container(service)))[0]
 
     def execute(self, service, *command, **options):
-        return self("exec", "-T", service, *command, **options)
+        return run("docker", "exec", self.container(service), *command, **options)
 
     def up(self):
         self("up", "--detach", "--build", seconds=UP_SECONDS)
