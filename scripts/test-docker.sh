@@ -51,7 +51,11 @@ import_base_images() {
 
 stop_engine() {
     local code=$?
+    trap '' INT TERM
     trap - EXIT
+    if [ -n "${tests:-}" ]; then
+        kill -TERM "$tests" 2>/dev/null || true
+    fi
     if [ -n "${engine:-}" ]; then
         kill -TERM "$engine" 2>/dev/null || true
         wait_for 60 "the engine stops" eval "! kill -0 $engine" || true
@@ -66,7 +70,10 @@ run_inside() {
     trap 'exit 143' TERM
     ip link set lo up
     echo "$BASHPID" >"$folder/inside"
-    wait_for 30 "the network" has_network
+    wait_for 30 "the network" has_network || {
+        touch "$folder/no-engine"
+        exit 1
+    }
     mkdir "$folder/engine"
     dockerd --data-root "$folder/engine/data" --exec-root "$folder/engine/run" \
         --pidfile "$folder/engine/pid" --host "unix://$folder/engine/socket" \
@@ -83,7 +90,15 @@ run_inside() {
     import_base_images
     say "the tests"
     export COMPOSE_PROJECT_NAME=compose-test PYTHONDONTWRITEBYTECODE=1
-    /usr/bin/python3 -m pytest -q -x -p no:cacheprovider tests/docker "$@"
+    /usr/bin/python3 -m pytest -q -x -p no:cacheprovider tests/docker "$@" &
+    tests=$!
+    # A signal ends the waiting, but not a child in the foreground.
+    wait "$tests"
+}
+
+remove_control_groups() {
+    find /sys/fs/cgroup -depth -type d -path "*/${folder##*/}*" -exec rmdir '{}' ';'
+    [ -z "$(find /sys/fs/cgroup -type d -path "*/${folder##*/}*")" ]
 }
 
 clean_up() {
@@ -92,11 +107,13 @@ clean_up() {
     trap - EXIT
     if [ -n "$namespaces" ] && kill -0 "$namespaces" 2>/dev/null; then
         kill -TERM "$(cat "$folder/inside-pid" 2>/dev/null)" 2>/dev/null || true
-        wait_for 90 "the engine's namespaces end" eval "! kill -0 $namespaces" ||
+        wait_for 90 "the engine's namespaces end" eval "! kill -0 $namespaces" || {
             kill -KILL "$namespaces" 2>/dev/null || true
+            wait_for 10 "they end by force" eval "! kill -0 $namespaces" || true
+        }
     fi
     [ -z "$network" ] || kill -TERM "$network" 2>/dev/null || true
-    find /sys/fs/cgroup -depth -type d -path "*/${folder##*/}*" -exec rmdir '{}' ';' 2>/dev/null || true
+    wait_for 10 "the engine's control groups are empty" remove_control_groups || true
     rm -rf "$folder"
     exit "$code"
 }
