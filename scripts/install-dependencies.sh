@@ -1,22 +1,29 @@
 #!/bin/sh
-# Installs what is missing for building, for the demo, or for the tests. Debian 12 and 13.
-# Usage: install-dependencies.sh build|demo|test
-# A RabbitMQ that is there already is not touched; one that is installed here is not started.
+# Installs what is missing for building, for the demo, for the tests, or also for those tests that need
+# packages, containers and booted machines. Debian 12 and 13.
+# Usage: install-dependencies.sh build|demo|test|machines
+# A RabbitMQ that is there already is not touched; no service that is installed here is started.
 set -eu
 
 usage() {
-    echo "usage: $0 build|demo|test" >&2
+    echo "usage: $0 build|demo|test|machines" >&2
     exit 2
 }
 
 [ $# -eq 1 ] || usage
 build="gcc libc6-dev cmake make ninja-build pkg-config librabbitmq-dev libmicrohttpd-dev libjansson-dev uuid-dev libinih-dev libssl-dev libsystemd-dev"
 demo="rabbitmq-server python3 curl procps"
-test="clang libcmocka-dev python3-pytest python3-pika python3-requests clang-format shellcheck git openssl strace debootstrap"
+test="clang libcmocka-dev python3-pytest python3-pika python3-requests clang-format shellcheck git openssl strace"
+machines="debhelper dpkg-dev lintian debootstrap mmdebstrap systemd systemd-container docker.io docker-compose slirp4netns iproute2"
+# shellcheck disable=SC1091 # what the system says it is
+if [ "$(. /etc/os-release && echo "${VERSION_ID:-}")" != 12 ]; then
+    machines="$machines systemd-dev docker-cli" # on Debian 12 in systemd and docker.io
+fi
 case $1 in
 build) wanted=$build ;;
 demo) wanted="$build $demo" ;;
 test) wanted="$build $demo $test" ;;
+machines) wanted="$build $demo $test $machines" ;;
 *) usage ;;
 esac
 
@@ -44,7 +51,7 @@ remove_policy() {
     $as_root rm -f "$policy"
 }
 case $missing in
-*rabbitmq-server*)
+*rabbitmq-server* | *docker.io*)
     if [ ! -e "$policy" ]; then
         trap remove_policy EXIT INT TERM
         printf '#!/bin/sh\nexit 101\n' | $as_root tee "$policy" >/dev/null

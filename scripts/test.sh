@@ -1,6 +1,8 @@
 #!/bin/bash
 # Installs what is missing, builds, and runs every check and test. Prints a summary and fails if any
-# step failed. Usage: test.sh [--fast]   (--fast: no system tests of the sanitized builds)
+# step failed. Usage: test.sh [--fast]
+# --fast: no system tests of the sanitized builds, and nothing that needs root: the packages on a booted
+# machine, the compose files on a Docker engine, the other Debian.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 
@@ -15,7 +17,11 @@ case ${1:-} in
 esac
 
 echo "== install what is missing"
-scripts/install-dependencies.sh test || exit 1
+if [ "$fast" = yes ]; then
+    scripts/install-dependencies.sh test || exit 1
+else
+    scripts/install-dependencies.sh machines || exit 1
+fi
 
 passed=0
 failed=0
@@ -98,6 +104,9 @@ step "system tests" system_tests build
 if [ "$fast" = no ]; then
     step "system tests, address and undefined-behaviour sanitizers" system_tests build-asan-ubsan
     step "system tests, thread sanitizer" system_tests build-tsan
+    step "packages and units on a booted machine" scripts/test-packages.sh
+    step "compose files on a Docker engine" scripts/test-docker.sh
+    step "the other Debian" scripts/test-other-debian.sh
 fi
 
 echo
