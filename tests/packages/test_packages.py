@@ -1,0 +1,327 @@
+"""The packages on a booted machine, in the order of their life: the tests build on each other."""
+
+import os
+import re
+import subprocess
+
+import pytest
+
+from support import machine
+from support.load import Load
+from support.machine import PORTS, append, exists, get, install, read, run, show
+from support.wait import wait_until
+
+SERVICES = sorted(PORTS)
+UNITS = ["session-service.service", "user-service.service", "user-service.socket"]
+BOTH = pytest.mark.parametrize("service", SERVICES)
+TOKENS = ["first-token-00000", "second-token-1111"]
+MANY = 1000000
+
+
+def package(service):
+    found = [n for n in os.listdir(machine.path("/packages")) if n.startswith(service + "_0.1.0_")]
+    assert len(found) == 1, found
+    return "/packages/" + found[0]
+
+
+def configuration(service):
+    return "/etc/%s/%s.conf" % (service, service)
+
+
+def loaded(service, name):
+    return "/run/credentials/%s.service/file_%s" % (service, name)
+
+
+@BOTH
+def test_what_a_package_holds(service):
+    listing = run("dpkg-deb", "--contents", package(service)).splitlines()
+    files = [line.split()[5][1:] for line in listing if not line.startswith("d")]
+    assert len(files) == len({os.path.basename(f) for f in files if "lintian" not in f}) + 1
+    for wanted in ("/usr/sbin/" + service, "/usr/share/man/man8/%s.8.gz" % service,
+                   "/usr/share/doc/%s/copyright" % service,
+                   "/usr/share/doc/%s/changelog.gz" % service):
+        assert wanted in files
+    units = [f for f in files if "/systemd/system/" in f]
+    assert sorted(map(os.path.basename, units)) == [u for u in UNITS if u.startswith(service)]
+    conffiles = run("dpkg-deb", "--info", package(service), "conffiles").split()
+    assert conffiles == [configuration(service)]
+
+
+def test_installation_enables_and_starts():
+    install(*(package(s) for s in SERVICES))
+    for unit in UNITS:
+        assert run("systemctl", "is-enabled", unit).strip() == "enabled"
+        assert run("systemctl", "is-active", unit).strip() == "active"
+    # There is no broker yet.
+    for service in SERVICES:
+        wait_until(lambda: show(service, "StatusText").startswith("not ready: "), 10, "its status")
+        assert get(service, "/healthz") == 200 and get(service, "/readyz") == 503
+    install("rabbitmq-server")
+    machine.wait_ready(seconds=90)
+    for service in SERVICES:
+        wait_until(lambda: show(service, "StatusText") == "ready; connected to the broker", 10,
+                   "its status")
+
+
+def test_systemd_has_nothing_to_say_of_the_units():
+    assert run("systemd-analyze", "verify", *UNITS) == ""
+    for service in SERVICES:
+        run("systemd-analyze", "security", "--offline=true", "--threshold=13", service + ".service")
+
+
+@BOTH
+def test_what_the_kernel_says_of_a_process(service):
+    pid = show(service, "MainPID")
+    status = dict(line.split(":\t", 1)
+                  for line in run("cat", "/proc/%s/status" % pid).splitlines())
+    assert "0" not in status["Uid"].split() + status["Gid"].split()
+    for capabilities in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):
+        assert int(status[capabilities], 16) == 0
+    assert status["NoNewPrivs"] == "1" and status["Seccomp"] == "2"
+    limits = run("cat", "/proc/%s/limits" % pid)
+    assert re.search(r"Max core file size +0 +0 ", limits)
+    assert re.search(r"Max open files +16384 +16384 ", limits)
+    assert show(service, "MemoryMax") == str(512 * 1024 * 1024) and show(service, "TasksMax") == "64"
+    assert run("stat", "--format=%a", "/var/lib/private/" + service).strip() == "700"
+
+
+def test_a_user_is_saved_and_in_the_journal():
+    reply = run("curl", "-sS", "--max-time", "15", "-d", "name=Ada", "localhost:3000/users/save")
+    assert '"success":true' in reply
+    key = re.search(r'"id":"([^"]*)"}$', reply.strip()).group(1)
+    wait_until(lambda: key in run("journalctl", "-u", "session-service"), 15, "the journal shows it")
+    fields = run("journalctl", "-u", "session-service", "-o", "json", "-n", "1",
+                 "SYSLOG_IDENTIFIER=session-service")
+    assert '"PRIORITY":"6"' in fields.replace(" ", "")
+
+
+def test_a_manual_page_is_found():
+    for service in SERVICES:
+        run("man", "--where", "8", service)
+
+
+def restart_under_load(prefix, action):
+    load = Load(3000, 16, MANY, prefix, new_connections=True).start()
+    try:
+        wait_until(lambda: len(load.ok) > 300, 30, "saves before")
+        action(load)
+        enough = len(load.ok) + 300
+        wait_until(lambda: len(load.ok) > enough, 30, "saves after")
+    finally:
+        load.stop()
+        load.join()
+    # New connections, of which none is refused, and requests, of which none fails.
+    assert set(load.statuses) == {200}, load.statuses
+    machine.wait_all_handled(load)
+
+
+def test_a_restart_under_load_refuses_and_fails_nothing():
+    def action(load):
+        for _ in range(4):
+            pid = show("user-service", "MainPID")
+            enough = len(load.ok) + 200
+            run("systemctl", "restart", "user-service")
+            assert show("user-service", "MainPID") != pid
+            wait_until(lambda: len(load.ok) > enough, 30, "saves between")
+
+    restart_under_load("restart", action)
+
+
+def test_a_restart_of_the_other_service_loses_nothing():
+    restart_under_load("other", lambda load: run("systemctl", "restart", "session-service"))
+
+
+def test_a_stop_under_load_loses_nothing():
+    load = Load(3000, 16, MANY, "stop", new_connections=True).start()
+    try:
+        wait_until(lambda: len(load.ok) > 300, 30, "saves before")
+        run("systemctl", "stop", "user-service.socket", "user-service.service")
+        run("systemctl", "stop", "session-service")
+    finally:
+        load.stop()
+        load.join()
+    for unit in UNITS:
+        assert show(unit, "ActiveState") == "inactive" and show(unit, "Result") == "success"
+    assert machine.journal("user-service")[-1]["event"] == "service.stopped"
+    run("systemctl", "start", "user-service", "session-service")
+    assert show("user-service.socket", "ActiveState") == "active"
+    machine.wait_ready()
+    machine.wait_all_handled(load)
+
+
+def restarts(service):
+    return int(show(service, "NRestarts"))
+
+
+def test_the_watchdog_restarts_what_is_stopped():
+    before = {s: (restarts(s), show(s, "MainPID")) for s in SERVICES}
+    for service in SERVICES:
+        run("kill", "-STOP", before[service][1])
+    for service in SERVICES:
+        wait_until(lambda: restarts(service) > before[service][0], 90, service + " is restarted")
+        assert "Watchdog timeout" in run("journalctl", "-u", service, "--no-pager")
+    machine.wait_ready()
+    for service in SERVICES:
+        assert show(service, "MainPID") != before[service][1]
+
+
+@BOTH
+def test_one_that_dies_is_restarted(service):
+    before = restarts(service)
+    run("systemctl", "kill", "--signal=KILL", "--kill-who=main", service)
+    wait_until(lambda: restarts(service) > before, 30, "it is restarted")
+    machine.wait_ready(service)
+
+
+def test_a_bad_setting_is_said_and_not_tried_again_and_again():
+    original = read(configuration("session-service"))
+    append(configuration("session-service"), "prefetch = many\n")
+    run("systemctl", "restart", "session-service", check=False)
+    wait_until(lambda: show("session-service", "ActiveState") == "failed", 10, "it has failed")
+    # A restart by hand begins the count anew.
+    assert restarts("session-service") == 0 and show("session-service", "Result") == "exit-code"
+    assert "prefetch" in run("journalctl", "-u", "session-service", "-n", "40", "--no-pager")
+    with open(machine.path(configuration("session-service")), "w") as file:
+        file.write(original)
+    run("systemctl", "restart", "session-service")
+    machine.wait_ready()
+
+
+@BOTH
+def test_a_reload_takes_a_new_token(service):
+    credentials = "/etc/%s/credentials/auth-tokens" % service
+    original = read(configuration(service))
+    machine.write_secret(credentials, TOKENS[0] + "\n")
+    append(configuration(service), "auth-token-file = %s\n" % loaded(service, "auth-tokens"))
+    run("systemctl", "restart", service)
+    machine.wait_ready(service, token=TOKENS[0])
+    assert get(service, "/metrics") == get(service, "/metrics", TOKENS[1]) == 401
+
+    pid = show(service, "MainPID")
+    machine.write_secret(credentials, TOKENS[1] + "\n")
+    run("systemctl", "reload", service)
+    wait_until(lambda: get(service, "/metrics", TOKENS[1]) == 200, 10, "the new token is taken")
+    assert get(service, "/metrics", TOKENS[0]) == 401
+    assert show(service, "MainPID") == pid and show(service, "ActiveState") == "active"
+    directory = os.path.dirname(loaded(service, "x"))
+    assert run("stat", "--format=%a %n", loaded(service, "auth-tokens")).startswith("400 ")
+    assert ",ro," in run("findmnt", "--noheadings", "--output=OPTIONS", directory).replace(
+        "ro,", ",ro,", 1)
+
+    # A file that cannot be used changes nothing.
+    machine.write_secret(credentials, "short\n")
+    run("systemctl", "reload", service)
+    wait_until(lambda: machine.journal(service)[-1]["event"] == "service.reload_failed", 10,
+               "it says so")
+    assert get(service, "/metrics", TOKENS[1]) == 200
+    os.remove(machine.path(credentials))
+    with open(machine.path(configuration(service)), "w") as file:
+        file.write(original)
+    run("systemctl", "restart", service)
+    machine.wait_ready(service)
+    assert not any(t in run("journalctl", "-u", service) for t in TOKENS)
+
+
+def test_a_reload_takes_a_new_password_of_the_broker():
+    original = read(configuration("user-service"))
+    secret = "/etc/user-service/credentials/amqp-password"
+    run("rabbitmqctl", "add_user", "user-service", "first-password")
+    run("rabbitmqctl", "set_permissions", "user-service", "^session$", r"^amq\.default$", "^$")
+    machine.write_secret(secret, "first-password\n")
+    append(configuration("user-service"),
+           "amqp-url = amqp://user-service@127.0.0.1:5672/\namqp-password-file = %s\n"
+           % loaded("user-service", "amqp-password"))
+    run("systemctl", "restart", "user-service")
+    machine.wait_ready()
+
+    run("rabbitmqctl", "change_password", "user-service", "second-password")
+    machine.write_secret(secret, "second-password\n")
+    run("systemctl", "reload", "user-service")
+    before = len(machine.journal("user-service"))
+    run("rabbitmqctl", "close_all_user_connections", "user-service", "test")
+    wait_until(lambda: "broker.connected" in [
+        e["event"] for e in machine.journal("user-service")[before:]], 30, "it is connected again")
+    machine.wait_ready()
+    assert run("curl", "-s", "-d", "name=Ada", "localhost:3000/users/save").startswith('{"success"')
+
+    os.remove(machine.path(secret))
+    with open(machine.path(configuration("user-service")), "w") as file:
+        file.write(original)
+    run("systemctl", "restart", "user-service")
+    machine.wait_ready()
+    log = run("journalctl", "--no-pager", "-u", "user-service")
+    assert "first-password" not in log and "second-password" not in log
+
+
+def test_the_journal_takes_more_lines_than_its_own_limit():
+    # By default it drops what is more than 10,000 lines in 30 seconds.
+    assert show("session-service", "LogRateLimitBurst") == "1000000000"
+    assert show("session-service", "LogRateLimitIntervalUSec") == "1s"
+
+
+def next_version(service, folder):
+    """A package with a later version, and with another sample of settings."""
+    tree = str(folder / service)
+    source = machine.path(package(service))
+    target = "/packages/%s_next.deb" % service
+    subprocess.run(["dpkg-deb", "--raw-extract", source, tree], check=True, timeout=60)
+    control = os.path.join(tree, "DEBIAN", "control")
+    with open(control) as file:
+        text = file.read()
+    with open(control, "w") as file:
+        file.write(re.sub(r"(?m)^Version: .*$", "Version: 0.1.0+next", text))
+    with open(tree + configuration(service), "a") as file:
+        file.write("\n# A sample of the next version.\n")
+    subprocess.run(["dpkg-deb", "--build", tree, machine.path(target)], check=True, timeout=60,
+                   stdout=subprocess.DEVNULL)
+    return target
+
+
+def test_an_upgrade_under_load_keeps_a_changed_conffile(tmp_path):
+    line = {"user-service": "confirm-timeout = 7s\n", "session-service": "log-payload = full\n"}
+    for service in SERVICES:
+        append(configuration(service), line[service])
+        run("touch", "/var/lib/private/%s/state" % service)
+    packages = [next_version(s, tmp_path) for s in SERVICES]
+    pids = {s: show(s, "MainPID") for s in SERVICES}
+
+    restart_under_load("upgrade", lambda load: install(*packages))
+    for service in SERVICES:
+        assert run("dpkg-query", "-W", "-f", "${Version}", service) == "0.1.0+next"
+        assert show(service, "MainPID") != pids[service]
+        assert read(configuration(service)).endswith(line[service])
+        assert "next version" in read(configuration(service) + ".dpkg-dist")
+        assert exists("/var/lib/private/%s/state" % service)
+    run("curl", "-sS", "-d", "name=Grace Hopper", "localhost:3000/users/save")
+    wait_until(lambda: "Grace Hopper" in run("journalctl", "-u", "session-service", "-n", "20"), 15,
+               "the setting is in force")
+
+
+def test_removal_keeps_what_the_operator_made():
+    for service in SERVICES:
+        machine.write_secret("/etc/%s/credentials/kept" % service, "secret\n")
+    run("apt-get", "remove", "-y", "-q", *SERVICES)
+    for service in SERVICES:
+        assert get(service, "/healthz") is None
+        assert not exists("/usr/sbin/" + service)
+        assert exists(configuration(service)) and exists("/var/lib/private/%s/state" % service)
+        assert read("/etc/%s/credentials/kept" % service) == "secret\n"
+    run("journalctl", "-u", "session-service", "-n", "1")
+
+
+def test_purge_removes_everything():
+    run("apt-get", "purge", "-y", "-q", *SERVICES)
+    for service in SERVICES:
+        for name in ("/etc/" + service, "/var/lib/" + service, "/var/lib/private/" + service,
+                     "/run/credentials/%s.service" % service):
+            assert not exists(name), name
+    left = run("find", "/etc", "/usr", "/var", "-name", "*user-service*", "-o", "-name",
+               "*session-service*").split()
+    # The cache of man-db is its own.
+    assert [name for name in left if not name.startswith("/var/cache/man/")] == []
+
+
+def test_what_was_purged_can_be_installed_again():
+    install(*(package(s) for s in SERVICES))
+    machine.wait_ready()
+    run("apt-get", "purge", "-y", "-q", *SERVICES)
