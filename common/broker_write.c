@@ -202,9 +202,21 @@ enum outcome broker_append_publish(struct broker *broker, const char *queue,
     return append_message(broker, queue, &properties, message->body, ret_error);
 }
 
-/* Keeps what must not act on the copy under another name; drops what does not fit. */
+static bool has_key(const amqp_table_entry_t *entries, size_t count, struct slice key)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (slice_equal(broker_slice(entries[i].key), key)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Keeps what must not act on the copy under another name; drops what does not fit, and what a copy
+ * before has said under the names of our own. */
 static size_t copy_header_table(const amqp_basic_properties_t *original,
-                                amqp_table_entry_t entries[TABLE_ENTRIES_MAX], size_t count)
+                                amqp_table_entry_t entries[TABLE_ENTRIES_MAX], size_t own_count,
+                                size_t count)
 {
     if ((original->_flags & AMQP_BASIC_HEADERS_FLAG) == 0) {
         return count;
@@ -212,6 +224,9 @@ static size_t copy_header_table(const amqp_basic_properties_t *original,
     for (int i = 0; i < original->headers.num_entries && count < TABLE_ENTRIES_MAX; i++) {
         amqp_table_entry_t entry = original->headers.entries[i];
         struct slice key = broker_slice(entry.key);
+        if (has_key(entries, own_count, key)) {
+            continue;
+        }
         if (slice_equal(key, slice_of("CC"))) {
             entry.key = amqp_cstring_bytes("original-CC");
         } else if (slice_equal(key, slice_of("BCC"))) {
@@ -260,7 +275,7 @@ enum outcome broker_append_dead_letter(struct broker *broker, const char *queue,
                                  "original-expiration", entries, own_count);
     count = move_property(&copy, AMQP_BASIC_USER_ID_FLAG, original.user_id, "original-user-id",
                           entries, count);
-    count = copy_header_table(&original, entries, count);
+    count = copy_header_table(&original, entries, own_count, count);
     copy.headers = (amqp_table_t){(int)count, entries};
     copy.delivery_mode = AMQP_DELIVERY_PERSISTENT;
     copy._flags |= AMQP_BASIC_HEADERS_FLAG | AMQP_BASIC_DELIVERY_MODE_FLAG;

@@ -70,7 +70,9 @@ POISON = [
 def test_an_impossible_message_is_put_aside_and_the_next_is_handled(world, service, body,
                                                                     properties, reason):
     world.publish(body, content_type="text/odd", correlation_id="c1", expiration="600000",
-                  user_id="guest", headers={"mine": "kept", "CC": [world.queue]}, **properties)
+                  user_id="guest",
+                  headers={"mine": "kept", "CC": [world.queue],
+                           "dead-letter-reason": "of a copy before"}, **properties)
     world.publish('{"name":"Ada"}', message_id="after")
     event(service, "user.saved", message_id="after")
     line = event(service, "user.dead_lettered", reason=reason)
