@@ -45,28 +45,33 @@ uint64_t confirm_window_add(struct confirm_window *window, void *item)
 void confirm_window_forget(struct confirm_window *window, uint64_t tag)
 {
     if (tag >= window->low && tag < window->next) {
-        slot_of(window, tag)->item = NULL;
+        struct confirm_slot *slot = slot_of(window, tag);
+        window->forgotten_count += slot->item != NULL && !slot->settled;
+        slot->item = NULL;
     }
 }
 
-bool confirm_window_mark_returned(struct confirm_window *window, struct slice message_id,
-                                  bool (*matches)(const void *item, struct slice message_id))
+size_t confirm_window_mark_returned(struct confirm_window *window, struct slice message_id,
+                                    bool (*matches)(const void *item, struct slice message_id))
 {
+    size_t count = 0;
     for (uint64_t tag = window->low; tag < window->next; tag++) {
         struct confirm_slot *slot = slot_of(window, tag);
-        if (!slot->settled && !slot->returned && slot->item != NULL &&
-            matches(slot->item, message_id)) {
+        if (!slot->settled && slot->item != NULL && matches(slot->item, message_id)) {
             slot->returned = true;
-            return true;
+            count++;
         }
     }
-    return false;
+    return count;
 }
 
-static void settle_slot(struct confirm_slot *slot, confirm_window_visit *visit, void *context)
+static void settle_slot(struct confirm_window *window, uint64_t tag, confirm_window_visit *visit,
+                        void *context)
 {
+    struct confirm_slot *slot = slot_of(window, tag);
     if (!slot->settled) {
         slot->settled = true;
+        window->forgotten_count -= slot->item == NULL;
         visit(slot->item, slot->returned, context);
         slot->item = NULL;
     }
@@ -84,7 +89,7 @@ enum outcome confirm_window_settle(struct confirm_window *window, uint64_t tag, 
                          (unsigned long long)tag, (unsigned long long)(window->next - 1));
     }
     for (uint64_t i = multiple ? window->low : last; i >= window->low && i <= last; i++) {
-        settle_slot(slot_of(window, i), visit, context);
+        settle_slot(window, i, visit, context);
     }
     while (window->low < window->next && slot_of(window, window->low)->settled) {
         window->low++;
@@ -95,7 +100,7 @@ enum outcome confirm_window_settle(struct confirm_window *window, uint64_t tag, 
 void confirm_window_drain(struct confirm_window *window, confirm_window_visit *visit, void *context)
 {
     for (uint64_t tag = window->low; tag < window->next; tag++) {
-        settle_slot(slot_of(window, tag), visit, context);
+        settle_slot(window, tag, visit, context);
     }
     window->low = window->next = 1;
 }

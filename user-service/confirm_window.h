@@ -18,8 +18,9 @@ struct confirm_slot {
 struct confirm_window {
     struct confirm_slot *slots;
     size_t capacity;
-    uint64_t low;  /* the lowest tag that may be unsettled */
-    uint64_t next; /* the tag of the next publish */
+    uint64_t low;           /* the lowest tag that may be unsettled */
+    uint64_t next;          /* the tag of the next publish */
+    size_t forgotten_count; /* unsettled slots whose item was given up */
 };
 
 /* `item` is NULL where it was forgotten. `returned`: the broker had no queue for it. */
@@ -38,10 +39,13 @@ uint64_t confirm_window_add(struct confirm_window *window, void *item);
 /* The item of an unsettled tag is given up; its confirm will be reported with NULL. */
 void confirm_window_forget(struct confirm_window *window, uint64_t tag);
 
-/* Marks the oldest unsettled, unmarked item for which `matches` is true. A return carries no tag:
- * it comes in publishing order, so the oldest is the right one. False: no such item. */
-bool confirm_window_mark_returned(struct confirm_window *window, struct slice message_id,
-                                  bool (*matches)(const void *item, struct slice message_id));
+/* Marks every unsettled item for which `matches` is true, and returns how many there are. A return
+ * carries no tag: of several with one id, or beside forgotten ones, it is not known which it means.
+ */
+MUST_CHECK size_t confirm_window_mark_returned(struct confirm_window *window,
+                                               struct slice message_id,
+                                               bool (*matches)(const void *item,
+                                                               struct slice message_id));
 
 /* Visits each newly settled slot in tag order: the tag alone, or all up to it. INVALID: the tag was
  * never published here; a tag that is settled already is visited no second time. */

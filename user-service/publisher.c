@@ -141,6 +141,7 @@ static void *run(void *argument)
         take_connection(publisher);
         end_first_try(publisher);
         take_submitted(publisher);
+        take_connection(publisher); /* its wake-up may have been taken with that of the saves */
         if (publisher->broker != NULL) {
             struct error error = {.text = ""};
             if (use_connection(publisher, readable, &error) != OUTCOME_OK) {
@@ -151,7 +152,7 @@ static void *run(void *argument)
         metric_set(&publisher->metrics.in_flight,
                    (int64_t)confirm_window_count(&publisher->window));
         handover_push(&publisher->completed, &publisher->done);
-        readable = wait_for_work(publisher);
+        readable = !publisher->stopping && wait_for_work(publisher);
     }
     take_submitted(publisher);
     publisher_complete_all(publisher);

@@ -58,17 +58,18 @@ enum outcome publisher_send_waiting(struct publisher *publisher, struct error *r
         }
         TAILQ_REMOVE(&publisher->waiting, save, waiting);
         metric_add(&publisher->metrics.republished, save->published ? 1 : 0);
-        save->republished = save->published;
+        save->is_ambiguous = save->is_ambiguous || save->published;
         save->published = true;
         save->tag = confirm_window_add(&publisher->window, save);
     }
     return OUTCOME_OK;
 }
 
-/* What the broker refuses now it may have taken over the connection before. */
+/* What the broker refuses now it may have taken over the connection before; and a return that may
+ * mean another publish of the same id says of neither whether it was saved. */
 static enum save_outcome refusal(const struct save *save, enum save_outcome outcome)
 {
-    return save->republished ? SAVE_UNKNOWN : outcome;
+    return save->is_ambiguous ? SAVE_UNKNOWN : outcome;
 }
 
 static void confirmed(void *item, bool returned, void *context)
@@ -106,7 +107,14 @@ static bool has_message_id(const void *item, struct slice message_id)
 static enum outcome take_return(struct publisher *publisher, struct slice message_id,
                                 struct error *ret_error)
 {
-    (void)confirm_window_mark_returned(&publisher->window, message_id, has_message_id);
+    size_t count = confirm_window_mark_returned(&publisher->window, message_id, has_message_id);
+    if (count > 1 || publisher->window.forgotten_count > 0) {
+        struct save *save = NULL;
+        TAILQ_FOREACH(save, &publisher->owned, in_order)
+        {
+            save->is_ambiguous = save->is_ambiguous || has_message_id(save, message_id);
+        }
+    }
     if (publisher->declaring) {
         return OUTCOME_OK;
     }
@@ -115,6 +123,19 @@ static enum outcome take_return(struct publisher *publisher, struct slice messag
     publisher->declaring = true;
     return broker_append_declare(publisher->broker, settings->queue,
                                  (enum broker_queue_type)settings->queue_type, ret_error);
+}
+
+static void refuse_unsent(struct publisher *publisher, enum save_outcome outcome)
+{
+    struct save *save = TAILQ_FIRST(&publisher->waiting);
+    while (save != NULL) {
+        struct save *next = TAILQ_NEXT(save, waiting);
+        if (!save->published) {
+            TAILQ_REMOVE(&publisher->waiting, save, waiting);
+            complete_owned(publisher, save, outcome);
+        }
+        save = next;
+    }
 }
 
 enum outcome publisher_take_event(struct publisher *publisher, const struct broker_event *event,
@@ -138,6 +159,7 @@ enum outcome publisher_take_event(struct publisher *publisher, const struct brok
         error_set(&reason, OUTCOME_OK, "the broker has blocked publishing: %.*s",
                   (int)event->text.length, event->text.data);
         publisher->blocked = true;
+        refuse_unsent(publisher, SAVE_BLOCKED);
         publisher_set_state(publisher, PUBLISHER_BLOCKED, reason.text);
         return OUTCOME_OK;
     }

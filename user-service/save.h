@@ -36,9 +36,9 @@ struct save {
     uint64_t saved_at_ms;                               /* wall clock */
     uint64_t accepted_us;                               /* monotonic */
     uint64_t deadline_ms;                               /* monotonic */
-    uint64_t tag;     /* publisher: 0 while it is not in the window */
-    bool published;   /* publisher: may have reached a broker */
-    bool republished; /* publisher: published over more than one connection */
+    uint64_t tag;      /* publisher: 0 while it is not in the window */
+    bool published;    /* publisher: may have reached a broker */
+    bool is_ambiguous; /* publisher: a refusal may mean another publish of the same id */
     enum save_outcome outcome;
 };
 
