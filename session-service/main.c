@@ -5,7 +5,7 @@
 #include "session-service/routes.h"
 #include "session-service/settings.h"
 
-enum { BODY_BYTES_MAX = 1024 };
+enum { BODY_BYTES_MAX = 1024, LAST_REPLIES_WAIT_MS = 2000 };
 
 /* Static, so that a connection attempt that must be left behind can still read it. */
 static struct settings settings;
@@ -62,8 +62,8 @@ static bool service_drain(struct service *service)
     http_server_begin_drain(service->server);
     bool stopped = consumer_wait(service->consumer, (uint64_t)settings.common.drain_timeout_ms);
     uint64_t now_ms = clock_monotonic_ms();
-    return http_server_wait(service->server, now_ms < deadline_ms ? deadline_ms - now_ms : 0) &&
-           stopped;
+    uint64_t left_ms = now_ms < deadline_ms ? deadline_ms - now_ms : 0;
+    return http_server_wait(service->server, left_ms + LAST_REPLIES_WAIT_MS) && stopped;
 }
 
 static void service_free(struct service *service)
