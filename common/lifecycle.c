@@ -28,15 +28,27 @@ int lifecycle_fail(const struct options_program *program, enum outcome outcome,
     return outcome == OUTCOME_INVALID ? EXIT_CONFIGURATION : EXIT_RUN_TIME;
 }
 
+static void set_limits(void)
+{
+    /* Memory holds people's data: no core. Lowering always works. */
+    const struct rlimit none = {0};
+    (void)setrlimit(RLIMIT_CORE, &none);
+    /* --connection-limit is worth what the operator has granted, not the shell's soft limit. What
+     * cannot be raised shows when descriptors run out: then accepting waits. */
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+        files.rlim_cur = files.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &files);
+    }
+}
+
 bool lifecycle_begin(const struct options_program *program, int argc, char **argv, void *settings,
                      const struct common_settings *common, int *ret_exit_code)
 {
     sigset_t signals;
     stop_signals(&signals);
     pthread_sigmask(SIG_BLOCK, &signals, NULL);
-    const struct rlimit none = {0};
-    (void)setrlimit(RLIMIT_CORE,
-                    &none);   /* memory holds people's data: no core; lowering always works */
+    set_limits();
     signal(SIGPIPE, SIG_IGN); /* a reader of the log or a client that left is an error, no death */
 
     struct error error;
