@@ -1,26 +1,29 @@
 #!/bin/bash
 # Installs what is missing, builds, and runs every check and test. Prints a summary and fails if any
-# step failed. Usage: test.sh [--fast]
-# --fast: no system tests of the sanitized builds, and nothing that needs root: the packages on a booted
-# machine, the compose files on a Docker engine, the other Debian.
+# step failed. Usage: test.sh [--fast | --machines]
+# --fast: no system tests of the sanitized builds.
+# --machines: also what needs root: the packages on a booted machine, the compose files on a Docker
+# engine, the other Debian.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 
 fast=no
+machines=no
 case ${1:-} in
 "") ;;
 --fast) fast=yes ;;
+--machines) machines=yes ;;
 *)
-    echo "usage: $0 [--fast]" >&2
+    echo "usage: $0 [--fast | --machines]" >&2
     exit 2
     ;;
 esac
 
 echo "== install what is missing"
-if [ "$fast" = yes ]; then
-    scripts/install-dependencies.sh test || exit 1
-else
+if [ "$machines" = yes ]; then
     scripts/install-dependencies.sh machines || exit 1
+else
+    scripts/install-dependencies.sh test || exit 1
 fi
 
 passed=0
@@ -104,6 +107,8 @@ step "system tests" system_tests build
 if [ "$fast" = no ]; then
     step "system tests, address and undefined-behaviour sanitizers" system_tests build-asan-ubsan
     step "system tests, thread sanitizer" system_tests build-tsan
+fi
+if [ "$machines" = yes ]; then
     step "packages and units on a booted machine" scripts/test-packages.sh
     step "compose files on a Docker engine" scripts/test-docker.sh
     step "the other Debian" scripts/test-other-debian.sh
