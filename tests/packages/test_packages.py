@@ -16,6 +16,7 @@ UNITS = ["session-service.service", "user-service.service", "user-service.socket
 BOTH = pytest.mark.parametrize("service", SERVICES)
 TOKENS = ["first-token-00000", "second-token-1111"]
 MANY = 1000000
+SOURCE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 
 def package(service):
@@ -251,6 +252,41 @@ def test_a_reload_takes_a_new_password_of_the_broker():
     machine.wait_ready()
     log = run("journalctl", "--no-pager", "-u", "user-service")
     assert "first-password" not in log and "second-password" not in log
+
+
+def guide():
+    with open(os.path.join(SOURCE, "docs", "operations.md")) as file:
+        return file.read()
+
+
+def test_the_metrics_of_the_guide_exist():
+    metrics = run("curl", "-s", "localhost:3000/metrics", "localhost:3001/metrics")
+    named = set(re.findall(r"(?:user_service|session_service|log)_\w+", guide()))
+    assert len(named) > 5
+    for name in named:
+        assert re.search("(?m)^%s[ {]" % name, metrics), name
+    outcomes = set(re.findall(r'user_service_saves_total.outcome="(\w+)"', metrics))
+    for group in re.findall(r'outcome=~?"([^"]*)"', guide()):
+        assert set(group.replace("\\", "").split("|")) <= outcomes
+
+
+def test_nginx_as_in_the_guide():
+    example = re.search(r"```(?:nginx)?\n(upstream .*?)```", guide(), re.DOTALL).group(1)
+    key, certificate = re.search(r"certificate_key (.*);", example), re.search(
+        r"certificate  +(.*);", example)
+    install("nginx-light")
+    run("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj",
+        "/CN=users.example.org", "-addext", "subjectAltName=DNS:users.example.org", "-keyout",
+        key.group(1), "-out", certificate.group(1))
+    with open(machine.path("/etc/nginx/sites-enabled/users"), "w") as file:
+        file.write(example)
+    assert "test is successful" in run("nginx", "-t")
+    run("systemctl", "reload-or-restart", "nginx")
+    reply = run("curl", "-sS", "--max-time", "15", "--retry", "10", "--retry-connrefused",
+                "--cacert", certificate.group(1), "--resolve", "users.example.org:443:127.0.0.1",
+                "-d", "name=Ada", "https://users.example.org/users/save")
+    assert reply.startswith('{"success":true'), reply
+    run("systemctl", "stop", "nginx")
 
 
 def test_the_journal_takes_more_lines_than_its_own_limit():
