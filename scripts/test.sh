@@ -87,7 +87,7 @@ check_format() {
 }
 
 check_shell() {
-    git ls-files '*.sh' .ci/run | xargs shellcheck
+    git ls-files '*.sh' .ci/run systemd/refresh-credentials | xargs shellcheck
 }
 
 system_tests() {
