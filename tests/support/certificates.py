@@ -1,7 +1,22 @@
 """A certificate authority for a test: made by openssl in a folder of the test's own."""
 
+import datetime
 import os
 import subprocess
+
+# `openssl x509` of Debian 13 makes no certificate that has expired; `openssl ca` does.
+CONFIGURATION = """
+[ca]
+default_ca = here
+[here]
+new_certs_dir = {directory}
+database = {directory}/{name}.index
+serial = {directory}/{name}.serial
+default_md = sha256
+policy = any
+[any]
+commonName = supplied
+"""
 
 
 def openssl(*arguments):
@@ -18,6 +33,13 @@ class Authority:
         self.ca, self.ca_key = self._path(name + ".pem"), self._path(name + "-key.pem")
         openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2",
                 "-subj", "/CN=" + name, "-keyout", self.ca_key, "-out", self.ca)
+        self.configuration = self._path(name + ".cnf")
+        with open(self.configuration, "w") as file:
+            file.write(CONFIGURATION.format(directory=self.directory, name=name))
+        with open(self._path(name + ".index"), "w"):
+            pass
+        with open(self._path(name + ".serial"), "w") as file:
+            file.write("1000\n")
 
     def _path(self, name):
         return os.path.join(self.directory, name)
@@ -31,7 +53,13 @@ class Authority:
             file.write("subjectAltName = %s\n" % alternative_names)
         openssl("req", "-new", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=" + name,
                 "-keyout", key, "-out", request)
-        openssl("x509", "-req", "-in", request, "-CA", self.ca, "-CAkey", self.ca_key,
-                "-CAcreateserial", "-days", str(days), "-extfile", extensions,
+        end = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(days=days)
+        openssl("ca", "-config", self.configuration, "-batch", "-notext", "-in", request,
+                "-cert", self.ca, "-keyfile", self.ca_key, "-extfile", extensions,
+                "-startdate", _date(end - datetime.timedelta(days=2)), "-enddate", _date(end),
                 "-out", certificate)
         return certificate, key
+
+
+def _date(time):
+    return time.strftime("%Y%m%d%H%M%SZ")
