@@ -1,25 +1,21 @@
 /* Reads a file of bearer tokens, and compares digests in constant time. */
 #include "common/auth_tokens.h"
 
+#include "common/digest.h"
+
 #include <errno.h>
 #include <openssl/crypto.h>
-#include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
-enum { DIGEST_BYTES = 32, LINE_BYTES_MAX = AUTH_TOKEN_BYTES_MAX + 2 };
+enum { LINE_BYTES_MAX = AUTH_TOKEN_BYTES_MAX + 2 };
 
 struct auth_tokens {
     size_t count;
     unsigned char digests[AUTH_TOKENS_MAX][DIGEST_BYTES];
 };
-
-static bool digest_of(struct slice token, unsigned char ret_digest[DIGEST_BYTES])
-{
-    return EVP_Digest(token.data, token.length, ret_digest, NULL, EVP_sha256(), NULL) == 1;
-}
 
 static bool is_visible(struct slice text)
 {
@@ -48,11 +44,11 @@ static enum outcome add_line(struct auth_tokens *tokens, struct slice line, cons
         return error_set(ret_error, OUTCOME_INVALID, "--auth-token-file %s: more than %d tokens",
                          path, AUTH_TOKENS_MAX);
     }
-    if (!digest_of(line, tokens->digests[tokens->count])) {
-        return error_set(ret_error, OUTCOME_BUSY, "no memory for a token's digest");
+    enum outcome outcome = digest_of(line, tokens->digests[tokens->count], ret_error);
+    if (outcome == OUTCOME_OK) {
+        tokens->count++;
     }
-    tokens->count++;
-    return OUTCOME_OK;
+    return outcome;
 }
 
 static enum outcome read_lines(struct auth_tokens *tokens, FILE *file, const char *path,
@@ -129,7 +125,7 @@ bool auth_tokens_allow(const struct auth_tokens *tokens, struct slice authorizat
         token.length--;
     }
     unsigned char digest[DIGEST_BYTES];
-    if (!digest_of(token, digest)) {
+    if (digest_of(token, digest, NULL) != OUTCOME_OK) {
         return false;
     }
     int matches = 0;

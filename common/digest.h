@@ -1,0 +1,16 @@
+/* SHA-256 of what is compared or looked up later, and never of what must stay secret for long. */
+#pragma once
+
+#include "common/error.h"
+#include "common/slice.h"
+
+enum { DIGEST_BYTES = 32 };
+
+/* BUSY: no memory. Any thread. */
+MUST_CHECK enum outcome digest_of(struct slice bytes, unsigned char ret_digest[DIGEST_BYTES],
+                                  struct error *ret_error);
+
+enum { DIGEST_TEXT_BYTES = 2 * DIGEST_BYTES + 1 };
+
+/* Lower-case hexadecimal digits and a NUL. */
+void digest_text(const unsigned char digest[DIGEST_BYTES], char ret_text[DIGEST_TEXT_BYTES]);
