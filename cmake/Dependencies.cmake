@@ -7,11 +7,12 @@ pkg_check_modules(JANSSON REQUIRED IMPORTED_TARGET jansson>=2.14)
 pkg_check_modules(UUID REQUIRED IMPORTED_TARGET uuid)
 pkg_check_modules(INIH REQUIRED IMPORTED_TARGET inih)
 pkg_check_modules(OPENSSL REQUIRED IMPORTED_TARGET libssl>=3.0 libcrypto>=3.0)
+pkg_check_modules(SQLITE REQUIRED IMPORTED_TARGET sqlite3>=3.40)
 pkg_check_modules(SYSTEMD REQUIRED IMPORTED_TARGET libsystemd)
 
 add_library(dependencies INTERFACE)
 target_link_libraries(dependencies INTERFACE PkgConfig::RABBITMQ PkgConfig::MICROHTTPD
                       PkgConfig::JANSSON PkgConfig::UUID PkgConfig::INIH PkgConfig::OPENSSL
-                      PkgConfig::SYSTEMD Threads::Threads)
+                      PkgConfig::SQLITE PkgConfig::SYSTEMD Threads::Threads)
 target_compile_definitions(dependencies INTERFACE _GNU_SOURCE
                            PROJECT_VERSION="${PROJECT_VERSION}")
