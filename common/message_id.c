@@ -45,3 +45,14 @@ enum outcome message_id_generate(struct message_id_generator *generator, uint64_
     uuid_unparse_lower(id, ret_text);
     return OUTCOME_OK;
 }
+
+void message_id_derive(struct slice key, struct slice text, char ret_text[MESSAGE_ID_TEXT_BYTES])
+{
+    /* A name space of this project's own. */
+    static const uuid_t space = {0x6f, 0x0b, 0x6c, 0x9e, 0x5d, 0x0f, 0x4c, 0x55,
+                                 0x9b, 0x1e, 0x2a, 0x53, 0x0d, 0x7b, 0x84, 0x31};
+    uuid_t of_text, id;
+    uuid_generate_sha1(of_text, space, text.data, text.length);
+    uuid_generate_sha1(id, of_text, key.data, key.length);
+    uuid_unparse_lower(id, ret_text);
+}

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "common/error.h"
+#include "common/slice.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -14,6 +15,10 @@ struct message_id_generator {
     unsigned char pool[MESSAGE_ID_POOL_BYTES];
     size_t left_bytes;
 };
+
+/* Writes an id that the same key and text always give, and others not (UUIDv5, twice). What is sent
+ * again must be the same to the byte, the assigned id included. */
+void message_id_derive(struct slice key, struct slice text, char ret_text[MESSAGE_ID_TEXT_BYTES]);
 
 /* Writes 36 lower-case characters and a NUL. Ids of one generator with the same millisecond are
  * unique but not ordered among themselves. Fails (transient) only where getrandom() does. */

@@ -164,3 +164,13 @@ bool user_id_text(const struct user *user, char scratch[24], struct slice *ret_i
     *ret_id = (struct slice){scratch, (size_t)length};
     return true;
 }
+
+bool user_email_text(const struct user *user, struct slice *ret_email)
+{
+    const json_t *email = json_object_getn(user->root, "email", 5);
+    if (!json_is_string(email) || json_string_length(email) == 0) {
+        return false;
+    }
+    *ret_email = user_string(email);
+    return true;
+}

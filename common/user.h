@@ -87,3 +87,6 @@ void user_append_redacted(const struct user *user, struct buffer *json);
 /* The user's `id` as text, for a log or a key: a string as it is, an integer in decimal; false
  * where there is none of these. Borrows the user, or `scratch` for an integer. */
 bool user_id_text(const struct user *user, char scratch[24], struct slice *ret_id);
+
+/* The user's `email` where that is a string that is not empty; else false. Borrows the user. */
+bool user_email_text(const struct user *user, struct slice *ret_email);

@@ -86,17 +86,30 @@ static bool choose_message_id(struct http_request *request, struct save_user *sa
     return true;
 }
 
+/* A user without an id gets one. With an Idempotency-Key it is the same at each repetition: the
+ * message must be the same, or it would be another one under a known id. */
+static bool choose_user_id(struct http_request *request, struct save_user *save_user,
+                           const struct user *user, const struct save *save,
+                           char user_id[MESSAGE_ID_TEXT_BYTES])
+{
+    struct slice key = http_request_header(request, "Idempotency-Key");
+    if (key.length > 0) {
+        message_id_derive(key, user->text, user_id);
+        return true;
+    }
+    struct error error;
+    return message_id_generate(&save_user->ids, save->saved_at_ms, user_id, &error) == OUTCOME_OK;
+}
+
 /* Puts the user's JSON into the save, with an id of its own where the client gave none. */
 static bool write_body(struct http_request *request, struct save_user *save_user,
                        const struct user *user, struct save *save)
 {
     char user_id[MESSAGE_ID_TEXT_BYTES];
     struct buffer text;
-    struct error error;
     buffer_init(&text, user->text.length + ID_MEMBER_BYTES);
     (void)buffer_reserve(&text, user->text.length + ID_MEMBER_BYTES);
-    if (user->has_id ||
-        message_id_generate(&save_user->ids, save->saved_at_ms, user_id, &error) == OUTCOME_OK) {
+    if (user->has_id || choose_user_id(request, save_user, user, save, user_id)) {
         user_append_text(user, user->has_id ? NULL : user_id, &text);
         save->body = buffer_take(&text, &save->body_length);
     }

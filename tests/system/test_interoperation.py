@@ -31,3 +31,18 @@ def test_its_consumer_understands_ours(world):
     wait_until(lambda: channel.connection.process_data_events(0.1) or got, 10, "it is consumed")
     assert got == [reply.json()["data"]]
     assert got[0]["name"] == "Ada" and got[0]["age"] == 36
+
+
+def test_a_save_that_is_sent_again_is_the_same_message(world):
+    """Without an id of the client's: else the repetition would be a conflict in the session-service."""
+    session = world.session_service().wait_ready()
+    user = world.user_service().wait_ready()
+    first = user.save({"name": "Ada"}, Idempotency_Key="k1")
+    again = user.save({"name": "Ada"}, Idempotency_Key="k1")
+    assert first.status_code == again.status_code == 200
+    assert first.json() == again.json()
+    assert user.save({"name": "Eve"}, Idempotency_Key="k2").json()["data"]["id"] != \
+        first.json()["data"]["id"]
+    wait_until(lambda: [e["outcome"] for e in session.events("user.saved")
+                        if e["message_id"] == "k1"] == ["handled", "duplicate"], 10,
+               "one effect, and a duplicate")
