@@ -34,6 +34,11 @@ struct slice http_request_body(const struct http_request *request)
     return buffer_slice(&request->body);
 }
 
+struct slice http_request_path_tail(const struct http_request *request)
+{
+    return slice_of(request->path_tail == NULL ? "" : request->path_tail);
+}
+
 struct header_count {
     const char *name;
     size_t count;
@@ -62,6 +67,18 @@ static bool method_matches(const char *route_method, const char *method)
                                                  strcmp(route_method, MHD_HTTP_METHOD_GET) == 0);
 }
 
+/* Where the path is not the route's whole path, *ret_tail is what follows. */
+static bool path_matches(const char *route_path, const char *path, const char **ret_tail)
+{
+    size_t length = strlen(route_path);
+    if (length > 1 && route_path[length - 1] == '/') {
+        *ret_tail = path + length;
+        return strncmp(route_path, path, length) == 0 && path[length] != '\0';
+    }
+    *ret_tail = NULL;
+    return strcmp(route_path, path) == 0;
+}
+
 /* Finds the route, or leaves the refusal in request->reply. */
 static void choose_route(struct http_request *request, const char *path, const char *method)
 {
@@ -70,10 +87,12 @@ static void choose_route(struct http_request *request, const char *path, const c
     int allow_length = 0;
     for (size_t i = 0; i < options->route_count; i++) {
         const struct http_route *route = &options->routes[i];
-        if (strcmp(route->path, path) != 0) {
+        const char *tail = NULL;
+        if (!path_matches(route->path, path, &tail)) {
             continue;
         }
         if (method_matches(route->method, method)) {
+            request->path_tail = tail;
             request->route = route;
             return;
         }

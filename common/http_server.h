@@ -16,7 +16,8 @@ struct http_request;
 
 struct http_route {
     const char *method; /* "GET" also serves HEAD */
-    const char *path;   /* exact, without the query */
+    const char *path; /* exact, without the query; one that ends with '/' takes what follows, which
+                       * is http_request_path_tail() and never empty */
     void (*handle)(struct http_request *request, void *context);
     bool open; /* serves also those who show no token */
 };
@@ -74,6 +75,7 @@ struct slice http_request_body(const struct http_request *request);
 struct slice http_request_header(const struct http_request *request,
                                  const char *name); /* empty: none */
 struct slice http_request_query(const struct http_request *request, const char *name);
+struct slice http_request_path_tail(const struct http_request *request); /* decoded */
 size_t http_request_header_count(const struct http_request *request, const char *name);
 
 struct http_reply {
