@@ -11,8 +11,6 @@
 #include <unistd.h>
 
 enum {
-    BATCH_DELIVERIES_MAX = 256,
-    BATCH_LOG_BYTES_MAX = 1024 * 1024,
     PROVED_AFTER_MS = 5000,
     DRAIN_WAIT_MS = 2000,
     LONGEST_WAIT_MS = 1000,
@@ -22,50 +20,17 @@ enum {
 enum batch_end {
     BATCH_COMPLETE,  /* acks are sent */
     BATCH_CANCELLED, /* acks are sent, then a new connection declares and consumes again */
-    BATCH_BROKEN,    /* the connection is gone: everything comes again */
-    BATCH_PAUSED,    /* not now: nothing is acked, and the backoff is the pause */
+    BATCH_BROKEN, /* the connection is gone, or a message cannot be kept: everything comes again */
 };
-
-static void count_delivery(struct consumer *consumer, const struct broker_delivery *delivery,
-                           const struct handled *handled)
-{
-    struct consumer_status *status = consumer->status;
-    if (delivery->redelivered) {
-        metric_add(&status->redelivered, 1);
-    }
-    if (handled->verdict == VERDICT_DEAD_LETTER) {
-        metric_add(&status->dead, 1);
-    } else {
-        metric_add(handled->bare ? &status->bare : &status->handled, 1);
-    }
-}
 
 static enum batch_end take_delivery(struct consumer *consumer,
                                     const struct broker_delivery *delivery, struct error *ret_error)
 {
     if (ack_window_add(&consumer->window, delivery->tag, clock_monotonic_us(), ret_error) !=
-        OUTCOME_OK) {
+            OUTCOME_OK ||
+        delivery_batch_add(&consumer->batch, delivery, ret_error) != OUTCOME_OK) {
         return BATCH_BROKEN;
     }
-    struct handled handled;
-    user_saved_handle(&consumer->handler, &delivery->message, delivery->redelivered,
-                      &consumer->lines, &handled);
-    switch (handled.verdict) {
-    case VERDICT_ACK:
-        ack_window_settle(&consumer->window, delivery->tag);
-        break;
-    case VERDICT_DEAD_LETTER:
-        if (dead_letters_add(consumer->dead_letters, delivery, handled.reason, handled.detail,
-                             ret_error) != OUTCOME_OK) {
-            return BATCH_PAUSED;
-        }
-        break;
-    case VERDICT_PAUSE:
-        error_set(ret_error, OUTCOME_BUSY, "no memory to handle a message of %zu bytes",
-                  delivery->message.body.length);
-        return BATCH_PAUSED;
-    }
-    count_delivery(consumer, delivery, &handled);
     return BATCH_COMPLETE;
 }
 
@@ -75,11 +40,8 @@ static enum batch_end read_batch(struct consumer *consumer, struct error *ret_er
     if (broker_flush(consumer->broker, ret_error) != OUTCOME_OK) {
         return BATCH_BROKEN;
     }
-    for (int count = 0; !dead_letters_is_full(consumer->dead_letters);) {
-        if (count == BATCH_DELIVERIES_MAX || consumer->lines.length >= BATCH_LOG_BYTES_MAX) {
-            consumer->more = true;
-            return BATCH_COMPLETE;
-        }
+    while (!dead_letters_is_full(consumer->dead_letters) &&
+           !delivery_batch_is_full(&consumer->batch)) {
         struct broker_event event;
         if (broker_read(consumer->broker, &event, ret_error) != OUTCOME_OK) {
             return BATCH_BROKEN;
@@ -96,7 +58,6 @@ static enum batch_end read_batch(struct consumer *consumer, struct error *ret_er
             if (end != BATCH_COMPLETE) {
                 return end;
             }
-            count++;
             consumer->proved = true;
             break;
         }
@@ -111,19 +72,6 @@ static enum batch_end read_batch(struct consumer *consumer, struct error *ret_er
     }
     consumer->more = true;
     return BATCH_COMPLETE;
-}
-
-static void write_lines(struct consumer *consumer)
-{
-    if (consumer->lines.length > 0) {
-        log_write(buffer_slice(&consumer->lines));
-    }
-    if (consumer->lines.capacity > 2 * BATCH_LOG_BYTES_MAX) {
-        buffer_done(&consumer->lines);
-        buffer_init(&consumer->lines, LOG_BATCH_BYTES_MAX);
-    } else {
-        buffer_clear(&consumer->lines);
-    }
 }
 
 static enum outcome send_acks(struct consumer *consumer, struct error *ret_error)
@@ -166,12 +114,17 @@ static void note_stall(struct consumer *consumer)
     }
 }
 
-/* The library sends heartbeats only while it reads; while the copies leave no room to read, a
- * harmless request shows the broker that we live. */
+static bool is_reading(const struct consumer *consumer)
+{
+    return !consumer->stalled && !consumer->paused;
+}
+
+/* The library sends heartbeats only while it reads; while the copies leave no room to read, or the
+ * store takes nothing, a harmless request shows the broker that we live. */
 static enum outcome show_life(struct consumer *consumer, uint64_t now_ms, struct error *ret_error)
 {
     uint64_t interval_ms = (uint64_t)consumer->settings->common.heartbeat_ms / 3;
-    if (!consumer->stalled) {
+    if (is_reading(consumer)) {
         consumer->life_shown_ms = now_ms;
     }
     if (now_ms - consumer->life_shown_ms < interval_ms) {
@@ -246,8 +199,15 @@ static void turn(struct consumer *consumer)
     }
     tell_proof(consumer, now_ms);
     struct error error = {.text = ""};
-    enum batch_end end = read_batch(consumer, &error);
-    write_lines(consumer);
+    enum batch_end end = BATCH_COMPLETE;
+    if (!consumer->paused) {
+        end = read_batch(consumer, &error);
+    }
+    /* What a lost connection has brought is handled too: better than to have it all come again. */
+    bool due = !consumer->paused || now_ms >= consumer->resume_at_ms;
+    if (due && consumer_handle_batch(consumer, now_ms)) {
+        consumer_tend(consumer, now_ms);
+    }
     if (end == BATCH_COMPLETE || end == BATCH_CANCELLED) {
         if (finish_batch(consumer, now_ms, &error) != OUTCOME_OK) {
             end = BATCH_BROKEN;
@@ -288,7 +248,7 @@ static bool wait_for_events(struct consumer *consumer, bool reading, uint64_t wa
 
 static uint64_t time_to_wait_ms(const struct consumer *consumer)
 {
-    if (consumer->broker != NULL && consumer->more && !consumer->stalled &&
+    if (consumer->broker != NULL && consumer->more && is_reading(consumer) &&
         broker_unsent_bytes(consumer->broker) == 0) {
         return 0;
     }
@@ -297,6 +257,10 @@ static uint64_t time_to_wait_ms(const struct consumer *consumer)
         wait_ms = LONGEST_WAIT_MS;
     }
     uint64_t now_ms = clock_monotonic_ms();
+    if (consumer->paused && consumer->broker != NULL && !atomic_load(&consumer->stopping)) {
+        uint64_t left_ms = consumer->resume_at_ms > now_ms ? consumer->resume_at_ms - now_ms : 0;
+        wait_ms = left_ms < wait_ms ? left_ms : wait_ms;
+    }
     uint64_t due_ms = dead_letters_due_ms(consumer->dead_letters);
     if (due_ms <= now_ms) {
         return dead_letters_poll(consumer->dead_letters).events == POLLOUT ? wait_ms : 0;
@@ -336,7 +300,7 @@ void consumer_run(struct consumer *consumer)
     while (!atomic_load(&consumer->stopping)) {
         atomic_fetch_add_explicit(&consumer->turns, 1, memory_order_relaxed);
         turn(consumer);
-        if (wait_for_events(consumer, !consumer->stalled, time_to_wait_ms(consumer))) {
+        if (wait_for_events(consumer, is_reading(consumer), time_to_wait_ms(consumer))) {
             struct error error;
             error_set(&error, OUTCOME_BROKEN, "the connection was lost while nothing was read");
             disconnect(consumer, BATCH_BROKEN, &error);

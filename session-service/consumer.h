@@ -1,22 +1,29 @@
 /* The thread that consumes: reads deliveries in batches, has them handled, logs, then acks.
  *
- * For each batch, in this order: judge and format all, one write to the log, publish copies of the
- * impossible ones, append the acks of what is settled, one write to the broker. A batch closes when
- * nothing more has arrived, or at a size, so that an idle system acks at once.
+ * For each batch, in this order: judge all and apply them in one transaction of the store, commit,
+ * one write to the log, publish copies of the impossible ones, append the acks of what is settled,
+ * one write to the broker. A batch closes when nothing more has arrived, or at a size, so that an
+ * idle system acks at once.
  *
- *                 connector_take              cancelled, broken, paused
- *  disconnected -----------------> consuming ----------------------------> disconnected
+ *                 connector_take                  cancelled, broken
+ *  disconnected -----------------> consuming ---------------------------> disconnected
+ *                                   |     ^                                    ^
+ *                     not now       v     |  tried again, with backoff         |
+ *                                   paused ------------------------------------+
  *
- * What was delivered over a lost connection comes again over the next. */
+ * A pause keeps the connection and the batch: a broker counts deliveries, and may drop what it has
+ * delivered too often. What was delivered over a lost connection comes again over the next. */
 #pragma once
 
 #include "session-service/consumer_status.h"
 #include "session-service/settings.h"
+#include "session-service/store.h"
 
 struct consumer;
 
-/* Borrows the settings for the process's life, the status for its own. Starts nothing. */
-MUST_CHECK enum outcome consumer_create(const struct settings *settings,
+/* Borrows the settings for the process's life, the store (which is its own from consumer_start()
+ * on) and the status for its own. Starts nothing. */
+MUST_CHECK enum outcome consumer_create(const struct settings *settings, struct store *store,
                                         struct consumer_status *status,
                                         struct consumer **ret_consumer, struct error *ret_error);
 

@@ -1,14 +1,18 @@
-/* What the consumer's two source files share: its state, and its life (consumer_life.c). */
+/* What the consumer's source files share: its state, its life (consumer_life.c), and the handling
+ * of a batch (consumer_batch.c). */
 #pragma once
 
 #include "session-service/ack_window.h"
 #include "session-service/consumer_status.h"
 #include "session-service/dead_letters.h"
-#include "session-service/handle_user_saved.h"
+#include "session-service/delivery_batch.h"
 
+#include "common/backoff.h"
 #include "common/connector.h"
 
 #define CONSUMER_NAME "consumer"
+
+enum { CONSUMER_PAUSE_BASE_MS = 100, CONSUMER_PAUSE_CAP_MS = 5000 };
 
 struct consumer {
     const struct settings *settings;
@@ -27,8 +31,13 @@ struct consumer {
     struct dead_letters *dead_letters;
     struct broker *broker; /* NULL: none */
     struct ack_window window;
+    struct store *store; /* borrowed */
+    struct delivery_batch batch;
     struct user_saved_handler handler;
     struct buffer lines;
+    bool paused; /* the store takes nothing: nothing is read, the batch waits */
+    uint64_t resume_at_ms, tend_at_ms;
+    struct backoff pause_backoff;
     uint64_t connections, connected_ms, life_shown_ms;
     bool more; /* the batch was closed before everything was read */
     bool proved, proof_told;
@@ -41,3 +50,12 @@ void consumer_run(struct consumer *consumer);
 
 /* Forgets all that belongs to the connection: the broker delivers it again. */
 void consumer_drop_connection(struct consumer *consumer);
+
+/* Handles what is left of the batch: effects on disk, then log lines, then settled in the ack
+ * window or handed to the dead letters. False: the consumer is paused now, and the rest waits. */
+MUST_CHECK bool consumer_handle_batch(struct consumer *consumer, uint64_t now_ms);
+
+/* Removes a little of what has had its time, now and then. */
+void consumer_tend(struct consumer *consumer, uint64_t now_ms);
+
+void consumer_write_lines(struct consumer *consumer);

@@ -35,6 +35,9 @@ static enum outcome create_parts(struct consumer *consumer, struct error *ret_er
     enum outcome outcome =
         ack_window_init(&consumer->window, (size_t)settings->prefetch, ret_error);
     if (outcome == OUTCOME_OK) {
+        outcome = delivery_batch_init(&consumer->batch, ret_error);
+    }
+    if (outcome == OUTCOME_OK) {
         outcome = dead_letters_create(settings, consumer->status, consumer->wake_descriptor,
                                       &consumer->dead_letters, ret_error);
     }
@@ -64,19 +67,22 @@ static void init_lock(struct consumer *consumer)
     pthread_mutex_init(&consumer->lock, NULL);
 }
 
-enum outcome consumer_create(const struct settings *settings, struct consumer_status *status,
-                             struct consumer **ret_consumer, struct error *ret_error)
+enum outcome consumer_create(const struct settings *settings, struct store *store,
+                             struct consumer_status *status, struct consumer **ret_consumer,
+                             struct error *ret_error)
 {
     struct consumer *consumer = calloc(1, sizeof(*consumer));
     if (consumer == NULL) {
         return error_set(ret_error, OUTCOME_BUSY, "no memory for the consumer");
     }
     consumer->settings = settings;
+    consumer->store = store;
     consumer->status = status;
+    backoff_init(&consumer->pause_backoff, CONSUMER_PAUSE_BASE_MS, CONSUMER_PAUSE_CAP_MS);
     init_lock(consumer);
     struct user_rules rules = settings_user_rules(settings);
     user_saved_handler_init(&consumer->handler, &rules, (size_t)settings->max_message_bytes,
-                            (enum log_payload)settings->common.log_payload);
+                            (enum log_payload)settings->common.log_payload, store);
     buffer_init(&consumer->lines, LOG_BATCH_BYTES_MAX);
     enum outcome outcome = create_parts(consumer, ret_error);
     if (outcome != OUTCOME_OK) {
@@ -141,6 +147,7 @@ bool consumer_wait(struct consumer *consumer, uint64_t timeout_ms)
 void consumer_drop_connection(struct consumer *consumer)
 {
     ack_window_clear(&consumer->window);
+    delivery_batch_clear(&consumer->batch);
     dead_letters_forget(consumer->dead_letters);
     consumer->more = false;
     broker_free(consumer->broker);
@@ -155,6 +162,7 @@ void consumer_free(struct consumer *consumer)
     connector_free(consumer->connector);
     dead_letters_free(consumer->dead_letters);
     ack_window_done(&consumer->window);
+    delivery_batch_done(&consumer->batch);
     user_saved_handler_done(&consumer->handler);
     buffer_done(&consumer->lines);
     if (consumer->wake_descriptor >= 0) {
@@ -173,10 +181,15 @@ const atomic_uint_least64_t *consumer_turns(const struct consumer *consumer)
 bool consumer_is_ready(struct consumer *consumer, struct error *ret_reason)
 {
     struct consumer_status *status = consumer->status;
+    struct error cause;
+    if (atomic_load(&status->paused)) {
+        consumer_status_pause(status, &cause);
+        error_set(ret_reason, OUTCOME_BUSY, "not consuming: %.400s", cause.text);
+        return false;
+    }
     if (atomic_load(&status->connected) && !atomic_load(&status->stalled)) {
         return true;
     }
-    struct error cause;
     if (atomic_load(&status->connected)) {
         consumer_status_trouble(status, &cause);
         error_set(ret_reason, OUTCOME_BUSY,

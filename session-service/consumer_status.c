@@ -10,6 +10,8 @@ static const struct {
     {"invalid-user", "reason=\"invalid-user\""},
     {"too-large", "reason=\"too-large\""},
     {"invalid-message-id", "reason=\"invalid-message-id\""},
+    {"id-conflict", "reason=\"id-conflict\""},
+    {"too-many-redeliveries", "reason=\"too-many-redeliveries\""},
     {"", "reason=\"other\""},
 };
 
@@ -27,7 +29,7 @@ void consumer_status_done(struct consumer_status *status)
 static void show_consuming(struct consumer_status *status)
 {
     metric_set(&status->broker_connected, status->connected);
-    metric_set(&status->consuming, status->connected && !status->stalled);
+    metric_set(&status->consuming, status->connected && !status->stalled && !status->paused);
 }
 
 void consumer_status_connected(struct consumer_status *status)
@@ -49,6 +51,23 @@ void consumer_status_stalled(struct consumer_status *status, bool stalled)
 {
     atomic_store(&status->stalled, stalled);
     show_consuming(status);
+}
+
+void consumer_status_paused(struct consumer_status *status, const struct error *why)
+{
+    pthread_mutex_lock(&status->lock);
+    status->pause = why != NULL ? *why : (struct error){.text = ""};
+    pthread_mutex_unlock(&status->lock);
+    atomic_store(&status->paused, why != NULL);
+    metric_set(&status->store_paused, why != NULL);
+    show_consuming(status);
+}
+
+void consumer_status_pause(struct consumer_status *status, struct error *ret_error)
+{
+    pthread_mutex_lock(&status->lock);
+    *ret_error = status->pause;
+    pthread_mutex_unlock(&status->lock);
 }
 
 void consumer_status_set_trouble(struct consumer_status *status, const char *text)
@@ -88,6 +107,7 @@ void consumer_status_metric_rows(const struct consumer_status *status,
     const struct metric_row table[] = {
         {deliveries, "outcome=\"handled\"", "Deliveries by what became of them.", METRIC_COUNTER,
          &status->handled, 0},
+        {deliveries, "outcome=\"duplicate\"", "", METRIC_COUNTER, &status->duplicate, 0},
         {deliveries, "outcome=\"bare\"", "", METRIC_COUNTER, &status->bare, 0},
         {deliveries, "outcome=\"dead\"", "", METRIC_COUNTER, &status->dead, 0},
         {"session_service_redelivered_total", NULL, "Deliveries that had been delivered before.",
@@ -99,6 +119,10 @@ void consumer_status_metric_rows(const struct consumer_status *status,
          &status->dead_letters_pending, 0},
         {"session_service_consuming", NULL, "1 while deliveries are taken.", METRIC_GAUGE,
          &status->consuming, 0},
+        {"session_service_store_paused", NULL, "1 while the store can take nothing.", METRIC_GAUGE,
+         &status->store_paused, 0},
+        {"session_service_sessions_opened_total", NULL, "Sessions opened.", METRIC_COUNTER,
+         &status->sessions_opened, 0},
         {"session_service_broker_connected", NULL, "1 while the consuming connection is up.",
          METRIC_GAUGE, &status->broker_connected, 0},
         {"session_service_broker_reconnects_total", NULL,

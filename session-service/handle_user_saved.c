@@ -1,7 +1,11 @@
-/* From a message to a verdict and a log line. */
+/* From a message to its effect, a verdict and a log line. */
 #include "session-service/handle_user_saved.h"
 
+#include "common/digest.h"
 #include "common/log.h"
+
+#include <inttypes.h>
+#include <stdio.h>
 
 enum { FIELDS_MAX = 8, USER_JSON_GROWTH_MAX = 8, USER_JSON_SPARE_BYTES = 65536 };
 
@@ -11,10 +15,13 @@ struct line {
 };
 
 void user_saved_handler_init(struct user_saved_handler *handler, const struct user_rules *rules,
-                             size_t message_bytes_max, enum log_payload payload)
+                             size_t message_bytes_max, enum log_payload payload,
+                             struct store *store)
 {
-    *handler = (struct user_saved_handler){
-        .rules = *rules, .message_bytes_max = message_bytes_max, .payload = payload};
+    *handler = (struct user_saved_handler){.rules = *rules,
+                                           .message_bytes_max = message_bytes_max,
+                                           .payload = payload,
+                                           .store = store};
     /* Masking and escaping lengthen a text by less than this, so only memory can run out. */
     buffer_init(&handler->user_json,
                 USER_JSON_GROWTH_MAX * message_bytes_max + USER_JSON_SPARE_BYTES);
@@ -75,20 +82,27 @@ static bool append_line(struct buffer *lines, enum log_level level, const char *
     return true;
 }
 
+static const char *outcome_name(const struct handled *handled)
+{
+    if (handled->duplicate) {
+        return "duplicate";
+    }
+    return handled->bare ? "bare" : "handled";
+}
+
 static bool log_saved(struct user_saved_handler *handler, const struct message *message,
-                      bool redelivered, const struct user_event *event, struct buffer *lines)
+                      bool redelivered, const struct user_event *event,
+                      const struct handled *handled, struct buffer *lines)
 {
     if (!log_enabled(LOG_LEVEL_INFO)) {
         return true;
     }
     struct line line = {.count = 0};
     char scratch[24];
-    if (event->kind == USER_EVENT_BARE) {
-        add(&line, log_string("outcome", "bare"));
-    } else {
+    if (message->message_id.length > 0) {
         add(&line, log_text("message_id", message->message_id));
-        add(&line, log_string("outcome", "handled"));
     }
+    add(&line, log_string("outcome", outcome_name(handled)));
     add_user_id(handler, &event->user, scratch, &line);
     add(&line, log_boolean("redelivered", redelivered));
     if (!add_user(handler, &event->user, &line)) {
@@ -100,7 +114,7 @@ static bool log_saved(struct user_saved_handler *handler, const struct message *
     return append_line(lines, LOG_LEVEL_INFO, "user.saved", &line);
 }
 
-static bool log_dead(const struct message *message, const struct user_event *event,
+static bool log_dead(const struct message *message, const struct handled *handled,
                      struct buffer *lines)
 {
     struct line line = {.count = 0};
@@ -108,14 +122,100 @@ static bool log_dead(const struct message *message, const struct user_event *eve
         add(&line, log_text("message_id", message->message_id));
     }
     add(&line, log_string("outcome", "dead"));
-    add(&line, log_string("reason", event->reason));
-    add(&line, log_string("detail", event->detail));
+    add(&line, log_string("reason", handled->reason));
+    add(&line, log_string("detail", handled->detail));
     add(&line, log_integer("body_bytes", (int64_t)message->body.length));
     return append_line(lines, LOG_LEVEL_WARNING, "user.dead_lettered", &line);
 }
 
-void user_saved_handle(struct user_saved_handler *handler, const struct message *message,
-                       bool redelivered, struct buffer *lines, struct handled *ret_handled)
+static enum outcome no_memory(const struct message *message, struct error *ret_error)
+{
+    return error_set(ret_error, OUTCOME_BUSY, "no memory to handle a message of %zu bytes",
+                     message->body.length);
+}
+
+/* What a user without an id is known by. `text` is scratch for it. */
+static enum outcome user_key(const struct message *message, const struct user *user,
+                             struct buffer *text, struct slice *ret_key, struct error *ret_error)
+{
+    char scratch[24];
+    struct slice id;
+    buffer_clear(text);
+    if (user_id_text(user, scratch, &id) && id.length > 0) {
+        buffer_append_slice(text, id);
+    } else if (user_email_text(user, &id)) {
+        buffer_append_text(text, "email:");
+        buffer_append_slice(text, id);
+    } else {
+        unsigned char digest[DIGEST_BYTES];
+        char digits[DIGEST_TEXT_BYTES];
+        enum outcome outcome = digest_of(message->body, digest, ret_error);
+        if (outcome != OUTCOME_OK) {
+            return outcome;
+        }
+        digest_text(digest, digits);
+        buffer_append_text(text, "sha256:");
+        buffer_append_text(text, digits);
+    }
+    *ret_key = buffer_slice(text);
+    return text->failed ? no_memory(message, ret_error) : OUTCOME_OK;
+}
+
+static enum outcome apply(struct user_saved_handler *handler, const struct message *message,
+                          const struct user_event *event, int64_t now_ms,
+                          struct handled *ret_handled, struct error *ret_error)
+{
+    struct store_event stored = {
+        .message_id = message->message_id,
+        .body = message->body,
+        .saved_at_ms = event->saved_at_ms >= 0 ? event->saved_at_ms : now_ms,
+    };
+    struct store_effect effect;
+    enum outcome outcome =
+        user_key(message, &event->user, &handler->user_json, &stored.user_key, ret_error);
+    if (outcome == OUTCOME_OK) {
+        outcome = store_apply(handler->store, &stored, now_ms, &effect, ret_error);
+    }
+    if (outcome != OUTCOME_OK) {
+        return outcome;
+    }
+    ret_handled->duplicate = effect.result == STORE_DUPLICATE;
+    ret_handled->session_opened = effect.session_opened;
+    if (effect.result == STORE_CONFLICT) {
+        ret_handled->verdict = VERDICT_DEAD_LETTER;
+        ret_handled->reason = "id-conflict";
+        (void)snprintf(ret_handled->detail, sizeof(ret_handled->detail),
+                       "a message with this id and another body was handled before");
+    }
+    return OUTCOME_OK;
+}
+
+static enum outcome handle_event(struct user_saved_handler *handler, const struct message *message,
+                                 bool redelivered, const struct user_event *event, int64_t now_ms,
+                                 struct buffer *lines, struct handled *ret_handled,
+                                 struct error *ret_error)
+{
+    if (ret_handled->verdict == VERDICT_PAUSE) {
+        return no_memory(message, ret_error);
+    }
+    if (ret_handled->verdict == VERDICT_ACK) {
+        enum outcome outcome = apply(handler, message, event, now_ms, ret_handled, ret_error);
+        if (outcome != OUTCOME_OK) {
+            return outcome;
+        }
+    } else {
+        ret_handled->reason = event->reason;
+        memcpy(ret_handled->detail, event->detail, sizeof(ret_handled->detail));
+    }
+    bool logged = ret_handled->verdict == VERDICT_ACK
+                      ? log_saved(handler, message, redelivered, event, ret_handled, lines)
+                      : log_dead(message, ret_handled, lines);
+    return logged ? OUTCOME_OK : no_memory(message, ret_error);
+}
+
+enum outcome user_saved_handle(struct user_saved_handler *handler, const struct message *message,
+                               bool redelivered, int64_t now_ms, struct buffer *lines,
+                               struct handled *ret_handled, struct error *ret_error)
 {
     struct user_event event;
     user_event_decode(message, &handler->rules, handler->message_bytes_max, &event);
@@ -123,21 +223,40 @@ void user_saved_handle(struct user_saved_handler *handler, const struct message 
         .verdict = verdict_of(event.kind),
         .bare = event.kind == USER_EVENT_BARE,
     };
-    bool logged = true;
-    switch (ret_handled->verdict) {
-    case VERDICT_ACK:
-        logged = log_saved(handler, message, redelivered, &event, lines);
-        break;
-    case VERDICT_DEAD_LETTER:
-        ret_handled->reason = event.reason;
-        memcpy(ret_handled->detail, event.detail, sizeof(ret_handled->detail));
-        logged = log_dead(message, &event, lines);
-        break;
-    case VERDICT_PAUSE:
-        break;
-    }
-    if (!logged) {
-        ret_handled->verdict = VERDICT_PAUSE;
-    }
+    enum outcome outcome =
+        handle_event(handler, message, redelivered, &event, now_ms, lines, ret_handled, ret_error);
     user_event_done(&event);
+    return outcome;
+}
+
+enum outcome user_saved_give_up(const struct message *message, int64_t attempts,
+                                struct buffer *lines, struct handled *ret_handled,
+                                struct error *ret_error)
+{
+    *ret_handled = (struct handled){
+        .verdict = VERDICT_DEAD_LETTER,
+        .bare = message->message_id.length == 0,
+        .reason = "too-many-redeliveries",
+    };
+    (void)snprintf(ret_handled->detail, sizeof(ret_handled->detail),
+                   "it was delivered again %" PRId64 " times and never finished", attempts);
+    return log_dead(message, ret_handled, lines) ? OUTCOME_OK : no_memory(message, ret_error);
+}
+
+enum outcome user_saved_attempt_key(const struct message *message, char ret_key[ATTEMPT_KEY_BYTES],
+                                    struct error *ret_error)
+{
+    if (user_event_id_is_valid(message->message_id)) {
+        memcpy(ret_key, message->message_id.data, message->message_id.length);
+        ret_key[message->message_id.length] = '\0';
+        return OUTCOME_OK;
+    }
+    unsigned char digest[DIGEST_BYTES];
+    char digits[DIGEST_TEXT_BYTES];
+    enum outcome outcome = digest_of(message->body, digest, ret_error);
+    if (outcome == OUTCOME_OK) {
+        digest_text(digest, digits);
+        (void)snprintf(ret_key, ATTEMPT_KEY_BYTES, "sha256:%s", digits);
+    }
+    return outcome;
 }

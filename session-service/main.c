@@ -1,6 +1,8 @@
 /* The session-service: wires its parts together, waits for a signal, takes them apart. */
 #include "common/clock.h"
 #include "common/lifecycle.h"
+#include "common/log.h"
+#include "common/state_directory.h"
 #include "session-service/consumer.h"
 #include "session-service/routes.h"
 #include "session-service/settings.h"
@@ -9,19 +11,55 @@ enum { BODY_BYTES_MAX = 1024, LAST_REPLIES_WAIT_MS = 2000 };
 
 /* Static, so that a connection attempt that must be left behind can still read it. */
 static struct settings settings;
+static struct state_directory directory;
 
 struct service {
     struct consumer_status status;
+    struct store *store;
+    struct sessions *sessions;
     struct consumer *consumer;
     struct routes routes;
     struct http_server *server;
 };
 
+/* What only a person can mend ends the start; everything else the consumer waits for. */
+static enum outcome open_store(struct service *service, struct error *ret_error)
+{
+    enum outcome outcome =
+        state_directory_choose(settings.state_dir, settings_program.name, &directory, ret_error);
+    if (outcome == OUTCOME_OK) {
+        outcome = state_directory_hold(&directory, ret_error);
+    }
+    if (outcome == OUTCOME_OK) {
+        const struct store_options options = {
+            .directory = directory.path,
+            .session_ttl_ms = settings.session_ttl_ms,
+            .inbox_retention_ms = settings.inbox_retention_ms,
+        };
+        outcome = store_create(&options, &service->store, ret_error);
+    }
+    if (outcome != OUTCOME_OK) {
+        return outcome;
+    }
+    outcome = store_open(service->store, ret_error);
+    if (outcome == OUTCOME_OK || outcome == OUTCOME_INVALID) {
+        return outcome;
+    }
+    log_at(LOG_LEVEL_ERROR, "store.unavailable", log_string("error", ret_error->text));
+    return OUTCOME_OK;
+}
+
 static enum outcome service_start(struct service *service, struct error *ret_error)
 {
     consumer_status_init(&service->status);
-    enum outcome outcome =
-        consumer_create(&settings, &service->status, &service->consumer, ret_error);
+    enum outcome outcome = open_store(service, ret_error);
+    if (outcome == OUTCOME_OK) {
+        outcome = sessions_create(service->store, &service->sessions, ret_error);
+    }
+    if (outcome == OUTCOME_OK) {
+        outcome = consumer_create(&settings, service->store, &service->status, &service->consumer,
+                                  ret_error);
+    }
     if (outcome != OUTCOME_OK) {
         return outcome;
     }
@@ -30,7 +68,8 @@ static enum outcome service_start(struct service *service, struct error *ret_err
     if (outcome != OUTCOME_OK) {
         return outcome;
     }
-    service->routes = (struct routes){.consumer = service->consumer, .status = &service->status};
+    service->routes = (struct routes){
+        .consumer = service->consumer, .status = &service->status, .sessions = service->sessions};
     const struct http_server_options options = {
         .listen = settings.common.listen,
         .tokens = tokens,
@@ -41,7 +80,8 @@ static enum outcome service_start(struct service *service, struct error *ret_err
         .routes = routes_table,
         .route_count = routes_count,
         .context = &service->routes,
-        .wake_descriptor = -1,
+        .wake_descriptor = sessions_wake_descriptor(service->sessions),
+        .on_wake = routes_on_wake,
         .drain_timeout_ms = (uint64_t)settings.common.drain_timeout_ms,
     };
     outcome = http_server_create(&options, &service->server, ret_error);
@@ -50,7 +90,10 @@ static enum outcome service_start(struct service *service, struct error *ret_err
         return outcome;
     }
     service->routes.server = service->server;
-    outcome = http_server_start(service->server, ret_error);
+    outcome = sessions_start(service->sessions, ret_error);
+    if (outcome == OUTCOME_OK) {
+        outcome = http_server_start(service->server, ret_error);
+    }
     return outcome != OUTCOME_OK ? outcome : consumer_start(service->consumer, ret_error);
 }
 
@@ -63,13 +106,20 @@ static bool service_drain(struct service *service)
     bool stopped = consumer_wait(service->consumer, (uint64_t)settings.common.drain_timeout_ms);
     uint64_t now_ms = clock_monotonic_ms();
     uint64_t left_ms = now_ms < deadline_ms ? deadline_ms - now_ms : 0;
-    return http_server_wait(service->server, left_ms + LAST_REPLIES_WAIT_MS) && stopped;
+    if (!http_server_wait(service->server, left_ms + LAST_REPLIES_WAIT_MS)) {
+        return false;
+    }
+    sessions_stop(service->sessions);
+    return stopped;
 }
 
 static void service_free(struct service *service)
 {
     http_server_free(service->server);
     consumer_free(service->consumer);
+    sessions_free(service->sessions);
+    store_free(service->store);
+    state_directory_release(&directory);
     consumer_status_done(&service->status);
 }
 
@@ -90,8 +140,9 @@ int main(int argc, char **argv)
         .common = &settings.common,
         .server = service.server,
         .loops = {{"http", http_server_turns(service.server)},
-                  {"consumer", consumer_turns(service.consumer)}},
-        .loop_count = 2,
+                  {"consumer", consumer_turns(service.consumer)},
+                  {"sessions", sessions_turns(service.sessions)}},
+        .loop_count = 3,
         .is_ready = routes_is_ready,
         .context = &service.routes,
     };

@@ -46,9 +46,38 @@ static void get_metrics(struct http_request *request, void *context)
     http_reply_metrics(request, routes->server, &text);
 }
 
+static void get_sessions(struct http_request *request, void *context)
+{
+    sessions_list(request, ((struct routes *)context)->sessions);
+}
+
+static void get_session(struct http_request *request, void *context)
+{
+    sessions_get(request, ((struct routes *)context)->sessions);
+}
+
+static void delete_session(struct http_request *request, void *context)
+{
+    sessions_end(request, ((struct routes *)context)->sessions);
+}
+
+static void get_user(struct http_request *request, void *context)
+{
+    sessions_get_user(request, ((struct routes *)context)->sessions);
+}
+
+void routes_on_wake(void *context)
+{
+    sessions_reply_completed(((struct routes *)context)->sessions);
+}
+
 const struct http_route routes_table[] = {
     {.method = "GET", .path = "/healthz", .handle = http_get_healthz, .open = true},
     {.method = "GET", .path = "/readyz", .handle = get_readyz},
     {.method = "GET", .path = "/metrics", .handle = get_metrics},
+    {.method = "GET", .path = "/sessions", .handle = get_sessions},
+    {.method = "GET", .path = "/sessions/", .handle = get_session},
+    {.method = "DELETE", .path = "/sessions/", .handle = delete_session},
+    {.method = "GET", .path = "/users/", .handle = get_user},
 };
 const size_t routes_count = sizeof(routes_table) / sizeof(routes_table[0]);

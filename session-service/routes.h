@@ -2,6 +2,7 @@
 #pragma once
 
 #include "session-service/consumer.h"
+#include "session-service/sessions.h"
 
 #include "common/http_server.h"
 
@@ -9,8 +10,12 @@
 struct routes {
     struct consumer *consumer;
     struct consumer_status *status;
+    struct sessions *sessions;
     struct http_server *server; /* set once the server is created, before it starts */
 };
+
+/* Sends the replies that are ready. The HTTP loop's thread. */
+void routes_on_wake(void *context);
 
 extern const struct http_route routes_table[];
 extern const size_t routes_count;

@@ -7,6 +7,10 @@ struct settings {
     struct common_settings common;
     int64_t prefetch;
     int64_t max_message_bytes;
+    char *state_dir; /* NULL: state_directory_choose() says which */
+    int64_t session_ttl_ms;
+    int64_t inbox_retention_ms;
+    int64_t redelivery_limit;
 };
 
 extern const struct options_program settings_program;

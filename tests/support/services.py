@@ -27,6 +27,10 @@ class Service:
         self.base = "http://127.0.0.1:%d" % self.port
         self.log = tempfile.NamedTemporaryFile(prefix=name + "-", suffix=".log")
         self.environment = dict(os.environ, **(environment or {}))
+        self.state = None
+        if name == "session-service" and "--state-dir" not in arguments:
+            self.state = tempfile.TemporaryDirectory(prefix=name + "-")
+            arguments += ("--state-dir", self.state.name)
         self.arguments = [binary(name), "--listen", "127.0.0.1:%d" % self.port, *arguments]
         self.process = None
 
@@ -102,5 +106,7 @@ class Service:
                 self.kill()
         text = self.log_text()
         self.log.close()
+        if self.state is not None:
+            self.state.cleanup()
         for mark in SANITIZER_MARKS:
             assert mark not in text, text[-6000:]

@@ -5,15 +5,20 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 #include <jansson.h>
 
-enum { MESSAGE_BYTES_MAX = 1024 };
+enum { MESSAGE_BYTES_MAX = 1024, NOW_MS = 1000000 };
 
 struct fixture {
+    char directory[64];
+    struct store *store;
+    enum outcome outcome;
     struct user_saved_handler handler;
     struct buffer lines;
     struct handled handled;
@@ -24,7 +29,12 @@ static void set_up(struct fixture *fixture, enum log_payload payload)
 {
     struct user_rules rules = {.strict = true};
     *fixture = (struct fixture){.line = NULL};
-    user_saved_handler_init(&fixture->handler, &rules, MESSAGE_BYTES_MAX, payload);
+    strcpy(fixture->directory, "/tmp/test-handle-user-saved-XXXXXX");
+    assert_non_null(mkdtemp(fixture->directory));
+    struct store_options options = {
+        .directory = fixture->directory, .session_ttl_ms = 1000, .inbox_retention_ms = 60000};
+    assert_int_equal(store_create(&options, &fixture->store, NULL), OUTCOME_OK);
+    user_saved_handler_init(&fixture->handler, &rules, MESSAGE_BYTES_MAX, payload, fixture->store);
     buffer_init(&fixture->lines, 1024 * 1024);
 }
 
@@ -33,6 +43,28 @@ static void tear_down(struct fixture *fixture)
     json_decref(fixture->line);
     user_saved_handler_done(&fixture->handler);
     buffer_done(&fixture->lines);
+    store_free(fixture->store);
+    static const char *const suffixes[] = {"", "-wal", "-shm"};
+    for (size_t i = 0; i < 3; i++) {
+        char path[128];
+        snprintf(path, sizeof(path), "%s/session-service.db%s", fixture->directory, suffixes[i]);
+        (void)unlink(path);
+    }
+    assert_int_equal(rmdir(fixture->directory), 0);
+}
+
+/* As the consumer does: what fails leaves nothing behind. */
+static void run(struct fixture *fixture, const struct message *message, bool redelivered)
+{
+    struct error error;
+    assert_int_equal(store_begin(fixture->store, &error), OUTCOME_OK);
+    fixture->outcome = user_saved_handle(&fixture->handler, message, redelivered, NOW_MS,
+                                         &fixture->lines, &fixture->handled, &error);
+    if (fixture->outcome == OUTCOME_OK) {
+        assert_int_equal(store_commit(fixture->store, &error), OUTCOME_OK);
+    } else {
+        store_rollback(fixture->store, fixture->outcome);
+    }
 }
 
 static struct message message_of(const char *message_id, const char *body)
@@ -43,7 +75,7 @@ static struct message message_of(const char *message_id, const char *body)
 static void handle(struct fixture *fixture, const struct message *message, bool redelivered)
 {
     buffer_clear(&fixture->lines);
-    user_saved_handle(&fixture->handler, message, redelivered, &fixture->lines, &fixture->handled);
+    run(fixture, message, redelivered);
     json_decref(fixture->line);
     fixture->line = NULL;
     struct slice text = buffer_slice(&fixture->lines);
@@ -199,8 +231,8 @@ static void test_no_room_for_the_line_pauses(void **state)
         buffer_init(&fixture.lines, 40);
         buffer_append_text(&fixture.lines, "before\n");
         struct message message = message_of("m-1", bodies[i]);
-        user_saved_handle(&fixture.handler, &message, false, &fixture.lines, &fixture.handled);
-        assert_int_equal(fixture.handled.verdict, VERDICT_PAUSE);
+        run(&fixture, &message, false);
+        assert_int_equal(fixture.outcome, OUTCOME_BUSY);
         assert_true(slice_equal(buffer_slice(&fixture.lines), slice_of("before\n")));
         assert_false(fixture.lines.failed);
         tear_down(&fixture);
@@ -216,8 +248,43 @@ static void test_no_room_for_the_user_pauses(void **state)
     buffer_init(&fixture.handler.user_json, 4);
     struct message message = message_of("m-1", "{\"name\":\"Ada\"}");
     handle(&fixture, &message, false);
-    assert_int_equal(fixture.handled.verdict, VERDICT_PAUSE);
+    assert_int_equal(fixture.outcome, OUTCOME_BUSY);
     assert_null(fixture.line);
+    tear_down(&fixture);
+}
+
+/* One id is one effect; another body under it is a conflict, and changes nothing. */
+static void test_duplicate_and_conflict(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    set_up(&fixture, LOG_PAYLOAD_NONE);
+    struct message message = message_of("m-1", "{\"id\":1,\"name\":\"Ada\"}");
+    handle(&fixture, &message, false);
+    assert_string_equal(field(&fixture, "outcome"), "handled");
+    assert_true(fixture.handled.session_opened);
+    handle(&fixture, &message, true);
+    assert_string_equal(field(&fixture, "outcome"), "duplicate");
+    assert_int_equal(fixture.handled.verdict, VERDICT_ACK);
+    struct message other = message_of("m-1", "{\"id\":1,\"name\":\"Eve\"}");
+    handle(&fixture, &other, false);
+    assert_int_equal(fixture.handled.verdict, VERDICT_DEAD_LETTER);
+    assert_string_equal(field(&fixture, "reason"), "id-conflict");
+    tear_down(&fixture);
+}
+
+static void test_give_up(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    set_up(&fixture, LOG_PAYLOAD_NONE);
+    struct message message = message_of("m-1", "{\"name\":\"Ada\"}");
+    assert_int_equal(user_saved_give_up(&message, 6, &fixture.lines, &fixture.handled, NULL),
+                     OUTCOME_OK);
+    assert_int_equal(fixture.handled.verdict, VERDICT_DEAD_LETTER);
+    assert_string_equal(fixture.handled.reason, "too-many-redeliveries");
+    assert_non_null(strstr(fixture.handled.detail, "6 times"));
+    assert_null(memmem(fixture.lines.data, fixture.lines.length, "Ada", 3));
     tear_down(&fixture);
 }
 
@@ -241,6 +308,8 @@ int main(void)
         cmocka_unit_test(test_impossible),
         cmocka_unit_test(test_no_room_for_the_line_pauses),
         cmocka_unit_test(test_no_room_for_the_user_pauses),
+        cmocka_unit_test(test_duplicate_and_conflict),
+        cmocka_unit_test(test_give_up),
         cmocka_unit_test(test_verdicts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,39 @@
+/* Deliveries that were read and are not finished: copies, so that a batch can be tried again as
+ * often as the store needs, without its messages being delivered again. Pure. */
+#pragma once
+
+#include "session-service/handle_user_saved.h"
+
+#include "common/broker.h"
+
+enum { BATCH_DELIVERIES_MAX = 256, BATCH_BYTES_MAX = 1024 * 1024 };
+
+struct batch_item {
+    struct broker_delivery delivery;
+    struct handled handled;
+    bool attempt_counted;
+};
+
+struct batch_chunk;
+
+struct delivery_batch {
+    struct batch_item *items; /* BATCH_DELIVERIES_MAX */
+    size_t count;
+    size_t next; /* those before it are finished */
+    size_t bytes;
+    struct batch_chunk *chunks; /* the newest first; one of the usual size is kept */
+};
+
+/* BUSY: no memory. */
+MUST_CHECK enum outcome delivery_batch_init(struct delivery_batch *batch, struct error *ret_error);
+void delivery_batch_done(struct delivery_batch *batch);
+
+/* Copies the delivery. BUSY: no memory, and the batch is as it was. */
+MUST_CHECK enum outcome delivery_batch_add(struct delivery_batch *batch,
+                                           const struct broker_delivery *delivery,
+                                           struct error *ret_error);
+
+/* True when nothing more should be added: BATCH_DELIVERIES_MAX or BATCH_BYTES_MAX is reached. */
+bool delivery_batch_is_full(const struct delivery_batch *batch);
+
+void delivery_batch_clear(struct delivery_batch *batch);

@@ -1,0 +1,289 @@
+/* The handlers, the hand-overs to the thread that asks the store and back, and its loop. */
+#include "session-service/sessions.h"
+
+#include "session-service/session_queries.h"
+
+#include "common/clock.h"
+#include "common/handover.h"
+#include "common/log.h"
+
+#include <poll.h>
+#include <stdlib.h>
+
+enum {
+    LONGEST_WAIT_MS = 1000,
+    REPLY_BYTES_MAX = 72 * 1024 * 1024, /* the largest user, and more than the largest page */
+    RETRY_AFTER_S = 5,
+};
+
+/* One request on its way: the HTTP loop's, then the thread's, then the HTTP loop's again. */
+struct task {
+    struct handover_node node;
+    struct http_request *request;
+    enum question question;
+    int64_t limit;
+    bool found;
+    enum outcome outcome;
+    char *body; /* owned */
+    size_t body_length;
+    size_t key_length;
+    char key[];
+};
+
+struct sessions {
+    struct session_queries *queries;
+    struct handover submitted, completed;
+    bool submitted_ready, completed_ready;
+    pthread_t thread;
+    bool started;
+    atomic_bool stopping;
+    atomic_uint_least64_t turns;
+    bool failing; /* the thread's: a failure is logged once */
+};
+
+enum outcome sessions_create(const struct store *store, struct sessions **ret_sessions,
+                             struct error *ret_error)
+{
+    struct sessions *sessions = calloc(1, sizeof(*sessions));
+    if (sessions == NULL) {
+        return error_set(ret_error, OUTCOME_BUSY, "no memory for the sessions");
+    }
+    enum outcome outcome = session_queries_create(store, &sessions->queries, ret_error);
+    if (outcome == OUTCOME_OK) {
+        outcome = handover_init(&sessions->submitted, ret_error);
+        sessions->submitted_ready = outcome == OUTCOME_OK;
+    }
+    if (outcome == OUTCOME_OK) {
+        outcome = handover_init(&sessions->completed, ret_error);
+        sessions->completed_ready = outcome == OUTCOME_OK;
+    }
+    if (outcome != OUTCOME_OK) {
+        sessions_free(sessions);
+        return outcome;
+    }
+    *ret_sessions = sessions;
+    return OUTCOME_OK;
+}
+
+void sessions_free(struct sessions *sessions)
+{
+    if (sessions == NULL) {
+        return;
+    }
+    session_queries_free(sessions->queries);
+    if (sessions->submitted_ready) {
+        handover_done(&sessions->submitted);
+    }
+    if (sessions->completed_ready) {
+        handover_done(&sessions->completed);
+    }
+    free(sessions);
+}
+
+static void note_failure(struct sessions *sessions, const struct task *task,
+                         const struct error *error)
+{
+    bool failed = task->outcome != OUTCOME_OK;
+    if (failed && !sessions->failing) {
+        log_at(LOG_LEVEL_ERROR, "sessions.failed", log_string("error", error->text));
+    }
+    sessions->failing = failed;
+}
+
+static void run_task(struct sessions *sessions, struct task *task)
+{
+    struct buffer json;
+    struct error error;
+    buffer_init(&json, REPLY_BYTES_MAX);
+    task->outcome = session_queries_ask(sessions->queries, task->question,
+                                        (struct slice){task->key, task->key_length}, task->limit,
+                                        (int64_t)clock_wall_ms(), &json, &task->found, &error);
+    if (task->outcome == OUTCOME_OK && json.length > 0) {
+        task->body = buffer_take(&json, &task->body_length);
+        if (task->body == NULL) {
+            task->outcome = error_set(&error, OUTCOME_BUSY, "no memory for a reply");
+        }
+    }
+    note_failure(sessions, task, &error);
+    buffer_done(&json);
+}
+
+static void *thread_main(void *argument)
+{
+    struct sessions *sessions = argument;
+    (void)pthread_setname_np(pthread_self(), "sessions");
+    struct pollfd watched = {.fd = sessions->submitted.wake_descriptor, .events = POLLIN};
+    bool stopping = false;
+    while (!stopping) {
+        atomic_fetch_add_explicit(&sessions->turns, 1, memory_order_relaxed);
+        (void)poll(&watched, 1, LONGEST_WAIT_MS); /* a failure costs an early turn */
+        stopping = atomic_load(&sessions->stopping);
+        struct handover_list tasks = handover_take_all(&sessions->submitted);
+        struct handover_list answered = {0};
+        struct handover_node *node = NULL;
+        while ((node = handover_list_take(&tasks)) != NULL) {
+            run_task(sessions, (struct task *)node);
+            atomic_fetch_add_explicit(&sessions->turns, 1, memory_order_relaxed);
+            handover_list_append(&answered, node);
+        }
+        if (answered.head != NULL) {
+            handover_push(&sessions->completed, &answered);
+        }
+    }
+    return NULL;
+}
+
+enum outcome sessions_start(struct sessions *sessions, struct error *ret_error)
+{
+    int status = pthread_create(&sessions->thread, NULL, thread_main, sessions);
+    if (status != 0) {
+        return error_set_errno(ret_error, OUTCOME_TRANSIENT, status, "start the sessions' thread");
+    }
+    sessions->started = true;
+    return OUTCOME_OK;
+}
+
+void sessions_stop(struct sessions *sessions)
+{
+    if (sessions->started) {
+        atomic_store(&sessions->stopping, true);
+        handover_wake(&sessions->submitted);
+        pthread_join(sessions->thread, NULL);
+        sessions->started = false;
+    }
+}
+
+static void refuse(struct http_request *request)
+{
+    size_t length = 0;
+    char *body = http_problem_body(503, "store-unavailable", "Service Unavailable",
+                                   "the store cannot be read now; try again later", "", &length);
+    const struct http_reply reply = {
+        .status = 503,
+        .content_type = "application/problem+json",
+        .body = body,
+        .body_length = body == NULL ? 0 : length,
+        .retry_after_s = RETRY_AFTER_S,
+    };
+    http_request_reply(request, &reply);
+}
+
+static void ask(struct http_request *request, struct sessions *sessions, enum question question,
+                struct slice key, int64_t limit)
+{
+    struct task *task = malloc(sizeof(*task) + key.length);
+    if (task == NULL) {
+        refuse(request);
+        return;
+    }
+    *task = (struct task){
+        .request = request, .question = question, .limit = limit, .key_length = key.length};
+    if (key.length > 0) {
+        memcpy(task->key, key.data, key.length);
+    }
+    struct handover_list list = {0};
+    handover_list_append(&list, &task->node);
+    http_request_defer(request);
+    handover_push(&sessions->submitted, &list);
+}
+
+/* Digits only; false where it is not a number of 1 to SESSIONS_PAGE_MAX. */
+static bool parse_limit(struct slice text, int64_t *ret_limit)
+{
+    int64_t limit = 0;
+    for (size_t i = 0; i < text.length; i++) {
+        if (text.data[i] < '0' || text.data[i] > '9' || limit > SESSIONS_PAGE_MAX) {
+            return false;
+        }
+        limit = 10 * limit + (text.data[i] - '0');
+    }
+    *ret_limit = limit;
+    return limit >= 1 && limit <= SESSIONS_PAGE_MAX;
+}
+
+static bool is_cursor(struct slice text)
+{
+    if (text.length != MESSAGE_ID_TEXT_BYTES - 1) {
+        return false;
+    }
+    for (size_t i = 0; i < text.length; i++) {
+        char c = text.data[i];
+        if (!((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || c == '-')) {
+            return false;
+        }
+    }
+    return true;
+}
+
+void sessions_list(struct http_request *request, struct sessions *sessions)
+{
+    int64_t limit = SESSIONS_PAGE_DEFAULT;
+    struct slice limit_text = http_request_query(request, "limit");
+    struct slice cursor = http_request_query(request, "cursor");
+    if (limit_text.data != NULL && !parse_limit(limit_text, &limit)) {
+        http_request_reply_problem(request, 400, "invalid-limit", "Bad Request",
+                                   "limit must be a number from 1 to 1000");
+    } else if (cursor.data != NULL && !is_cursor(cursor)) {
+        http_request_reply_problem(request, 400, "invalid-cursor", "Bad Request",
+                                   "cursor must be what the page before told in next");
+    } else {
+        ask(request, sessions, ASK_SESSIONS, cursor, limit);
+    }
+}
+
+void sessions_get(struct http_request *request, struct sessions *sessions)
+{
+    ask(request, sessions, ASK_SESSION, http_request_path_tail(request), 0);
+}
+
+void sessions_end(struct http_request *request, struct sessions *sessions)
+{
+    ask(request, sessions, ASK_END_SESSION, http_request_path_tail(request), 0);
+}
+
+void sessions_get_user(struct http_request *request, struct sessions *sessions)
+{
+    ask(request, sessions, ASK_USER, http_request_path_tail(request), 0);
+}
+
+int sessions_wake_descriptor(const struct sessions *sessions)
+{
+    return sessions->completed.wake_descriptor;
+}
+
+static void reply_to(struct task *task)
+{
+    if (task->outcome != OUTCOME_OK) {
+        refuse(task->request);
+    } else if (!task->found) {
+        http_request_reply_problem(task->request, 404, "not-found", "Not Found",
+                                   task->question == ASK_USER ? "there is no such user"
+                                                              : "there is no such open session");
+    } else {
+        const struct http_reply reply = {
+            .status = task->question == ASK_END_SESSION ? 204 : 200,
+            .content_type = task->body != NULL ? "application/json" : NULL,
+            .body = task->body,
+            .body_length = task->body_length,
+        };
+        task->body = NULL;
+        http_request_reply(task->request, &reply);
+    }
+}
+
+void sessions_reply_completed(struct sessions *sessions)
+{
+    struct handover_list completed = handover_take_all(&sessions->completed);
+    struct handover_node *node = NULL;
+    while ((node = handover_list_take(&completed)) != NULL) {
+        struct task *task = (struct task *)node;
+        reply_to(task);
+        free(task->body);
+        free(task);
+    }
+}
+
+const atomic_uint_least64_t *sessions_turns(const struct sessions *sessions)
+{
+    return &sessions->turns;
+}

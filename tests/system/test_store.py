@@ -1,0 +1,299 @@
+"""The session-service's store: one effect for each id, whatever ends the process or fills the disk."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import tempfile
+import time
+
+import pika
+import pytest
+import requests
+
+from support.services import Service
+from support.store import FILE, effects, inbox_ids, rows
+from support.wait import wait_until
+
+MARKER = "abort-the-process"
+
+
+@pytest.fixture
+def service(world):
+    return world.session_service().wait_ready()
+
+
+def logged(service, **fields):
+    return [e for e in service.events() if all(e.get(k) == v for k, v in fields.items())]
+
+
+def publish_all(world, messages):
+    """(message id or None, body), persistent and confirmed."""
+    channel = world.declare()
+    channel.confirm_delivery()
+    for message_id, body in messages:
+        channel.basic_publish("", world.queue, body,
+                              pika.BasicProperties(message_id=message_id, delivery_mode=2,
+                                                   headers={"saved_at_ms": 1000}))
+    channel.connection.close()
+
+
+def user(number, **members):
+    return json.dumps(dict({"id": number, "name": "Ada"}, **members))
+
+
+def test_an_id_takes_effect_once(world, service):
+    publish_all(world, [("m1", user(1)), ("m1", user(1)), ("m1", user(1, name="Eve"))])
+    wait_until(lambda: logged(service, event="user.dead_lettered", reason="id-conflict"), 10,
+               "the conflict is put aside")
+    assert len(logged(service, event="user.saved", outcome="handled", message_id="m1")) == 1
+    assert len(logged(service, event="user.saved", outcome="duplicate", message_id="m1")) == 1
+    _, properties, body = world.get(world.dead)
+    assert json.loads(body)["name"] == "Eve" and properties.message_id == "m1"
+    assert properties.headers["dead-letter-reason"] == "id-conflict"
+    data = service.get("/users/1").json()
+    assert data["data"]["name"] == "Ada" and data["message_id"] == "m1"
+    assert effects(service.state.name) == 1
+    assert service.metric('session_service_deliveries_total{outcome="duplicate"}') == 1
+    service.stop()
+    assert world.is_empty()
+
+
+def test_an_older_save_never_overwrites_a_newer_one(world, service):
+    for message_id, name, saved_at in (("m1", "new", 2000), ("m2", "old", 1000)):
+        world.publish(user(1, name=name), message_id=message_id, headers={"saved_at_ms": saved_at})
+        wait_until(lambda: logged(service, message_id=message_id, outcome="handled"), 10, message_id)
+    assert service.get("/users/1").json()["data"]["name"] == "new"
+    assert effects(service.state.name) == 2
+
+
+def test_bare_users_are_known_by_id_or_email_or_body(world, service):
+    for body in ('{"id":"u1"}', '{"email":"a@example.org"}', '{"x":1}', '{"x":1}'):
+        world.publish(body)
+    wait_until(lambda: len(logged(service, outcome="bare")) == 4, 10, "all are handled")
+    keys = [row[0] for row in rows(service.state.name, "SELECT user_id FROM users ORDER BY user_id")]
+    assert keys[0] == "email:a@example.org" and keys[1].startswith("sha256:") and keys[2] == "u1"
+    assert len(keys) == 3 and effects(service.state.name) == 0
+
+
+def test_killed_at_any_moment(world):
+    """Duplicates, poison, and kill -9: one effect for each id, all poison aside, every id in the log."""
+    seed = random.randrange(1 << 32)
+    print("seed", seed)
+    rng = random.Random(seed)
+    valid = ["m%05d" % i for i in range(4000)]
+    messages = [(m, user(rng.randrange(500), n=m)) for m in valid]
+    messages += [rng.choice(messages) for _ in range(400)]
+    poison = ["p%03d" % i for i in range(40)]
+    messages += [(p, "not JSON") for p in poison]
+    rng.shuffle(messages)
+    with tempfile.TemporaryDirectory(prefix="session-service-") as state:
+        publish_all(world, messages)
+        seen = set()
+        for _ in range(10):
+            service = world.session_service("--state-dir", state, "--prefetch", "100")
+            time.sleep(rng.uniform(0, 0.15))  # the moment is the test's input, not a condition
+            service.kill()
+            seen |= set(service.handled_ids())
+        service = world.session_service("--state-dir", state)
+        service.wait_ready()
+        wait_until(lambda: inbox_ids(state) == set(valid), 60, "each valid id is in the inbox")
+        wait_until(lambda: set(valid) <= seen | set(service.handled_ids()), 30, "each id is logged")
+        wait_until(lambda: world.count(world.dead) >= len(poison), 30, "poison is put aside")
+        service.stop()
+        assert world.is_empty()
+        assert effects(state) == len(valid)
+        dead = set()
+        while len(dead) < len(poison):
+            _, properties, body = world.get(world.dead)
+            assert body == b"not JSON" and properties.headers["dead-letter-reason"] == "not-json"
+            dead.add(properties.message_id)
+        assert dead == set(poison)
+
+
+def test_a_message_that_ends_the_process_is_put_aside(world, tmp_path):
+    library = str(tmp_path / "abort.so")
+    source = os.path.join(os.path.dirname(__file__), "..", "support", "abort_on_marker.c")
+    subprocess.run(["gcc", "-shared", "-fPIC", "-o", library, source, "-ldl"], check=True)
+    environment = {"LD_PRELOAD": library, "ASAN_OPTIONS": "verify_asan_link_order=0"}
+    good = ["g%d" % i for i in range(20)]
+    publish_all(world, [(g, user(g)) for g in good[:10]] + [("bad", user(1, x=MARKER))] +
+                [(g, user(g)) for g in good[10:]])
+    state = str(tmp_path / "state")
+    for crashes in range(12):
+        service = Service("session-service", "--queue", world.queue, "--state-dir", state,
+                          "--redelivery-limit", "3",
+                          environment=dict(environment, AMQP_URL=world.url))
+        service.process = subprocess.Popen(service.arguments, stdin=subprocess.DEVNULL,
+                                           stdout=subprocess.DEVNULL, stderr=service.log,
+                                           env=service.environment)
+        wait_until(lambda: service.process.poll() is not None or
+                   logged(service, event="user.dead_lettered"), 30, "it ends, or puts it aside")
+        if service.process.poll() is None:
+            break
+        assert service.process.returncode == -signal.SIGABRT
+        service.log.close()
+    assert 2 <= crashes <= 5
+    wait_until(lambda: inbox_ids(state) == set(good), 30, "the rest is handled")
+    _, properties, _ = world.get(world.dead)
+    assert properties.message_id == "bad"
+    assert properties.headers["dead-letter-reason"] == "too-many-redeliveries"
+    service.stop()
+    service.close()
+    assert world.is_empty()
+
+
+def test_a_second_process_is_refused(world, service):
+    second = subprocess.run(service.arguments[:3] + ["--state-dir", service.state.name],
+                            stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, timeout=20)
+    assert second.returncode == 2
+    assert "in use by process %d" % service.process.pid in second.stderr
+
+
+def test_a_damaged_store_is_refused_and_kept(world, service):
+    publish_all(world, [("m%d" % i, user(i)) for i in range(300)])
+    wait_until(lambda: len(inbox_ids(service.state.name)) == 300, 20, "all are handled")
+    service.stop()
+    for _ in range(2):  # the start brings the log into the file
+        service.start().stop()
+    path = os.path.join(service.state.name, FILE)
+    with open(path, "r+b") as file:
+        for page in (1, 3, 5):
+            file.seek(4096 * page)
+            file.write(b"\x5a" * 3000)
+    with open(path, "rb") as file:
+        damaged = file.read()
+    refused = subprocess.run(service.arguments, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                             text=True, timeout=20, env=service.environment)
+    assert refused.returncode == 2 and "is damaged" in refused.stderr
+    with open(path, "rb") as file:
+        assert file.read() == damaged
+
+
+def is_paused(service, text):
+    reply = service.get("/readyz")
+    return reply is not None and reply.status_code == 503 and text in reply.text
+
+
+def as_root(*command):
+    prefix = [] if os.geteuid() == 0 else ["sudo", "-n"]
+    subprocess.run(prefix + list(command), check=True, stdin=subprocess.DEVNULL)
+
+
+def test_a_full_disk_pauses_and_loses_nothing(world, tmp_path):
+    state = str(tmp_path / "state")
+    os.mkdir(state)
+    as_root("mount", "-t", "tmpfs", "-o", "size=1m,mode=0777", "tmpfs", state)
+    try:
+        service = world.session_service("--state-dir", state).wait_ready()
+        messages = [("m%04d" % i, user(i, text="x" * 600)) for i in range(3000)]
+        publish_all(world, messages)
+        wait_until(lambda: is_paused(service, "full"), 30, "it pauses and says why")
+        assert service.metric("session_service_store_paused") == 1
+        assert len(service.events("consumer.paused")) == 1
+        assert service.get("/healthz").status_code == 200
+        as_root("mount", "-o", "remount,size=64m", state)
+        wait_until(lambda: len(inbox_ids(state)) == len(messages), 60, "it goes on by itself")
+        service.wait_ready()
+        assert effects(state) == len(messages)
+        assert set(m for m, _ in messages) <= set(service.handled_ids())
+        service.stop()
+        assert world.is_empty()
+        assert not service.events("user.dead_lettered")
+    finally:
+        as_root("umount", "--lazy", state)
+
+
+def test_a_failed_fsync_acks_nothing_that_is_not_on_disk(world, service):
+    publish_all(world, [("before", user(1))])
+    wait_until(lambda: "before" in service.handled_ids(), 10, "the store works")
+    tracer = subprocess.Popen(["strace", "-f", "-qq", "-o", "/dev/null", "-p", str(service.process.pid),
+                               "-e", "trace=fsync,fdatasync",
+                               "-e", "inject=fsync,fdatasync:error=EIO"],
+                              stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    try:
+        wait_until(lambda: "TracerPid:\t0\n" not in
+                   open("/proc/%d/status" % service.process.pid).read(), 10, "strace is attached")
+        publish_all(world, [("during", user(2))])
+        wait_until(lambda: is_paused(service, "Input/output error"), 20, "it pauses and says why")
+        assert "during" not in service.handled_ids()
+        assert service.metric("session_service_store_paused") == 1
+    finally:
+        tracer.terminate()
+        tracer.wait(10)
+    wait_until(lambda: "during" in service.handled_ids(), 30, "it goes on by itself")
+    assert effects(service.state.name) == 2
+    service.stop()
+    assert world.is_empty()
+
+
+ROUTES = [
+    ("GET", "/sessions", 200), ("HEAD", "/sessions", 200), ("POST", "/sessions", 405),
+    ("DELETE", "/sessions", 405), ("GET", "/sessions?limit=1", 200), ("GET", "/sessions?limit=0", 400),
+    ("GET", "/sessions?limit=1001", 400), ("GET", "/sessions?limit=x", 400),
+    ("GET", "/sessions?cursor=x", 400), ("GET", "/sessions?cursor=" + "0" * 36, 200),
+    ("GET", "/sessions/unknown", 404), ("DELETE", "/sessions/unknown", 404),
+    ("PUT", "/sessions/unknown", 405), ("GET", "/sessions/", 404), ("GET", "/users/unknown", 404),
+    ("GET", "/users/", 404), ("GET", "/users", 404), ("DELETE", "/users/1", 405),
+    ("GET", "/users/%27%20OR%201=1", 404), ("GET", "/users/a%2Fb%40c", 200),
+    ("GET", "/users/1", 200),
+]
+
+
+@pytest.fixture(scope="module")
+def stored(shared_world):
+    service = shared_world.session_service().wait_ready()
+    publish_all(shared_world, [("m1", user(1)), ("m2", user("a/b@c"))])
+    wait_until(lambda: len(inbox_ids(service.state.name)) == 2, 10, "both are handled")
+    return service
+
+
+@pytest.mark.parametrize("method, path, status", ROUTES,
+                         ids=[m + p.replace("/", "_")[:30] for m, p, _ in ROUTES])
+def test_routes(stored, method, path, status):
+    reply = requests.request(method, stored.base + path, timeout=5)
+    assert reply.status_code == status, reply.text
+    if status >= 400:
+        assert reply.headers["Content-Type"] == "application/problem+json"
+        assert reply.json()["status"] == status
+    elif method == "GET":
+        assert reply.json()["success"] is True
+
+
+def test_a_session_opens_extends_and_ends(world):
+    service = world.session_service("--session-ttl", "1s").wait_ready()
+    publish_all(world, [("m1", user(1))])
+    first = wait_until(lambda: service.get("/users/1").status_code == 200 and
+                       service.get("/users/1").json()["session_id"], 10, "a session is open")
+    session = service.get("/sessions/" + first).json()["data"]
+    assert session["user_id"] == "1" and session["saves"] == 1
+    assert session["expires_at_ms"] == session["extended_at_ms"] + 1000
+    wait_until(lambda: service.get("/sessions/" + first).status_code == 404, 10, "it expires")
+    assert service.get("/users/1").json()["session_id"] is None
+    wait_until(lambda: rows(service.state.name, "SELECT count(*) FROM sessions") == [(0,)], 10,
+               "it is swept")
+    publish_all(world, [("m2", user(1))])
+    second = wait_until(lambda: service.get("/users/1").json()["session_id"], 10, "another opens")
+    assert second != first
+    assert requests.delete(service.base + "/sessions/" + second, timeout=5).status_code == 204
+    assert requests.delete(service.base + "/sessions/" + second, timeout=5).status_code == 404
+
+
+def test_pages_are_stable_while_users_arrive(world, service):
+    publish_all(world, [("m%d" % i, user("old%d" % i)) for i in range(300)])
+    wait_until(lambda: len(inbox_ids(service.state.name)) == 300, 20, "they are there")
+    channel = world.channel()
+    seen, cursor = [], ""
+    for batch in range(100):
+        for i in range(10):
+            channel.basic_publish("", world.queue, user("new%d-%d" % (batch, i)),
+                                  pika.BasicProperties(message_id="n%d-%d" % (batch, i)))
+        page = service.get("/sessions?limit=7" + cursor).json()
+        seen += [s["user_id"] for s in page["data"]]
+        if page["next"] is None:
+            break
+        cursor = "&cursor=" + page["next"]
+    old = [u for u in seen if u.startswith("old")]
+    assert len(seen) == len(set(seen))
+    assert sorted(old) == sorted("old%d" % i for i in range(300))

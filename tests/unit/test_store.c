@@ -1,0 +1,339 @@
+/* The store: effects, their order, sessions, attempts, pruning; refusals of files that are not its
+ * own. */
+#include "session-service/store.h"
+
+#include "session-service/session_queries.h"
+
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+#include <jansson.h>
+
+enum { TTL_MS = 1000, RETENTION_MS = 60000, T0 = 1000000 };
+
+struct fixture {
+    char directory[64], path[128];
+    struct store *store;
+    struct session_queries *queries;
+};
+
+static int set_up(void **state)
+{
+    struct fixture *fixture = calloc(1, sizeof(*fixture));
+    strcpy(fixture->directory, "/tmp/test-store-XXXXXX");
+    assert_non_null(mkdtemp(fixture->directory));
+    snprintf(fixture->path, sizeof(fixture->path), "%s/session-service.db", fixture->directory);
+    struct store_options options = {.directory = fixture->directory,
+                                    .session_ttl_ms = TTL_MS,
+                                    .inbox_retention_ms = RETENTION_MS};
+    assert_int_equal(store_create(&options, &fixture->store, NULL), OUTCOME_OK);
+    assert_int_equal(session_queries_create(fixture->store, &fixture->queries, NULL), OUTCOME_OK);
+    *state = fixture;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct fixture *fixture = *state;
+    session_queries_free(fixture->queries);
+    store_free(fixture->store);
+    static const char *const suffixes[] = {"", "-wal", "-shm"};
+    for (size_t i = 0; i < 3; i++) {
+        char path[160];
+        snprintf(path, sizeof(path), "%s%s", fixture->path, suffixes[i]);
+        (void)unlink(path);
+    }
+    assert_int_equal(rmdir(fixture->directory), 0);
+    free(fixture);
+    return 0;
+}
+
+static void begin(struct fixture *fixture)
+{
+    struct error error = {.text = ""};
+    if (store_begin(fixture->store, &error) != OUTCOME_OK) {
+        fail_msg("%s", error.text);
+    }
+}
+
+static void commit(struct fixture *fixture)
+{
+    assert_int_equal(store_commit(fixture->store, NULL), OUTCOME_OK);
+}
+
+static struct store_effect apply(struct fixture *fixture, const char *message_id, const char *user,
+                                 const char *body, int64_t saved_at_ms, int64_t now_ms)
+{
+    const struct store_event event = {.message_id = slice_of(message_id),
+                                      .user_key = slice_of(user),
+                                      .body = slice_of(body),
+                                      .saved_at_ms = saved_at_ms};
+    struct store_effect effect;
+    struct error error = {.text = ""};
+    begin(fixture);
+    if (store_apply(fixture->store, &event, now_ms, &effect, &error) != OUTCOME_OK) {
+        fail_msg("%s", error.text);
+    }
+    commit(fixture);
+    return effect;
+}
+
+/* The parsed answer, NULL where nothing was found; owned. */
+static json_t *ask(struct fixture *fixture, enum question question, const char *key, int64_t limit,
+                   int64_t now_ms)
+{
+    struct buffer json;
+    struct error error = {.text = ""};
+    bool found = false;
+    buffer_init(&json, 1024 * 1024);
+    if (session_queries_ask(fixture->queries, question, slice_of(key), limit, now_ms, &json, &found,
+                            &error) != OUTCOME_OK) {
+        fail_msg("%s", error.text);
+    }
+    json_t *answer = found ? json_loadb(json.data, json.length, 0, NULL) : NULL;
+    buffer_done(&json);
+    return answer;
+}
+
+static void expect_user(struct fixture *fixture, const char *user, const char *name,
+                        int64_t saved_at_ms)
+{
+    json_t *answer = ask(fixture, ASK_USER, user, 0, T0);
+    assert_non_null(answer);
+    json_t *data = json_object_get(answer, "data");
+    assert_string_equal(json_string_value(json_object_get(data, "name")), name);
+    assert_int_equal(json_integer_value(json_object_get(answer, "saved_at_ms")), saved_at_ms);
+    json_decref(answer);
+}
+
+static void test_one_id_is_one_effect(void **state)
+{
+    struct fixture *fixture = *state;
+    assert_int_equal(apply(fixture, "m1", "u", "{\"name\":\"A\"}", 5, T0).result, STORE_APPLIED);
+    assert_int_equal(apply(fixture, "m1", "u", "{\"name\":\"A\"}", 5, T0).result, STORE_DUPLICATE);
+    assert_int_equal(apply(fixture, "m1", "u", "{\"name\":\"B\"}", 9, T0).result, STORE_CONFLICT);
+    expect_user(fixture, "u", "A", 5);
+    assert_int_equal(apply(fixture, "", "u", "{\"name\":\"C\"}", 6, T0).result, STORE_APPLIED);
+    assert_int_equal(apply(fixture, "", "u", "{\"name\":\"C\"}", 6, T0).result, STORE_APPLIED);
+    expect_user(fixture, "u", "C", 6);
+}
+
+static void test_what_is_rolled_back_is_not_known(void **state)
+{
+    struct fixture *fixture = *state;
+    const struct store_event event = {
+        .message_id = slice_of("m1"), .user_key = slice_of("u"), .body = slice_of("{}")};
+    struct store_effect effect;
+    begin(fixture);
+    assert_int_equal(store_apply(fixture->store, &event, T0, &effect, NULL), OUTCOME_OK);
+    store_rollback(fixture->store, OUTCOME_BUSY);
+    assert_int_equal(apply(fixture, "m1", "u", "{}", 0, T0).result, STORE_APPLIED);
+    begin(fixture);
+    store_rollback(fixture->store, OUTCOME_BROKEN); /* closes the file; the next opens it */
+    assert_int_equal(apply(fixture, "m1", "u", "{}", 0, T0).result, STORE_DUPLICATE);
+}
+
+static void test_older_never_overwrites_newer(void **state)
+{
+    struct fixture *fixture = *state;
+    assert_true(apply(fixture, "m5", "u", "{\"name\":\"new\"}", 50, T0).user_changed);
+    assert_false(apply(fixture, "m9", "u", "{\"name\":\"old\"}", 49, T0).user_changed);
+    expect_user(fixture, "u", "new", 50);
+    assert_false(apply(fixture, "m4", "u", "{\"name\":\"lower id\"}", 50, T0).user_changed);
+    expect_user(fixture, "u", "new", 50);
+    assert_true(apply(fixture, "m6", "u", "{\"name\":\"higher id\"}", 50, T0).user_changed);
+    expect_user(fixture, "u", "higher id", 50);
+}
+
+static void test_sessions_open_extend_expire_and_end(void **state)
+{
+    struct fixture *fixture = *state;
+    assert_true(apply(fixture, "m1", "u", "{}", 1, T0).session_opened);
+    assert_false(apply(fixture, "m2", "u", "{}", 2, T0 + 900).session_opened);
+    json_t *page = ask(fixture, ASK_SESSIONS, "", 10, T0 + 1800);
+    json_t *session = json_array_get(json_object_get(page, "data"), 0);
+    assert_int_equal(json_integer_value(json_object_get(session, "opened_at_ms")), T0);
+    assert_int_equal(json_integer_value(json_object_get(session, "extended_at_ms")), T0 + 900);
+    assert_int_equal(json_integer_value(json_object_get(session, "expires_at_ms")), T0 + 1900);
+    assert_int_equal(json_integer_value(json_object_get(session, "saves")), 2);
+    const char *id = json_string_value(json_object_get(session, "id"));
+    assert_null(ask(fixture, ASK_SESSION, id, 0, T0 + 1900)); /* expired to the millisecond */
+    json_t *same = ask(fixture, ASK_SESSION, id, 0, T0 + 1899);
+    assert_non_null(same);
+    json_decref(same);
+
+    assert_true(apply(fixture, "m3", "u", "{}", 3, T0 + 1900).session_opened);
+    assert_null(ask(fixture, ASK_SESSION, id, 0, T0 + 1901)); /* another one has its place */
+    json_decref(page);
+    page = ask(fixture, ASK_SESSIONS, "", 10, T0 + 1901);
+    id = json_string_value(json_object_get(json_array_get(json_object_get(page, "data"), 0), "id"));
+    bool found = false;
+    struct buffer none;
+    buffer_init(&none, 10);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(session_queries_ask(fixture->queries, ASK_END_SESSION, slice_of(id), 0,
+                                             T0 + 1901, &none, &found, NULL),
+                         OUTCOME_OK);
+        assert_int_equal(found, i == 0);
+    }
+    json_decref(page);
+    assert_true(apply(fixture, "m4", "u", "{}", 4, T0 + 1902).session_opened);
+}
+
+static void test_pages(void **state)
+{
+    struct fixture *fixture = *state;
+    char name[16];
+    for (int i = 0; i < 7; i++) {
+        snprintf(name, sizeof(name), "u%d", i);
+        (void)apply(fixture, "", name, "{}", i, T0 + i);
+    }
+    char cursor[64] = "";
+    int seen = 0;
+    for (int pages = 1;; pages++) {
+        json_t *page = ask(fixture, ASK_SESSIONS, cursor, 3, T0 + 10);
+        json_t *data = json_object_get(page, "data");
+        for (size_t i = 0; i < json_array_size(data); i++) {
+            snprintf(name, sizeof(name), "u%d", 6 - seen++);
+            assert_string_equal(
+                json_string_value(json_object_get(json_array_get(data, i), "user_id")), name);
+        }
+        const char *next = json_string_value(json_object_get(page, "next"));
+        snprintf(cursor, sizeof(cursor), "%s", next == NULL ? "" : next);
+        json_decref(page);
+        (void)apply(fixture, "", "later", "{}", 1, T0 + 10 + pages); /* shifts nothing */
+        if (cursor[0] == '\0') {
+            break;
+        }
+    }
+    assert_int_equal(seen, 7);
+}
+
+static void test_attempts(void **state)
+{
+    struct fixture *fixture = *state;
+    int64_t count = 0;
+    for (int i = 1; i <= 3; i++) {
+        assert_int_equal(store_count_attempt(fixture->store, slice_of("m1"), T0, &count, NULL),
+                         OUTCOME_OK);
+        assert_int_equal(count, i);
+    }
+    begin(fixture);
+    assert_int_equal(store_forget_attempts(fixture->store, slice_of("m1"), NULL), OUTCOME_OK);
+    commit(fixture);
+    assert_int_equal(store_count_attempt(fixture->store, slice_of("m1"), T0, &count, NULL),
+                     OUTCOME_OK);
+    assert_int_equal(count, 1);
+}
+
+/* More rows than one step looks at; each is removed at its time and not before. */
+static void test_tending(void **state)
+{
+    struct fixture *fixture = *state;
+    enum { ROWS = 1200, STEPS = 4 };
+    char name[16];
+    for (int i = 0; i < ROWS; i++) {
+        snprintf(name, sizeof(name), "m%05d", i);
+        (void)apply(fixture, name, name, "{}", i, i % 2 == 0 ? T0 : T0 + RETENTION_MS / 2);
+    }
+    for (int i = 0; i < STEPS; i++) {
+        assert_int_equal(store_tend(fixture->store, T0 + RETENTION_MS, NULL), OUTCOME_OK);
+    }
+    int64_t now_ms = T0 + RETENTION_MS;
+    assert_int_equal(apply(fixture, "m00000", "x", "{}", 0, now_ms).result, STORE_APPLIED);
+    assert_int_equal(apply(fixture, "m01198", "x", "{}", 0, now_ms).result, STORE_APPLIED);
+    assert_int_equal(apply(fixture, "m00001", "m00001", "{}", 0, now_ms).result, STORE_DUPLICATE);
+    assert_int_equal(apply(fixture, "m01199", "m01199", "{}", 0, now_ms).result, STORE_DUPLICATE);
+    json_t *page = ask(fixture, ASK_SESSIONS, "", 1000, T0); /* as if it were before their end */
+    assert_int_equal(json_array_size(json_object_get(page, "data")), 1);
+    json_decref(page);
+}
+
+static void write_at(const char *path, off_t offset, const char *bytes, size_t length)
+{
+    int descriptor = open(path, O_RDWR | O_CREAT, 0600);
+    assert_true(descriptor >= 0);
+    assert_int_equal(pwrite(descriptor, bytes, length, offset), length);
+    close(descriptor);
+}
+
+static void expect_refused(struct fixture *fixture, const char *text)
+{
+    struct error error = {.text = ""};
+    assert_int_equal(store_open(fixture->store, &error), OUTCOME_INVALID);
+    if (strstr(error.text, text) == NULL) {
+        fail_msg("%s", error.text);
+    }
+}
+
+static void test_no_database(void **state)
+{
+    struct fixture *fixture = *state;
+    static const char text[] = "this is a file of somebody else, and no database at all........"
+                               "................................................................";
+    write_at(fixture->path, 0, text, sizeof(text));
+    expect_refused(fixture, "is damaged");
+    char back[sizeof(text)];
+    int descriptor = open(fixture->path, O_RDONLY);
+    assert_int_equal(read(descriptor, back, sizeof(back)), sizeof(back));
+    close(descriptor);
+    assert_memory_equal(back, text, sizeof(text));
+}
+
+static void test_damaged_pages(void **state)
+{
+    struct fixture *fixture = *state;
+    char name[16];
+    for (int i = 0; i < 300; i++) {
+        snprintf(name, sizeof(name), "m%05d", i);
+        (void)apply(fixture, name, name, "{\"name\":\"Ada\"}", i, T0);
+    }
+    begin(fixture);
+    store_rollback(fixture->store, OUTCOME_BROKEN);
+    begin(fixture); /* the log is in the file now */
+    store_rollback(fixture->store, OUTCOME_BROKEN);
+    char garbage[3000];
+    memset(garbage, 0x5a, sizeof(garbage));
+    write_at(fixture->path, 4096, garbage, sizeof(garbage));
+    write_at(fixture->path, 3 * 4096, garbage, sizeof(garbage));
+    expect_refused(fixture, "is damaged");
+}
+
+static void test_another_program_and_a_newer_version(void **state)
+{
+    struct fixture *fixture = *state;
+    (void)apply(fixture, "m1", "u", "{}", 1, T0);
+    begin(fixture);
+    store_rollback(fixture->store, OUTCOME_BROKEN);
+    begin(fixture);
+    store_rollback(fixture->store, OUTCOME_BROKEN);
+    write_at(fixture->path, 60, "\0\0\0\x63", 4); /* user_version, section 1.3 of the format */
+    expect_refused(fixture, "newer version");
+    write_at(fixture->path, 68, "\0\0\0\x01", 4); /* application_id */
+    expect_refused(fixture, "not a file of this program");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_one_id_is_one_effect, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_what_is_rolled_back_is_not_known, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_older_never_overwrites_newer, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_sessions_open_extend_expire_and_end, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(test_pages, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_attempts, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_tending, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_no_database, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_damaged_pages, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_another_program_and_a_newer_version, set_up,
+                                        tear_down),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
