@@ -135,6 +135,7 @@ echo "$amqp_url"
 
 say "start the session-service on 3001 and the user-service on 3000"
 build/session-service/session-service --listen 127.0.0.1:3001 --amqp-url "$amqp_url" \
+    --state-dir "$directory/session-service" \
     --log-format text --log-payload full 2>"$directory/session-service.log" &
 session_pid=$!
 build/user-service/user-service --listen 127.0.0.1:3000 --amqp-url "$amqp_url" \
