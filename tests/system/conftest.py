@@ -97,20 +97,24 @@ class World:
 
     def get(self, queue=None, seconds=10):
         """Takes one message: (method, properties, body). Waits also for the queue itself."""
-        connection = self.channel().connection
 
         def take():
+            channel = self.channel()
             try:
-                got = connection.channel().basic_get(queue or self.queue, auto_ack=True)
+                got = channel.basic_get(queue or self.queue, auto_ack=True)
             except pika.exceptions.ChannelClosedByBroker as error:
                 if error.reply_code != 404:
                     raise
+                got = (None, None, None)
+            except pika.exceptions.ConnectionClosedByBroker as error:
+                # A quorum queue that is just being declared has no process yet.
+                if error.reply_code != 541:
+                    raise
                 return None
+            channel.connection.close()
             return got if got[0] is not None else None
 
-        got = wait_until(take, seconds, "a message in " + (queue or self.queue))
-        connection.close()
-        return got
+        return wait_until(take, seconds, "a message in " + (queue or self.queue))
 
     def is_empty(self):
         """All acked: with no consumer left, nothing comes back."""
