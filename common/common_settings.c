@@ -1,6 +1,7 @@
 /* What no single row of the options can check. */
 #include "common/common_settings.h"
-#include "common/connector.h"
+
+#include "common/broker_hosts.h"
 #include "common/http_server.h"
 
 #include <string.h>
@@ -68,7 +69,9 @@ static enum outcome check_files(const struct common_settings *settings, struct e
 
 enum outcome common_settings_check(const struct common_settings *settings, struct error *ret_error)
 {
-    enum outcome outcome = connector_check_urls(settings->amqp_url, ret_error);
+    struct broker_hosts hosts = {.count = 0};
+    enum outcome outcome = broker_hosts_parse(settings->amqp_url, &hosts, ret_error);
+    broker_hosts_done(&hosts);
     if (outcome == OUTCOME_OK) {
         outcome = check_queue(settings->queue, ret_error);
     }

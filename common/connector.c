@@ -2,11 +2,10 @@
 #include "common/connector.h"
 
 #include "common/backoff.h"
+#include "common/broker_hosts.h"
 #include "common/clock.h"
 #include "common/log.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,15 +18,13 @@ enum {
     WRONG_CONFIGURATION_WAIT_MS =
         15000, /* only a person can mend it: do not fill the broker's log */
     SAME_ERROR_LOG_INTERVAL_MS = 30000,
-    PASSWORD_BYTES_MAX = 1024,
     END_WAIT_MS = 1000,
 };
 
 struct connector {
     struct connector_options options;
     pthread_t thread;
-    struct broker_address addresses[BROKER_URLS_MAX];
-    size_t address_count;
+    struct broker_hosts hosts;
     size_t next_address; /* the thread's own, as the rest up to the lock */
     struct backoff backoff;
     struct error logged_error;
@@ -41,106 +38,22 @@ struct connector {
     uint64_t attempts, failed_rounds;
 };
 
-static enum outcome parse_urls(const char *urls, struct broker_address addresses[BROKER_URLS_MAX],
-                               size_t *ret_count, struct error *ret_error)
-{
-    size_t count = 0;
-    enum outcome outcome = OUTCOME_OK;
-    for (const char *rest = urls; outcome == OUTCOME_OK;) {
-        size_t length = strcspn(rest, ",");
-        if (count == BROKER_URLS_MAX) {
-            outcome =
-                error_set(ret_error, OUTCOME_INVALID, "more than %d broker URLs", BROKER_URLS_MAX);
-            break;
-        }
-        outcome = broker_address_parse((struct slice){rest, length}, &addresses[count], ret_error);
-        if (outcome == OUTCOME_OK) {
-            count++;
-        }
-        if (rest[length] == '\0') {
-            break;
-        }
-        rest += length + 1;
-    }
-    if (outcome != OUTCOME_OK) {
-        while (count > 0) {
-            broker_address_done(&addresses[--count]);
-        }
-        return outcome;
-    }
-    *ret_count = count;
-    return OUTCOME_OK;
-}
-
-enum outcome connector_check_urls(const char *urls, struct error *ret_error)
-{
-    struct broker_address addresses[BROKER_URLS_MAX] = {0};
-    size_t count = 0;
-    enum outcome outcome = parse_urls(urls, addresses, &count, ret_error);
-    for (size_t i = 0; i < count; i++) {
-        broker_address_done(&addresses[i]);
-    }
-    return outcome;
-}
-
-static enum outcome read_password(const char *path, char ret_password[PASSWORD_BYTES_MAX],
-                                  struct error *ret_error)
-{
-    int file = open(path, O_RDONLY | O_CLOEXEC);
-    if (file < 0) {
-        return error_set_errno(ret_error, OUTCOME_INVALID, errno,
-                               "open the --amqp-password-file %s", path);
-    }
-    size_t length = 0;
-    ssize_t got = 0;
-    while (length < PASSWORD_BYTES_MAX &&
-           (got = read(file, ret_password + length, PASSWORD_BYTES_MAX - length)) > 0) {
-        length += (size_t)got;
-    }
-    int read_errno = errno;
-    close(file);
-    if (got < 0) {
-        return error_set_errno(ret_error, OUTCOME_INVALID, read_errno,
-                               "read the --amqp-password-file %s", path);
-    }
-    while (length > 0 && (ret_password[length - 1] == '\n' || ret_password[length - 1] == '\r')) {
-        length--;
-    }
-    if (length == 0 || length == PASSWORD_BYTES_MAX || memchr(ret_password, 0, length) != NULL) {
-        return error_set(ret_error, OUTCOME_INVALID,
-                         "the --amqp-password-file %s does not hold one line of 1 to %d bytes",
-                         path, PASSWORD_BYTES_MAX - 1);
-    }
-    ret_password[length] = '\0';
-    return OUTCOME_OK;
-}
-
 static enum outcome attempt(struct connector *connector, const struct broker_address *address,
                             struct broker **ret_broker, struct error *ret_error)
 {
     const struct connector_options *options = &connector->options;
-    char password[PASSWORD_BYTES_MAX];
-    struct broker_open_options open_options = {
+    const struct broker_open_options open_options = {
         .connection_name = options->name,
         .heartbeat_s = options->heartbeat_s,
         .tls_files = options->tls_files,
     };
-    enum outcome outcome = OUTCOME_OK;
-    if (options->password_file != NULL) {
-        outcome = read_password(options->password_file, password, ret_error);
-        open_options.password = password;
-    }
     struct broker *broker = NULL;
-    if (outcome == OUTCOME_OK) {
-        outcome = broker_open(address, &open_options, &broker, ret_error);
-        /* A password is rotated while the daemons run: a refused login is worth the usual pace. */
-        if (outcome == OUTCOME_INVALID) {
-            outcome = OUTCOME_TRANSIENT;
-        }
-    } else {
+    enum outcome outcome =
+        broker_hosts_open(address, &open_options, options->password_file, &broker, ret_error);
+    /* A password is rotated while the daemons run: a refused login is worth the usual pace. */
+    if (outcome == OUTCOME_INVALID) {
         outcome = OUTCOME_TRANSIENT;
     }
-    explicit_bzero(password, sizeof(password));
     if (outcome == OUTCOME_OK) {
         outcome = options->set_up(broker, options->context, ret_error);
     }
@@ -168,7 +81,7 @@ static uint32_t wait_after_failure_ms(struct connector *connector, enum outcome 
     if (outcome == OUTCOME_INVALID) {
         return WRONG_CONFIGURATION_WAIT_MS;
     }
-    if (connector->next_address % connector->address_count != 0) {
+    if (connector->next_address % connector->hosts.count != 0) {
         return 0;
     }
     return backoff_next_ms(&connector->backoff, random_number());
@@ -217,7 +130,7 @@ static void connect_locked(struct connector *connector)
         backoff_reset(&connector->backoff);
     }
     const struct broker_address *address =
-        &connector->addresses[connector->next_address % connector->address_count];
+        &connector->hosts.addresses[connector->next_address % connector->hosts.count];
     pthread_mutex_unlock(&connector->lock);
 
     struct broker *broker = NULL;
@@ -242,7 +155,7 @@ static void connect_locked(struct connector *connector)
     connector->last_error = error;
     wait_ms = wait_after_failure_ms(connector, outcome);
     log_failure(connector, address, &error, wait_ms);
-    if (outcome == OUTCOME_INVALID || connector->next_address % connector->address_count == 0) {
+    if (outcome == OUTCOME_INVALID || connector->next_address % connector->hosts.count == 0) {
         connector->failed_rounds++;
         wake_owner(connector);
     }
@@ -251,9 +164,7 @@ static void connect_locked(struct connector *connector)
 
 static void destroy(struct connector *connector)
 {
-    for (size_t i = 0; i < connector->address_count; i++) {
-        broker_address_done(&connector->addresses[i]);
-    }
+    broker_hosts_done(&connector->hosts);
     pthread_cond_destroy(&connector->changed);
     pthread_mutex_destroy(&connector->lock);
     free(connector);
@@ -315,8 +226,7 @@ enum outcome connector_create(const struct connector_options *options,
     }
     connector->options = *options;
     backoff_init(&connector->backoff, BACKOFF_BASE_MS, BACKOFF_CAP_MS);
-    enum outcome outcome =
-        parse_urls(options->urls, connector->addresses, &connector->address_count, ret_error);
+    enum outcome outcome = broker_hosts_parse(options->urls, &connector->hosts, ret_error);
     if (outcome != OUTCOME_OK) {
         free(connector);
         return outcome;

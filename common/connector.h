@@ -22,9 +22,6 @@ struct connector_options {
 
 struct connector;
 
-/* Checks every URL without connecting: for --check-config. */
-MUST_CHECK enum outcome connector_check_urls(const char *urls, struct error *ret_error);
-
 MUST_CHECK enum outcome connector_create(const struct connector_options *options,
                                          struct connector **ret_connector, struct error *ret_error);
 
