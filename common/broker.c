@@ -250,6 +250,30 @@ enum outcome broker_declare_and_wait(struct broker *broker, const char *queue,
         queue, type == BROKER_QUEUE_QUORUM ? "quorum" : "classic", cause.text);
 }
 
+enum outcome broker_count_and_wait(struct broker *broker, const char *queue, bool *ret_exists,
+                                   uint64_t *ret_count, struct error *ret_error)
+{
+    amqp_queue_declare_ok_t *declared =
+        amqp_queue_declare(broker->connection, BROKER_CHANNEL, amqp_cstring_bytes(queue), 1, 0, 0,
+                           0, amqp_empty_table);
+    amqp_rpc_reply_t reply = amqp_get_rpc_reply(broker->connection);
+    if (declared != NULL && reply.reply_type == AMQP_RESPONSE_NORMAL) {
+        *ret_exists = true;
+        *ret_count = declared->message_count;
+        return OUTCOME_OK;
+    }
+    broker->healthy = false;
+    if (reply.reply_type == AMQP_RESPONSE_SERVER_EXCEPTION &&
+        reply.reply.id == AMQP_CHANNEL_CLOSE_METHOD) {
+        const amqp_channel_close_t *method = reply.reply.decoded;
+        if (method->reply_code == AMQP_NOT_FOUND) {
+            *ret_exists = false;
+            return OUTCOME_OK;
+        }
+    }
+    return broker_reply_error(reply, "queue.declare", ret_error);
+}
+
 static enum outcome check_reply(struct broker *broker, const char *what, struct error *ret_error)
 {
     amqp_rpc_reply_t reply = amqp_get_rpc_reply(broker->connection);

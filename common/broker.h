@@ -64,6 +64,11 @@ void broker_free(struct broker *broker);
 MUST_CHECK enum outcome broker_declare_and_wait(struct broker *broker, const char *queue,
                                                 enum broker_queue_type type,
                                                 struct error *ret_error);
+/* Counts the ready messages. *ret_exists is false where there is no such queue; then the connection
+ * is of no more use. */
+MUST_CHECK enum outcome broker_count_and_wait(struct broker *broker, const char *queue,
+                                              bool *ret_exists, uint64_t *ret_count,
+                                              struct error *ret_error);
 MUST_CHECK enum outcome broker_enable_confirms(struct broker *broker, struct error *ret_error);
 MUST_CHECK enum outcome broker_consume(struct broker *broker, const char *queue, uint16_t prefetch,
                                        struct error *ret_error);
@@ -83,6 +88,11 @@ MUST_CHECK enum outcome broker_append_ack(struct broker *broker, uint64_t delive
 MUST_CHECK enum outcome broker_append_declare(struct broker *broker, const char *queue,
                                               enum broker_queue_type type, struct error *ret_error);
 
+/* Asks for one message, to be acked by its tag: arrives as BROKER_EVENT_DELIVERY, or as
+ * BROKER_EVENT_EMPTY where the queue has none. */
+MUST_CHECK enum outcome broker_append_get(struct broker *broker, const char *queue,
+                                          struct error *ret_error);
+
 /* Bytes appended and not yet taken by the socket. While there are any, poll for POLLOUT too. */
 size_t broker_unsent_bytes(const struct broker *broker);
 
@@ -99,11 +109,12 @@ enum broker_event_type {
     BROKER_EVENT_UNBLOCKED,
     BROKER_EVENT_DECLARED,
     BROKER_EVENT_DELIVERY,
+    BROKER_EVENT_EMPTY,
     BROKER_EVENT_CANCELLED, /* the broker ended our consumer (the queue is gone) */
 };
 
 /* A delivered message. `raw_properties` are the properties as they were on the wire, for
- * broker_append_dead_letter(). */
+ * broker_append_copy(). */
 struct broker_delivery {
     uint64_t tag;
     bool redelivered;
@@ -126,10 +137,17 @@ struct broker_event {
 MUST_CHECK enum outcome broker_read(struct broker *broker, struct broker_event *ret_event,
                                     struct error *ret_error);
 
-/* Appends a copy of a delivery to `queue`: same body and properties, persistent and mandatory, with
- * `headers` added. What would make the copy expire, be refused or be routed elsewhere (expiration,
- * user_id, headers CC and BCC) is kept under headers named original-... */
-MUST_CHECK enum outcome broker_append_dead_letter(struct broker *broker, const char *queue,
-                                                  struct slice body, struct slice raw_properties,
-                                                  const struct message_header *headers,
-                                                  size_t header_count, struct error *ret_error);
+/* What is to be different about a copy. */
+struct broker_copy {
+    const char *queue;
+    const struct message_header *headers; /* added, in place of those of the same name */
+    size_t header_count;
+    const char *dropped_prefix; /* headers that begin so are left out; NULL: none */
+};
+
+/* Appends a copy of a delivery: same body and properties, persistent and mandatory. What would make
+ * the copy expire, be refused or be routed elsewhere (expiration, user_id, headers CC and BCC) is
+ * kept under headers named original-...; what the broker counts deliveries by is left out. */
+MUST_CHECK enum outcome broker_append_copy(struct broker *broker, struct slice body,
+                                           struct slice raw_properties,
+                                           const struct broker_copy *copy, struct error *ret_error);

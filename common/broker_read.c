@@ -200,6 +200,16 @@ static enum outcome read_method(struct broker *broker, const amqp_method_t *meth
         broker->read_state = READ_DELIVERY_HEADER;
         return OUTCOME_OK;
     }
+    case AMQP_BASIC_GET_OK_METHOD: {
+        const amqp_basic_get_ok_t *got = method->decoded;
+        broker->delivery.tag = got->delivery_tag;
+        broker->delivery.redelivered = got->redelivered != 0;
+        broker->read_state = READ_DELIVERY_HEADER;
+        return OUTCOME_OK;
+    }
+    case AMQP_BASIC_GET_EMPTY_METHOD:
+        ret_event->type = BROKER_EVENT_EMPTY;
+        return OUTCOME_OK;
     case AMQP_BASIC_CANCEL_METHOD:
         ret_event->type = BROKER_EVENT_CANCELLED;
         return OUTCOME_OK;

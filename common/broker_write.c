@@ -212,9 +212,22 @@ static bool has_key(const amqp_table_entry_t *entries, size_t count, struct slic
     return false;
 }
 
-/* Keeps what must not act on the copy under another name; drops what does not fit, and what a copy
- * before has said under the names of our own. */
+/* The broker puts these into what it delivers: in a copy they would be about another message. */
+static bool is_delivery_count(struct slice key)
+{
+    return slice_equal(key, slice_of("x-delivery-count")) ||
+           slice_equal(key, slice_of("x-acquired-count"));
+}
+
+static bool begins_with(struct slice text, const char *prefix)
+{
+    size_t length = prefix == NULL ? 0 : strlen(prefix);
+    return length > 0 && text.length >= length && memcmp(text.data, prefix, length) == 0;
+}
+
+/* Keeps what must not act on the copy under another name; drops what does not fit. */
 static size_t copy_header_table(const amqp_basic_properties_t *original,
+                                const struct broker_copy *copy,
                                 amqp_table_entry_t entries[TABLE_ENTRIES_MAX], size_t own_count,
                                 size_t count)
 {
@@ -224,7 +237,8 @@ static size_t copy_header_table(const amqp_basic_properties_t *original,
     for (int i = 0; i < original->headers.num_entries && count < TABLE_ENTRIES_MAX; i++) {
         amqp_table_entry_t entry = original->headers.entries[i];
         struct slice key = broker_slice(entry.key);
-        if (has_key(entries, own_count, key)) {
+        if (has_key(entries, own_count, key) || is_delivery_count(key) ||
+            begins_with(key, copy->dropped_prefix)) {
             continue;
         }
         if (slice_equal(key, slice_of("CC"))) {
@@ -251,10 +265,9 @@ static size_t move_property(amqp_basic_properties_t *properties, amqp_flags_t fl
     return count;
 }
 
-enum outcome broker_append_dead_letter(struct broker *broker, const char *queue, struct slice body,
-                                       struct slice raw_properties,
-                                       const struct message_header *headers, size_t header_count,
-                                       struct error *ret_error)
+enum outcome broker_append_copy(struct broker *broker, struct slice body,
+                                struct slice raw_properties, const struct broker_copy *copy,
+                                struct error *ret_error)
 {
     amqp_pool_t pool;
     init_amqp_pool(&pool, 4096);
@@ -267,23 +280,23 @@ enum outcome broker_append_dead_letter(struct broker *broker, const char *queue,
     }
     amqp_table_entry_t entries[TABLE_ENTRIES_MAX];
     size_t own_count = 0;
-    for (size_t i = 0; i < header_count && own_count < MESSAGE_HEADERS_MAX; i++) {
-        entries[own_count++] = table_entry(&headers[i]);
+    for (size_t i = 0; i < copy->header_count && own_count < MESSAGE_HEADERS_MAX; i++) {
+        entries[own_count++] = table_entry(&copy->headers[i]);
     }
-    amqp_basic_properties_t copy = original;
-    size_t count = move_property(&copy, AMQP_BASIC_EXPIRATION_FLAG, original.expiration,
+    amqp_basic_properties_t properties = original;
+    size_t count = move_property(&properties, AMQP_BASIC_EXPIRATION_FLAG, original.expiration,
                                  "original-expiration", entries, own_count);
-    count = move_property(&copy, AMQP_BASIC_USER_ID_FLAG, original.user_id, "original-user-id",
-                          entries, count);
-    count = copy_header_table(&original, entries, own_count, count);
-    copy.headers = (amqp_table_t){(int)count, entries};
-    copy.delivery_mode = AMQP_DELIVERY_PERSISTENT;
-    copy._flags |= AMQP_BASIC_HEADERS_FLAG | AMQP_BASIC_DELIVERY_MODE_FLAG;
-    enum outcome outcome = append_message(broker, queue, &copy, body, ret_error);
+    count = move_property(&properties, AMQP_BASIC_USER_ID_FLAG, original.user_id,
+                          "original-user-id", entries, count);
+    count = copy_header_table(&original, copy, entries, own_count, count);
+    properties.headers = (amqp_table_t){(int)count, entries};
+    properties.delivery_mode = AMQP_DELIVERY_PERSISTENT;
+    properties._flags |= AMQP_BASIC_HEADERS_FLAG | AMQP_BASIC_DELIVERY_MODE_FLAG;
+    enum outcome outcome = append_message(broker, copy->queue, &properties, body, ret_error);
     if (outcome == OUTCOME_INVALID) {
         /* The original headers fill a frame by themselves: the body and the reason matter more. */
-        copy.headers.num_entries = (int)own_count;
-        outcome = append_message(broker, queue, &copy, body, ret_error);
+        properties.headers.num_entries = (int)own_count;
+        outcome = append_message(broker, copy->queue, &properties, body, ret_error);
     }
     empty_amqp_pool(&pool);
     return outcome;
@@ -314,6 +327,17 @@ enum outcome broker_append_declare(struct broker *broker, const char *queue,
     }
     if (!append_method(broker, AMQP_QUEUE_DECLARE_METHOD, &declare)) {
         return append_failed(broker, length_before, "queue.declare", ret_error);
+    }
+    note_first_bytes(broker, length_before);
+    return OUTCOME_OK;
+}
+
+enum outcome broker_append_get(struct broker *broker, const char *queue, struct error *ret_error)
+{
+    size_t length_before = broker->out.length;
+    amqp_basic_get_t get = {.queue = amqp_cstring_bytes(queue)};
+    if (!append_method(broker, AMQP_BASIC_GET_METHOD, &get)) {
+        return append_failed(broker, length_before, "basic.get", ret_error);
     }
     note_first_bytes(broker, length_before);
     return OUTCOME_OK;

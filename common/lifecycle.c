@@ -53,7 +53,7 @@ bool lifecycle_begin(const struct options_program *program, int argc, char **arg
 
     struct error error;
     enum options_action action = OPTIONS_RUN;
-    enum outcome outcome = options_load(program, argc, argv, settings, &action, &error);
+    enum outcome outcome = options_load(program, argc, argv, settings, NULL, &action, &error);
     if (outcome == OUTCOME_OK && action == OPTIONS_EXIT) {
         *ret_exit_code = EXIT_OK;
         return false;

@@ -14,9 +14,14 @@ enum { FLAGS_BEFORE_ROWS = FLAG_ROWS - FLAG_HELP };
 
 struct command_line {
     char **values; /* one for each row, into argv; NULL: not given */
+    struct options_operands operands;
     const char *config_path;
     bool print_help, print_version, check_config;
 };
+
+enum { OPERAND = 1 }; /* what getopt_long() calls them when asked to keep the order */
+
+static char flag_given[] = "";
 
 static void overwrite(char *secret)
 {
@@ -48,8 +53,10 @@ static struct option *create_flags(const struct options_program *program)
     flags[2] = (struct option){"check-config", no_argument, NULL, FLAG_CHECK_CONFIG};
     flags[3] = (struct option){"config", required_argument, NULL, FLAG_CONFIG};
     for (size_t i = 0; i < program->count; i++) {
+        const struct option_row *row = &program->rows[i];
         flags[FLAGS_BEFORE_ROWS + i] =
-            (struct option){program->rows[i].name, required_argument, NULL, FLAG_ROWS + (int)i};
+            (struct option){row->name, row->type == OPTION_FLAG ? no_argument : required_argument,
+                            NULL, FLAG_ROWS + (int)i};
     }
     return flags;
 }
@@ -100,10 +107,23 @@ static void take_flag(const struct options_program *program, int flag, struct co
         if (program->rows[row].secret && line->values[row] != NULL) {
             overwrite(line->values[row]);
         }
-        line->values[row] = optarg;
+        line->values[row] = program->rows[row].type == OPTION_FLAG ? flag_given : optarg;
         break;
     }
     }
+}
+
+/* In a program without operands the first argument that is no option ends the options. */
+static enum outcome take_operand(const struct options_program *program, int index, char *argument,
+                                 struct command_line *line, struct error *ret_error)
+{
+    if (program->operands == NULL) {
+        /* Not shown: it may be the end of a secret. */
+        return error_set(ret_error, OUTCOME_INVALID, "argument %d belongs to no option; see --help",
+                         index);
+    }
+    line->operands.items[line->operands.count++] = argument;
+    return OUTCOME_OK;
 }
 
 static enum outcome parse_arguments(const struct options_program *program,
@@ -114,9 +134,16 @@ static enum outcome parse_arguments(const struct options_program *program,
     optind = 0;
     for (;;) {
         int index = optind == 0 ? 1 : optind;
-        int flag = getopt_long(argc, argv, "+:", flags, NULL);
+        int flag = getopt_long(argc, argv, program->operands == NULL ? "+:" : "-:", flags, NULL);
         if (flag == -1) {
             break;
+        }
+        if (flag == OPERAND) {
+            enum outcome outcome = take_operand(program, index, optarg, line, ret_error);
+            if (outcome != OUTCOME_OK) {
+                return outcome;
+            }
+            continue;
         }
         const char *argument = argv[index];
         /* getopt_long() also takes the beginning of a name, which the next option may change. */
@@ -130,12 +157,11 @@ static enum outcome parse_arguments(const struct options_program *program,
         }
         take_flag(program, flag, line);
     }
-    if (optind < argc) {
-        /* Not shown: it may be the end of a secret. */
-        return error_set(ret_error, OUTCOME_INVALID, "argument %d belongs to no option; see --help",
-                         optind);
+    enum outcome outcome = OUTCOME_OK;
+    for (; outcome == OUTCOME_OK && optind < argc; optind++) {
+        outcome = take_operand(program, optind, argv[optind], line, ret_error);
     }
-    return OUTCOME_OK;
+    return outcome;
 }
 
 static enum outcome store_defaults(const struct options_program *program, void *settings,
@@ -167,6 +193,9 @@ static enum outcome store_environment(const struct options_program *program, voi
         const struct option_row *row = &program->rows[i];
         char variable[OPTION_SOURCE_BYTES];
         const char *source = variable;
+        if (row->command_line_only) {
+            continue;
+        }
         const char *value =
             option_variable(program, row->name, variable) ? read_variable(variable) : NULL;
         if (value == NULL && row->environment != NULL) {
@@ -246,12 +275,16 @@ static void wipe_arguments(const struct options_program *program, const struct c
 }
 
 enum outcome options_load(const struct options_program *program, int argc, char **argv,
-                          void *settings, enum options_action *ret_action, struct error *ret_error)
+                          void *settings, struct options_operands *ret_operands,
+                          enum options_action *ret_action, struct error *ret_error)
 {
     struct option *flags = create_flags(program);
-    struct command_line line = {.values = calloc(program->count + 1, sizeof(char *))};
+    struct command_line line = {
+        .values = calloc(program->count + 1, sizeof(char *)),
+        .operands = {.items = calloc((size_t)argc + 1, sizeof(char *))},
+    };
     enum outcome outcome;
-    if (flags == NULL || line.values == NULL) {
+    if (flags == NULL || line.values == NULL || line.operands.items == NULL) {
         outcome = error_set(ret_error, OUTCOME_INVALID, "no memory");
         goto done;
     }
@@ -265,7 +298,12 @@ enum outcome options_load(const struct options_program *program, int argc, char 
         }
     }
     wipe_arguments(program, &line);
+    if (outcome == OUTCOME_OK && ret_operands != NULL) {
+        *ret_operands = line.operands;
+        line.operands.items = NULL;
+    }
 done:
+    free(line.operands.items);
     free(line.values);
     free(flags);
     return outcome;

@@ -20,6 +20,7 @@ enum option_type {
     OPTION_INTEGER,  /* int64_t in [minimum, maximum] */
     OPTION_DURATION, /* int64_t milliseconds in [minimum, maximum]: 500ms, 5s, 2m, 1h */
     OPTION_SIZE,     /* int64_t bytes in [minimum, maximum]: 65536, 64KiB, 1MiB, 1GiB */
+    OPTION_FLAG,     /* bool, true where it is given; takes no value; always command_line_only */
 };
 
 struct option_row {
@@ -33,6 +34,7 @@ struct option_row {
     const char *environment; /* a second variable name, or NULL; PREFIX_NAME wins over it */
     bool secret;             /* may hold a password: never printed; and given on the command line it
                               * is overwritten in argv after parsing */
+    bool command_line_only;  /* neither in the file nor in the environment */
     const char *help;        /* one line */
 };
 
@@ -40,6 +42,8 @@ struct options_program {
     const char *name;               /* "user-service" */
     const char *environment_prefix; /* "USER_SERVICE" */
     const char *summary;            /* the first line of the help */
+    const char *operands;           /* what may stand beside the options, for the usage line; NULL:
+                                     * nothing */
     const struct option_row *rows;
     size_t count;
 };
@@ -50,11 +54,17 @@ enum options_action {
     OPTIONS_CHECK_CONFIG, /* everything was read and is valid: say so and exit 0 */
 };
 
-/* Fills the zeroed `settings`. On failure (OUTCOME_INVALID) the settings hold nothing to free.
- * Main thread only. */
+/* What stood beside the options: into argv, the array owned (free()). */
+struct options_operands {
+    char **items;
+    size_t count;
+};
+
+/* Fills the zeroed `settings`, and `ret_operands`, which is NULL for a program without any. On
+ * failure (OUTCOME_INVALID) the settings hold nothing to free. Main thread only. */
 MUST_CHECK enum outcome options_load(const struct options_program *program, int argc, char **argv,
-                                     void *settings, enum options_action *ret_action,
-                                     struct error *ret_error);
+                                     void *settings, struct options_operands *ret_operands,
+                                     enum options_action *ret_action, struct error *ret_error);
 
 /* Frees the texts; safe on zeroed settings. Secrets are wiped first. */
 void options_done(const struct options_program *program, void *settings);

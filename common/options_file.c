@@ -77,7 +77,8 @@ static char *read_line(char *line, int size, void *context)
 static struct file_value *find_value(struct file_reader *reader, const char *name)
 {
     for (size_t i = 0; i < reader->program->count; i++) {
-        if (strcmp(reader->program->rows[i].name, name) == 0) {
+        const struct option_row *row = &reader->program->rows[i];
+        if (!row->command_line_only && strcmp(row->name, name) == 0) {
             return &reader->values[i];
         }
     }

@@ -21,7 +21,12 @@ static void print_facts(const struct options_program *program, const struct opti
         printf("; one of %s", row->choices);
         break;
     case OPTION_TEXT:
+    case OPTION_FLAG:
         break;
+    }
+    if (row->command_line_only) {
+        printf("; only on the command line\n");
+        return;
     }
     char variable[OPTION_SOURCE_BYTES];
     if (option_variable(program, row->name, variable)) {
@@ -35,12 +40,17 @@ static void print_facts(const struct options_program *program, const struct opti
 
 void options_print_help(const struct options_program *program)
 {
-    printf("%s: %s\n\nUsage: %s [OPTION]...\n\nOptions:\n", program->name, program->summary,
-           program->name);
+    printf("%s: %s\n\nUsage: %s %s%s[OPTION]...\n\nOptions:\n", program->name, program->summary,
+           program->name, program->operands == NULL ? "" : program->operands,
+           program->operands == NULL ? "" : " ");
     for (size_t i = 0; i < program->count; i++) {
         const struct option_row *row = &program->rows[i];
-        printf("  --%s %s\n      %s\n", row->name, row->value_name, row->help);
-        print_facts(program, row);
+        if (row->type == OPTION_FLAG) {
+            printf("  --%s\n      %s\n", row->name, row->help);
+        } else {
+            printf("  --%s %s\n      %s\n", row->name, row->value_name, row->help);
+            print_facts(program, row);
+        }
     }
     printf("  --config FILE\n"
            "      a file of options, one \"name = value\" on a line\n"

@@ -31,6 +31,7 @@ static const struct unit *units_of(enum option_type type)
     case OPTION_TEXT:
     case OPTION_CHOICE:
     case OPTION_INTEGER:
+    case OPTION_FLAG:
         break;
     }
     return integer_units;
@@ -137,6 +138,10 @@ enum outcome option_store(const struct option_row *row, void *settings, const ch
         char **text = slot;
         option_free_text(*text);
         *text = copy;
+        return OUTCOME_OK;
+    }
+    if (row->type == OPTION_FLAG) {
+        *(bool *)slot = true;
         return OUTCOME_OK;
     }
     if (row->type == OPTION_CHOICE) {

@@ -67,6 +67,7 @@ static enum batch_end read_batch(struct consumer *consumer, struct error *ret_er
         case BROKER_EVENT_BLOCKED:
         case BROKER_EVENT_UNBLOCKED:
         case BROKER_EVENT_DECLARED:
+        case BROKER_EVENT_EMPTY:
             break;
         }
     }

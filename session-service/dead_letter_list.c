@@ -24,11 +24,16 @@ struct dead_letter *dead_letter_create(const struct broker_delivery *delivery, c
         return NULL;
     }
     const struct message_header *first =
-        message_find_header(message, "dead-letter-first-at-ms", MESSAGE_HEADER_INTEGER);
+        message_find_header(message, DEAD_LETTER_FIRST_AT, MESSAGE_HEADER_INTEGER);
+    const struct message_header *count =
+        message_find_header(message, DEAD_LETTER_COUNT, MESSAGE_HEADER_INTEGER);
+    bool counted = count != NULL && count->integer > 0 && count->integer < INT64_MAX;
     *letter = (struct dead_letter){
         .delivery_tag = delivery->tag,
         .reason = reason,
         .first_at_ms = first != NULL ? first->integer : now_wall_ms,
+        .last_at_ms = now_wall_ms,
+        .count = counted ? count->integer + 1 : 1,
         .size_bytes = size_bytes,
     };
     size_t detail_length = strnlen(detail, DEAD_LETTER_DETAIL_BYTES - 1);
@@ -46,15 +51,21 @@ static struct message_header text_header(const char *name, const char *text)
         .name = slice_of(name), .type = MESSAGE_HEADER_TEXT, .text = slice_of(text)};
 }
 
+static struct message_header integer_header(const char *name, int64_t value)
+{
+    return (struct message_header){
+        .name = slice_of(name), .type = MESSAGE_HEADER_INTEGER, .integer = value};
+}
+
 void dead_letter_headers(const struct dead_letter *letter, const char *queue,
                          struct message_header headers[DEAD_LETTER_HEADERS])
 {
-    headers[0] = text_header("dead-letter-reason", letter->reason);
-    headers[1] = text_header("dead-letter-detail", letter->detail);
-    headers[2] = (struct message_header){.name = slice_of("dead-letter-first-at-ms"),
-                                         .type = MESSAGE_HEADER_INTEGER,
-                                         .integer = letter->first_at_ms};
-    headers[3] = text_header("dead-letter-queue", queue);
+    headers[0] = text_header(DEAD_LETTER_REASON, letter->reason);
+    headers[1] = text_header(DEAD_LETTER_DETAIL, letter->detail);
+    headers[2] = integer_header(DEAD_LETTER_FIRST_AT, letter->first_at_ms);
+    headers[3] = integer_header(DEAD_LETTER_LAST_AT, letter->last_at_ms);
+    headers[4] = integer_header(DEAD_LETTER_COUNT, letter->count);
+    headers[5] = text_header(DEAD_LETTER_QUEUE, queue);
 }
 
 void dead_letter_list_append(struct dead_letter_list *list, struct dead_letter *letter)

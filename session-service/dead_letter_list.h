@@ -3,7 +3,16 @@
 
 #include "common/broker.h"
 
-enum { DEAD_LETTER_DETAIL_BYTES = 256, DEAD_LETTER_HEADERS = 4 };
+enum { DEAD_LETTER_DETAIL_BYTES = 256, DEAD_LETTER_HEADERS = 6 };
+
+/* The headers of a copy. Operators' tools know them: add, never rename. */
+#define DEAD_LETTER_HEADER_PREFIX "dead-letter-"
+#define DEAD_LETTER_REASON "dead-letter-reason"
+#define DEAD_LETTER_DETAIL "dead-letter-detail"
+#define DEAD_LETTER_FIRST_AT "dead-letter-first-at-ms"
+#define DEAD_LETTER_LAST_AT "dead-letter-last-at-ms"
+#define DEAD_LETTER_COUNT "dead-letter-count"
+#define DEAD_LETTER_QUEUE "dead-letter-queue"
 
 struct dead_letter {
     struct dead_letter *next;
@@ -12,14 +21,15 @@ struct dead_letter {
     bool returned; /* no queue took it: the ack that follows says nothing */
     const char *reason;
     char detail[DEAD_LETTER_DETAIL_BYTES];
-    int64_t first_at_ms;
+    int64_t first_at_ms, last_at_ms;
+    int64_t count; /* how often it was put aside, this time included */
     struct slice message_id, raw_properties, body; /* in `bytes` */
     size_t size_bytes;
     char bytes[];
 };
 
-/* Copies everything. A message that was a dead letter before keeps its first time. NULL: no
- * memory. */
+/* Copies everything. A message that was a dead letter before keeps its first time, and is
+ * counted on. NULL: no memory. */
 MUST_CHECK struct dead_letter *dead_letter_create(const struct broker_delivery *delivery,
                                                   const char *reason, const char *detail,
                                                   int64_t now_wall_ms);

@@ -244,6 +244,7 @@ static enum outcome read_events(struct dead_letters *letters, struct ack_window 
         case BROKER_EVENT_NONE:
         case BROKER_EVENT_DECLARED:
         case BROKER_EVENT_DELIVERY:
+        case BROKER_EVENT_EMPTY:
         case BROKER_EVENT_CANCELLED:
             break;
         }
@@ -255,14 +256,16 @@ static enum outcome append_copy(struct dead_letters *letters, const struct dead_
 {
     struct message_header headers[DEAD_LETTER_HEADERS];
     dead_letter_headers(letter, letters->settings->common.queue, headers);
+    const struct broker_copy copy = {.queue = letters->queue,
+                                     .headers = headers,
+                                     .header_count = DEAD_LETTER_HEADERS,
+                                     .dropped_prefix = DEAD_LETTER_HEADER_PREFIX};
     enum outcome outcome =
-        broker_append_dead_letter(letters->broker, letters->queue, letter->body,
-                                  letter->raw_properties, headers, DEAD_LETTER_HEADERS, ret_error);
+        broker_append_copy(letters->broker, letter->body, letter->raw_properties, &copy, ret_error);
     if (outcome == OUTCOME_INVALID) {
         /* Properties that cannot be written again: the body and the reason matter more. */
         outcome =
-            broker_append_dead_letter(letters->broker, letters->queue, letter->body,
-                                      (struct slice){0}, headers, DEAD_LETTER_HEADERS, ret_error);
+            broker_append_copy(letters->broker, letter->body, (struct slice){0}, &copy, ret_error);
     }
     return outcome;
 }

@@ -172,6 +172,7 @@ enum outcome publisher_take_event(struct publisher *publisher, const struct brok
         return OUTCOME_OK;
     case BROKER_EVENT_NONE:
     case BROKER_EVENT_DELIVERY:
+    case BROKER_EVENT_EMPTY:
     case BROKER_EVENT_CANCELLED:
         return OUTCOME_OK;
     }

@@ -107,7 +107,7 @@ static inline enum outcome load(const char *first, ...)
     memset(&settings, 0, sizeof(settings));
     strcpy(error.text, "untouched");
     action = (enum options_action)99;
-    enum outcome outcome = options_load(&program, argc, argv, &settings, &action, &error);
+    enum outcome outcome = options_load(&program, argc, argv, &settings, NULL, &action, &error);
     if (outcome != OUTCOME_OK) {
         assert_int_equal(outcome, OUTCOME_INVALID);
         assert_null(settings.queue);

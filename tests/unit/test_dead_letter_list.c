@@ -137,17 +137,37 @@ static void test_copy_is_deep(void **state)
     free(letter);
 }
 
-static void test_first_time_is_kept(void **state)
+static void check_times(const struct message *before, int64_t first_at_ms, int64_t count)
 {
-    (void)state;
-    struct broker_delivery delivery = {.tag = 1};
-    delivery.message.header_count = 1;
-    delivery.message.headers[0] = (struct message_header){
-        .name = slice_of("dead-letter-first-at-ms"), .type = MESSAGE_HEADER_INTEGER, .integer = 55};
+    struct broker_delivery delivery = {.tag = 1, .message = *before};
     struct dead_letter *letter = dead_letter_create(&delivery, "not-json", "", 1234);
     assert_non_null(letter);
-    assert_int_equal(letter->first_at_ms, 55);
+    struct message copy = {.header_count = DEAD_LETTER_HEADERS};
+    dead_letter_headers(letter, "session", copy.headers);
+    assert_int_equal(
+        message_find_header(&copy, DEAD_LETTER_FIRST_AT, MESSAGE_HEADER_INTEGER)->integer,
+        first_at_ms);
+    assert_int_equal(
+        message_find_header(&copy, DEAD_LETTER_LAST_AT, MESSAGE_HEADER_INTEGER)->integer, 1234);
+    assert_int_equal(message_find_header(&copy, DEAD_LETTER_COUNT, MESSAGE_HEADER_INTEGER)->integer,
+                     count);
     free(letter);
+}
+
+static void test_times_are_counted(void **state)
+{
+    (void)state;
+    struct message message = {.header_count = 2};
+    check_times(&(struct message){.header_count = 0}, 1234, 1);
+    message.headers[0] = (struct message_header){
+        .name = slice_of(DEAD_LETTER_FIRST_AT), .type = MESSAGE_HEADER_INTEGER, .integer = 55};
+    message.headers[1] = (struct message_header){
+        .name = slice_of(DEAD_LETTER_COUNT), .type = MESSAGE_HEADER_INTEGER, .integer = 2};
+    check_times(&message, 55, 3);
+    message.headers[1].integer = INT64_MAX;
+    check_times(&message, 55, 1);
+    message.headers[1].integer = -7;
+    check_times(&message, 55, 1);
 }
 
 int main(void)
@@ -157,7 +177,7 @@ int main(void)
         cmocka_unit_test(test_prepend),
         cmocka_unit_test(test_return_marks_every_copy_it_may_mean),
         cmocka_unit_test(test_copy_is_deep),
-        cmocka_unit_test(test_first_time_is_kept),
+        cmocka_unit_test(test_times_are_counted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -200,10 +200,90 @@ static void a_secret_number_is_not_shown(void **state)
     char name[] = "a-service";
     char argument[] = "--pin=4711";
     char *argv[] = {name, argument, NULL};
-    assert_int_equal(options_load(&pin, 2, argv, &value, &action, &error), OUTCOME_INVALID);
+    assert_int_equal(options_load(&pin, 2, argv, &value, NULL, &action, &error), OUTCOME_INVALID);
     assert_null(strstr(error.text, "4711"));
     expect_error("pin: the value is not a whole number from 1 to 9");
     assert_string_equal(argument, "--pin=xxxx");
+}
+
+struct command_settings {
+    bool all;
+    int64_t rate;
+};
+
+static const struct option_row command_rows[] = {
+    {.name = "all",
+     .type = OPTION_FLAG,
+     .offset = offsetof(struct command_settings, all),
+     .command_line_only = true,
+     .help = "all of them"},
+    {.name = "rate",
+     .value_name = "N",
+     .type = OPTION_INTEGER,
+     .offset = offsetof(struct command_settings, rate),
+     .default_text = "7",
+     .minimum = 1,
+     .maximum = 9,
+     .command_line_only = true,
+     .help = "how fast"},
+};
+
+static const struct options_program command = {.name = "a-command",
+                                               .environment_prefix = "A_SERVICE",
+                                               .summary = "s",
+                                               .operands = "VERB [ID]...",
+                                               .rows = command_rows,
+                                               .count = 2};
+
+/* `line` is split at its spaces; two in a row enclose an empty argument. */
+static enum outcome load_command(const char *line, struct command_settings *ret_settings,
+                                 struct options_operands *ret_operands)
+{
+    static char text[ARGUMENT_BYTES];
+    char *argv[ARGUMENTS_MAX + 1];
+    int argc = 0;
+    char *rest = strcpy(text, line);
+    while (rest != NULL) {
+        assert_true(argc < ARGUMENTS_MAX);
+        argv[argc++] = strsep(&rest, " ");
+    }
+    argv[argc] = NULL;
+    *ret_settings = (struct command_settings){0};
+    return options_load(&command, argc, argv, ret_settings, ret_operands, &action, &error);
+}
+
+static void operands_and_flags(void **state)
+{
+    (void)state;
+    struct command_settings values;
+    struct options_operands operands = {0};
+    assert_int_equal(load_command("c redrive --all m1 --rate 3  - -- --all m2", &values, &operands),
+                     OUTCOME_OK);
+    assert_true(values.all);
+    assert_int_equal(values.rate, 3);
+    static const char *const expected[] = {"redrive", "m1", "", "-", "--all", "m2"};
+    assert_int_equal(operands.count, 6);
+    for (size_t i = 0; i < operands.count; i++) {
+        assert_string_equal(operands.items[i], expected[i]);
+    }
+    free(operands.items);
+
+    assert_int_equal(load_command("c --all=yes", &values, &operands), OUTCOME_INVALID);
+    expect_error("--all takes no value");
+    char with_file[64];
+    (void)snprintf(with_file, sizeof(with_file), "c --config %s", config_path);
+    write_config("rate = 2\n", 9);
+    assert_int_equal(load_command(with_file, &values, &operands), OUTCOME_INVALID);
+    expect_error("unknown key \"rate\"");
+    (void)setenv("A_SERVICE_RATE", "2", 1);
+    (void)setenv("A_SERVICE_ALL", "1", 1);
+    assert_int_equal(load_command("c", &values, &operands), OUTCOME_OK);
+    assert_int_equal(values.rate, 7);
+    assert_false(values.all);
+    assert_int_equal(operands.count, 0);
+    free(operands.items);
+    (void)unsetenv("A_SERVICE_RATE");
+    (void)unsetenv("A_SERVICE_ALL");
 }
 
 static void help_and_version(void **state)
@@ -254,6 +334,7 @@ int main(void)
         cmocka_unit_test_teardown(flags, clear_environment),
         cmocka_unit_test_teardown(secrets_leave_the_command_line, clear_environment),
         cmocka_unit_test_teardown(a_secret_number_is_not_shown, clear_environment),
+        cmocka_unit_test_teardown(operands_and_flags, clear_environment),
         cmocka_unit_test_teardown(help_and_version, clear_environment),
     };
     return run_with_config(tests);
