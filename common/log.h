@@ -64,6 +64,10 @@ void log_format_line(struct buffer *line, enum log_format format, const char *se
                      uint64_t wall_ms, enum log_level level, const char *event,
                      const struct log_field *fields, size_t count);
 
+/* Appends any bytes as text for a terminal: what could move the cursor, reorder or end the line is
+ * escaped as in a log line; quotes and backslashes stay. Pure. */
+void log_append_shown(struct buffer *text, struct slice value);
+
 /* Call once before the first thread. AUTO means text on a terminal and JSON otherwise.
  * `service` is borrowed for the life of the process. Before this call: text on standard error. */
 void log_init(const char *service, enum log_format format, enum log_level level, int descriptor);

@@ -13,6 +13,7 @@ enum {
 /* What becomes of bytes that cannot stay as they are. */
 enum escaping {
     ESCAPE_TEXT,     /* in quotes, for a person: \x85 for bytes, \u202e for characters */
+    ESCAPE_SHOWN,    /* the same without quotes around it: quotes and backslashes stay */
     ESCAPE_JSON,     /* in a JSON string; a byte that is not UTF-8 becomes U+FFFD */
     ESCAPE_EMBEDDED, /* JSON text as a value: characters as above; control bytes are white space */
 };
@@ -29,7 +30,8 @@ static bool may_reorder_or_break(uint32_t character)
 static inline bool is_plain(unsigned char byte, enum escaping escaping)
 {
     return byte >= 0x20 && byte < 0x7f &&
-           (escaping == ESCAPE_EMBEDDED || (byte != '"' && byte != '\\'));
+           (escaping == ESCAPE_EMBEDDED || escaping == ESCAPE_SHOWN ||
+            (byte != '"' && byte != '\\'));
 }
 
 /* The bytes of the valid character at `position`, 0 where there is none. */
@@ -80,10 +82,10 @@ static void append_escaped_ascii(struct buffer *line, unsigned char byte, enum e
                                             : NULL;
     if (short_form != NULL) {
         buffer_append(line, short_form, 2);
-    } else if (escaping == ESCAPE_TEXT) {
-        append_raw_byte(line, byte);
-    } else {
+    } else if (escaping == ESCAPE_JSON) {
         append_unit(line, byte);
+    } else {
+        append_raw_byte(line, byte);
     }
 }
 
@@ -112,7 +114,7 @@ static void append_escaped(struct buffer *line, struct slice value, enum escapin
             append_escaped_ascii(line, byte, escaping);
         } else if (length > 0) {
             append_unit(line, character);
-        } else if (escaping == ESCAPE_TEXT) {
+        } else if (escaping == ESCAPE_TEXT || escaping == ESCAPE_SHOWN) {
             append_raw_byte(line, byte);
         } else {
             append_unit(line, 0xfffd);
@@ -123,6 +125,11 @@ static void append_escaped(struct buffer *line, struct slice value, enum escapin
     if (i > run) {
         buffer_append(line, value.data + run, i - run);
     }
+}
+
+void log_append_shown(struct buffer *text, struct slice value)
+{
+    append_escaped(text, value, ESCAPE_SHOWN);
 }
 
 static void append_integer(struct buffer *line, int64_t value)

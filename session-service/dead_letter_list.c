@@ -1,6 +1,7 @@
 /* One allocation for each letter; lists that are walked from their oldest end. */
 #include "session-service/dead_letter_list.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 static struct slice copy_bytes(char **at, struct slice source)
@@ -43,6 +44,11 @@ struct dead_letter *dead_letter_create(const struct broker_delivery *delivery, c
     letter->raw_properties = copy_bytes(&at, delivery->raw_properties);
     letter->body = copy_bytes(&at, message->body);
     return letter;
+}
+
+void dead_letter_queue_name(const char *queue, char ret_name[DEAD_LETTER_QUEUE_BYTES])
+{
+    (void)snprintf(ret_name, DEAD_LETTER_QUEUE_BYTES, "%.250s.dead", queue);
 }
 
 static struct message_header text_header(const char *name, const char *text)

@@ -38,6 +38,11 @@ MUST_CHECK struct dead_letter *dead_letter_create(const struct broker_delivery *
 void dead_letter_headers(const struct dead_letter *letter, const char *queue,
                          struct message_header headers[DEAD_LETTER_HEADERS]);
 
+enum { DEAD_LETTER_QUEUE_BYTES = SHORT_STRING_BYTES_MAX + 1 };
+
+/* Writes the name of the queue beside `queue`, whose length common_settings_check() has judged. */
+void dead_letter_queue_name(const char *queue, char ret_name[DEAD_LETTER_QUEUE_BYTES]);
+
 struct dead_letter_list {
     struct dead_letter *head, *tail;
 };

@@ -8,7 +8,6 @@
 #include "common/connector.h"
 #include "common/log.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <sys/random.h>
 
@@ -16,7 +15,6 @@ enum {
     RETRY_BASE_MS = 100,
     RETRY_CAP_MS = 10000,
     UNSENT_BYTES_MAX = 1024 * 1024, /* more is not encoded ahead of what the socket takes */
-    QUEUE_NAME_BYTES = SHORT_STRING_BYTES_MAX + 1,
 };
 
 static const char connection_name[] = "dead-letters";
@@ -24,7 +22,7 @@ static const char connection_name[] = "dead-letters";
 struct dead_letters {
     const struct settings *settings;
     struct consumer_status *status;
-    char queue[QUEUE_NAME_BYTES];
+    char queue[DEAD_LETTER_QUEUE_BYTES];
     struct connector *connector;
     bool requested;
     struct broker *broker; /* NULL: none */
@@ -39,12 +37,6 @@ struct dead_letters {
     struct error trouble;
 };
 
-static bool name_queue(const struct settings *settings, char name[QUEUE_NAME_BYTES])
-{
-    int length = snprintf(name, QUEUE_NAME_BYTES, "%s.dead", settings->common.queue);
-    return length > 0 && length < QUEUE_NAME_BYTES;
-}
-
 static enum broker_queue_type queue_type(const struct settings *settings)
 {
     return (enum broker_queue_type)settings->common.queue_type;
@@ -54,10 +46,8 @@ static enum broker_queue_type queue_type(const struct settings *settings)
 static enum outcome set_up(struct broker *broker, void *context, struct error *ret_error)
 {
     const struct settings *settings = context;
-    char queue[QUEUE_NAME_BYTES];
-    if (!name_queue(settings, queue)) {
-        return error_set(ret_error, OUTCOME_INVALID, "the name of the queue is too long");
-    }
+    char queue[DEAD_LETTER_QUEUE_BYTES];
+    dead_letter_queue_name(settings->common.queue, queue);
     enum outcome outcome = broker_declare_and_wait(broker, queue, queue_type(settings), ret_error);
     return outcome != OUTCOME_OK ? outcome : broker_enable_confirms(broker, ret_error);
 }
@@ -73,11 +63,7 @@ enum outcome dead_letters_create(const struct settings *settings, struct consume
     letters->settings = settings;
     letters->status = status;
     backoff_init(&letters->backoff, RETRY_BASE_MS, RETRY_CAP_MS);
-    if (!name_queue(settings, letters->queue)) {
-        free(letters);
-        return error_set(ret_error, OUTCOME_INVALID,
-                         "--queue leaves no room for the name of its dead-letter queue");
-    }
+    dead_letter_queue_name(settings->common.queue, letters->queue);
     struct connector_options options = {
         .name = connection_name,
         .urls = settings->common.amqp_url,
