@@ -48,26 +48,25 @@ struct broker_tls_files common_settings_tls_files(const struct common_settings *
     };
 }
 
-static enum outcome check_files(const struct common_settings *settings, struct error *ret_error)
+static enum outcome check_tokens(const struct common_settings *settings, struct error *ret_error)
 {
-    const struct broker_tls_files tls_files = common_settings_tls_files(settings);
-    enum outcome outcome = broker_tls_check_files(&tls_files, ret_error);
-    if (outcome != OUTCOME_OK || settings->auth_token_file == NULL) {
-        return outcome;
+    if (settings->auth_token_file == NULL) {
+        return OUTCOME_OK;
     }
     if (settings->auth == AUTH_NONE) {
         return error_set(ret_error, OUTCOME_INVALID,
                          "--auth none and --auth-token-file contradict each other");
     }
     struct auth_tokens *tokens = NULL;
-    outcome = auth_tokens_read(settings->auth_token_file, &tokens, ret_error);
+    enum outcome outcome = auth_tokens_read(settings->auth_token_file, &tokens, ret_error);
     if (outcome == OUTCOME_OK) {
         auth_tokens_free(tokens);
     }
     return outcome;
 }
 
-enum outcome common_settings_check(const struct common_settings *settings, struct error *ret_error)
+enum outcome common_settings_check_broker(const struct common_settings *settings,
+                                          struct error *ret_error)
 {
     struct broker_hosts hosts = {.count = 0};
     enum outcome outcome = broker_hosts_parse(settings->amqp_url, &hosts, ret_error);
@@ -76,10 +75,17 @@ enum outcome common_settings_check(const struct common_settings *settings, struc
         outcome = check_queue(settings->queue, ret_error);
     }
     if (outcome == OUTCOME_OK) {
-        outcome = check_listen(settings, ret_error);
-    }
-    if (outcome == OUTCOME_OK) {
-        outcome = check_files(settings, ret_error);
+        const struct broker_tls_files tls_files = common_settings_tls_files(settings);
+        outcome = broker_tls_check_files(&tls_files, ret_error);
     }
     return outcome;
+}
+
+enum outcome common_settings_check(const struct common_settings *settings, struct error *ret_error)
+{
+    enum outcome outcome = common_settings_check_broker(settings, ret_error);
+    if (outcome == OUTCOME_OK) {
+        outcome = check_listen(settings, ret_error);
+    }
+    return outcome == OUTCOME_OK ? check_tokens(settings, ret_error) : outcome;
 }

@@ -169,6 +169,8 @@ struct common_settings {
 struct broker_tls_files common_settings_tls_files(const struct common_settings *settings);
 
 /* What no single row can check: the URLs, the files, the name of the queue, and where it is safe to
- * listen. */
+ * listen. The first judges only what connecting needs. */
+MUST_CHECK enum outcome common_settings_check_broker(const struct common_settings *settings,
+                                                     struct error *ret_error);
 MUST_CHECK enum outcome common_settings_check(const struct common_settings *settings,
                                               struct error *ret_error);

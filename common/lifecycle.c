@@ -28,11 +28,16 @@ int lifecycle_fail(const struct options_program *program, enum outcome outcome,
     return outcome == OUTCOME_INVALID ? EXIT_CONFIGURATION : EXIT_RUN_TIME;
 }
 
-static void set_limits(void)
+void lifecycle_protect_process(void)
 {
     /* Memory holds people's data: no core. Lowering always works. */
     const struct rlimit none = {0};
     (void)setrlimit(RLIMIT_CORE, &none);
+    signal(SIGPIPE, SIG_IGN); /* a reader of the log or a client that left is an error, no death */
+}
+
+static void raise_limits(void)
+{
     /* --connection-limit is worth what the operator has granted, not the shell's soft limit. What
      * cannot be raised shows when descriptors run out: then accepting waits. */
     struct rlimit files;
@@ -48,8 +53,8 @@ bool lifecycle_begin(const struct options_program *program, int argc, char **arg
     sigset_t signals;
     stop_signals(&signals);
     pthread_sigmask(SIG_BLOCK, &signals, NULL);
-    set_limits();
-    signal(SIGPIPE, SIG_IGN); /* a reader of the log or a client that left is an error, no death */
+    lifecycle_protect_process();
+    raise_limits();
 
     struct error error;
     enum options_action action = OPTIONS_RUN;

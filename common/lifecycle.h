@@ -7,6 +7,9 @@
 
 enum { EXIT_OK = 0, EXIT_RUN_TIME = 1, EXIT_CONFIGURATION = 2 };
 
+/* No core, and no death by a reader that has left. lifecycle_begin() does it too. */
+void lifecycle_protect_process(void);
+
 /* Blocks the signals that lifecycle_wait_for_stop() waits for (threads inherit that), reads the
  * options into `settings`, checks them and starts the log. `common` is the common part of
  * `settings`. Returns true where the service is to run; else *ret_exit_code is what main() returns,

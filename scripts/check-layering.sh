@@ -55,9 +55,9 @@ check_tree() {
     mapfile -t outside < <(except '^common/database\.c$' "${all[@]}")
     report "only common/database.c includes SQLite" < <(includes 'sqlite3' "${outside[@]}")
     mapfile -t outside < <(
-        except '^common/(broker_tls|auth_tokens|digest)\.c$|^common/broker_internal\.h$' "${all[@]}"
+        except '^common/(broker_tls|auth_tokens|digest|base64)\.c$|^common/broker_internal\.h$' "${all[@]}"
     )
-    report "only common/{broker_tls,auth_tokens,digest}.c include OpenSSL" < <(
+    report "only common/{broker_tls,auth_tokens,digest,base64}.c include OpenSSL" < <(
         includes 'openssl/' "${outside[@]}"
     )
 
@@ -112,7 +112,7 @@ self_test() {
     must_find manager user-service/a.c '#include <systemd/sd-daemon.h>' \
         "only common/{notify,http_listen,log}.c include libsystemd"
     must_find tls common/http_reply.c '#include <openssl/evp.h>' \
-        "only common/{broker_tls,auth_tokens,digest}.c include OpenSSL"
+        "only common/{broker_tls,auth_tokens,digest,base64}.c include OpenSSL"
     must_find sqlite session-service/store.c '#include <sqlite3.h>' \
         "only common/database.c includes SQLite"
     must_find io common/form.c '#include <unistd.h>' \

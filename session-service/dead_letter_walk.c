@@ -16,6 +16,7 @@ enum {
     WINDOW = 256, /* letters asked for, at hand or waiting for their confirm */
     LONGEST_WAIT_MS = 500,
     PROGRESS_EVERY_MS = 2000,
+    ACK_ROUNDS = 3,
     DELIVERIES_UNTIL_MOVED = 10, /* of the 20 that RabbitMQ 4 allows */
 };
 
@@ -327,14 +328,26 @@ static enum outcome go_over_letters(struct walk *walk, struct error *ret_error)
     return OUTCOME_OK;
 }
 
-/* A reply to any request says that the acks before it were taken. */
+/* A quorum queue's acks are commands that the channel sends on when the queue has caught up, and
+ * forgets when it is closed before. A get is answered by the queue itself, after the acks before
+ * it; what the channel had kept back it sends then, before it takes the next request. */
 static enum outcome see_acks_taken(struct walk *walk, struct error *ret_error)
 {
-    bool exists = false;
-    uint64_t count = 0;
     struct error cause;
-    enum outcome outcome =
-        broker_count_and_wait(walk->broker, walk->queue, &exists, &count, &cause);
+    enum outcome outcome = OUTCOME_OK;
+    walk->ending = true;
+    for (int round = 0; outcome == OUTCOME_OK && round < ACK_ROUNDS; round++) {
+        bool exists = false;
+        uint64_t count = 0;
+        outcome = broker_append_get(walk->broker, walk->queue, &cause);
+        if (outcome == OUTCOME_OK) {
+            walk->gets++;
+            outcome = go_over_letters(walk, &cause);
+        }
+        if (outcome == OUTCOME_OK) {
+            outcome = broker_count_and_wait(walk->broker, walk->queue, &exists, &count, &cause);
+        }
+    }
     return outcome == OUTCOME_OK
                ? OUTCOME_OK
                : error_set(ret_error, OUTCOME_TRANSIENT,

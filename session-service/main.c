@@ -4,8 +4,11 @@
 #include "common/log.h"
 #include "common/state_directory.h"
 #include "session-service/consumer.h"
+#include "session-service/dead_letters_command.h"
 #include "session-service/routes.h"
 #include "session-service/settings.h"
+
+#include <string.h>
 
 enum { BODY_BYTES_MAX = 1024, LAST_REPLIES_WAIT_MS = 2000 };
 
@@ -125,6 +128,9 @@ static void service_free(struct service *service)
 
 int main(int argc, char **argv)
 {
+    if (argc > 1 && strcmp(argv[1], "dead-letters") == 0) {
+        return dead_letters_command(argc - 1, argv + 1);
+    }
     int exit_code = EXIT_OK;
     if (!lifecycle_begin(&settings_program, argc, argv, &settings, &settings.common, &exit_code)) {
         return exit_code;

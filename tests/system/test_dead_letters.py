@@ -1,0 +1,303 @@
+"""`session-service dead-letters`: list, show, redrive, purge; nothing is lost whatever ends it."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import time
+
+import pika
+import pytest
+
+from support.services import binary
+from support.wait import wait_until
+
+USER = '{"id":"u%d","name":"Ada"}'
+
+
+def command(world, *arguments, check=0, timeout=60):
+    """Runs it to its end: (standard output, standard error)."""
+    done = subprocess.run([binary("session-service"), "dead-letters", *arguments,
+                           "--queue", world.queue],
+                          env=dict(os.environ, AMQP_URL=world.url), stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                          timeout=timeout)
+    assert done.returncode == check, (done.returncode, done.stdout, done.stderr)
+    return done.stdout, done.stderr
+
+
+def objects(world, *arguments, **options):
+    return [json.loads(line) for line in command(world, *arguments, "--json", **options)[0].split("\n")
+            if line]
+
+
+def dead(number=1, reason="too-many-redeliveries", body=None, **properties):
+    headers = {"dead-letter-reason": reason, "dead-letter-detail": "why", "saved_at_ms": 5,
+               "dead-letter-first-at-ms": 1700000000000, "dead-letter-last-at-ms": 1700000001000,
+               "dead-letter-count": 2, "dead-letter-queue": "session"}
+    properties.setdefault("message_id", "m%d" % number)
+    return (USER % number if body is None else body,
+            pika.BasicProperties(delivery_mode=2, headers=dict(headers, **properties.pop("more", {})),
+                                 content_type="application/json", **properties))
+
+
+def put(world, letters):
+    """Letters as the service would have put them aside."""
+    channel = world.declare(world.dead)
+    world.declare().connection.close()
+    for body, properties in letters:
+        channel.basic_publish("", world.dead, body, properties)
+    channel.connection.close()
+    wait_until(lambda: world.count(world.dead) == len(letters), 30, "the letters are there")
+
+
+def drain(world, queue):
+    """Takes everything: a list of (properties, body)."""
+    channel = world.channel()
+    taken = []
+    while True:
+        method, properties, body = channel.basic_get(queue, auto_ack=True)
+        if method is None:
+            channel.connection.close()
+            return taken
+        taken.append((properties, body))
+
+
+def both(world):
+    return world.count(), world.count(world.dead)
+
+
+def test_where_there_are_none(world):
+    assert "no dead letters" in command(world, "list")[1]
+    assert objects(world, "list") == []
+    assert "no dead letter has the id m1" in command(world, "purge", "m1", check=3)[1]
+    with pytest.raises(pika.exceptions.ChannelClosedByBroker):
+        world.channel().queue_declare(world.dead, passive=True)
+
+
+def test_list_in_pages(world):
+    put(world, [dead(n) for n in range(1, 8)])
+    out, err = command(world, "list", "--limit", "3")
+    lines = out.splitlines()
+    assert lines[0].split() == ["ID", "REASON", "LAST", "TIMES", "BYTES", "DETAIL"]
+    assert [line.split()[0] for line in lines[1:]] == ["m1", "m2", "m3"]
+    assert lines[1].split()[1:] == ["too-many-redeliveries", "2023-11-14T22:13:21Z", "2", "24", "why"]
+    assert "3 of 7 dead letters; for the next page: --after 3" in err
+    page = objects(world, "list", "--limit", "3", "--after", "3")
+    assert [(o["position"], o["id"]) for o in page] == [(4, "m4"), (5, "m5"), (6, "m6")]
+    assert page[0]["first_at_ms"] == 1700000000000 and page[0]["count"] == 2
+    assert [o["id"] for o in objects(world, "list", "--after", "6")] == ["m7"]
+    assert both(world) == (0, 7)
+
+
+def test_show_is_whole_and_harmless_to_a_terminal(world):
+    put(world, [dead(1), dead(2, body=b'{"x":"\x1b[2J"}', more={"note": "a\x1b[2Jb", "n": 7}),
+                dead(3, body=b"\xff\x00", message_id="bad\nid"), dead(4, message_id=None)])
+    out, _ = command(world, "show", "m2")
+    assert "\x1b" not in out and 'body (12 bytes): {"x":"\\x1b[2J"}' in out
+    assert "header note: a\\x1b[2Jb\n" in out and "header n: 7\n" in out
+    assert "put-aside: 2 times, first 2023-11-14T22:13:20Z, last 2023-11-14T22:13:21Z" in out
+    one = objects(world, "show", "m2")[0]
+    assert one["body"] == '{"x":"\x1b[2J"}' and one["headers"]["n"] == 7
+    ids = [o["id"] for o in objects(world, "list")]
+    assert ids[2].startswith("sha256:") and ids[3].startswith("sha256:")
+    assert objects(world, "show", ids[2])[0]["body_base64"] == "/wA="
+    assert objects(world, "show", ids[3])[0]["body"] == USER % 4
+    assert "no dead letter has the id m9" in command(world, "show", "m9", check=3)[1]
+    assert both(world) == (0, 4)
+
+
+def test_redrive_and_what_it_keeps(world):
+    put(world, [dead(1, more={"x-mine": "kept", "x-delivery-count": 3}, type="user.saved",
+                     app_id="user-service", timestamp=1234, expiration="60000"), dead(2)])
+    out, _ = command(world, "redrive", "m1")
+    assert out == "1 sent back, 0 purged, 0 left, of 2 dead letters\n"
+    assert both(world) == (1, 1)
+    properties, body = drain(world, world.queue)[0]
+    assert body.decode() == USER % 1 and properties.message_id == "m1"
+    assert (properties.type, properties.app_id, properties.timestamp) == ("user.saved", "user-service",
+                                                                          1234)
+    assert properties.delivery_mode == 2 and properties.expiration is None
+    assert properties.headers.pop("x-delivery-count") == 0, "the broker's own, and from the start"
+    assert properties.headers == {"x-mine": "kept", "saved_at_ms": 5, "dead-letter-count": 2,
+                                  "dead-letter-first-at-ms": 1700000000000,
+                                  "original-expiration": "60000"}
+
+
+def test_redrive_says_what_would_come_back(world):
+    put(world, [dead(1), dead(2, reason="id-conflict"), dead(3, reason="not-json", body="{"),
+                dead(4, reason="invalid-user", body='{"id":"u4","name":5}')])
+    out, _ = command(world, "redrive", "--all", "--dry-run", check=3)
+    assert out.splitlines() == [
+        "m1: would be sent back",
+        "m2: left: it would come back: another body was handled with its id",
+        "m3: left: it would come back: not-json: " + out.splitlines()[2].split("not-json: ")[1],
+        "m4: left: it would come back: invalid-user: " + out.splitlines()[3].split("user: ")[1],
+        "0 sent back, 0 purged, 3 left, of 4 dead letters"]
+    assert both(world) == (0, 4)
+    lines = objects(world, "redrive", "--all", check=3)
+    assert [o.get("done") for o in lines] == ["left", "left", "left", None]
+    assert lines[-1] == {"sent_back": 1, "purged": 0, "left": 3, "total": 4}
+    assert both(world) == (1, 3)
+    out, _ = command(world, "redrive", "--all", "--force")
+    assert out.count("sending back: it would come back") == 3
+    assert both(world) == (4, 0)
+
+
+def test_a_redriven_message_is_counted_and_takes_effect_once(world):
+    service = world.session_service().wait_ready()
+    world.publish("{", message_id="bad")
+    wait_until(lambda: service.events("user.dead_lettered"), 10, "it is put aside")
+    wait_until(lambda: world.count(world.dead) == 1, 10, "it is there")
+    first = objects(world, "list")[0]
+    assert first["count"] == 1
+    command(world, "redrive", "bad", "--force")
+    wait_until(lambda: world.count(world.dead) == 1 and objects(world, "list")[0]["count"] == 2, 20,
+               "it is put aside again")
+    again = objects(world, "list")[0]
+    assert again["first_at_ms"] == first["first_at_ms"] and again["last_at_ms"] > first["last_at_ms"]
+
+    world.publish(USER % 1, message_id="m1")
+    put_again = dead(1)
+    channel = world.channel()
+    channel.basic_publish("", world.dead, put_again[0], put_again[1])
+    channel.connection.close()
+    wait_until(lambda: world.count(world.dead) == 2, 10, "both are there")
+    wait_until(lambda: service.handled_ids() == ["m1"], 10, "it is handled")
+    command(world, "redrive", "m1")
+    wait_until(lambda: len(service.handled_ids()) == 2, 10, "it is handled again")
+    assert [e["outcome"] for e in service.events("user.saved")] == ["handled", "duplicate"]
+    command(world, "purge", "bad")
+    service.stop()
+    assert both(world) == (0, 0)
+
+
+def test_purge(world):
+    put(world, [dead(1), dead(2), dead(1, reason="id-conflict"), dead(3)])
+    out, err = command(world, "purge", "m1", "m9", check=3)
+    assert out == "0 sent back, 2 purged, 0 left, of 4 dead letters\n"
+    assert err == "no dead letter has the id m9\n"
+    assert [o["id"] for o in objects(world, "list")] == ["m2", "m3"]
+
+
+@pytest.mark.parametrize("arguments,what", [
+    ((), "list, show ID..., redrive [ID...] or purge ID... is needed"),
+    (("lost",), "is needed"),
+    (("list", "m1"), "list takes no ids"),
+    (("show",), "show needs at least one id"),
+    (("purge",), "purge needs at least one id"),
+    (("redrive",), "redrive needs at least one id, or --all"),
+    (("redrive", "--all", "m1"), "contradict"),
+    (("purge", "m1", "--dry-run"), "purge takes no --dry-run"),
+    (("purge", "--all"), "purge takes no --all"),
+    (("list", "--rate", "5"), "list takes no --rate"),
+    (("list", "--limit", "0"), "limit"),
+    (("list", "--amqp-url", "hunter2"), "a broker URL is not of the form"),
+])
+def test_the_command_line_is_judged(world, arguments, what):
+    out, err = command(world, *arguments, check=2)
+    assert what in err and out == "" and "hunter2" not in err
+
+
+def test_faults_of_the_broker_are_told(world):
+    world.queue += "x"
+    assert "broker 127.0.0.1:1: " in command(
+        world, "list", "--amqp-url", "amqp://guest:hunter2@127.0.0.1:1/", check=1)[1]
+    _, err = command(world, "list", "--amqp-url", world.url.replace("guest@", "hunter2@"), check=2)
+    assert "login" in err and "hunter2" not in err
+
+
+def test_where_there_is_nowhere_to_send_to(world):
+    put(world, [dead(n) for n in range(1, 400)])
+    world.delete()
+    assert "the queue to send to does not exist" in command(world, "redrive", "--all", check=1)[1]
+    wait_until(lambda: world.count(world.dead) == 399, 10, "all are still there")
+
+
+def test_where_the_queue_refuses(world):
+    put(world, [dead(n) for n in range(1, 400)])
+    world.delete()
+    channel = world.channel()
+    channel.queue_declare(world.queue, durable=True,
+                          arguments={"x-max-length": 10, "x-overflow": "reject-publish"})
+    channel.connection.close()
+    assert "the queue to send to refuses" in command(world, "redrive", "--all", check=1)[1]
+    back = {p.message_id for p, _ in drain(world, world.queue)}
+    left = {p.message_id for p, _ in drain(world, world.dead)}
+    assert back | left == {"m%d" % n for n in range(1, 400)} and len(back) >= 10
+
+
+def test_looking_often_loses_nothing(world):
+    """RabbitMQ 4 drops a quorum queue's message after 20 returns; a letter is moved before that."""
+    put(world, [dead(n) for n in range(1, 6)])
+    for _ in range(30):
+        assert {o["id"] for o in objects(world, "list")} == {"m%d" % n for n in range(1, 6)}
+    command(world, "redrive", "--all")
+    assert both(world) == (5, 0)
+
+
+def test_a_rate_is_kept(world):
+    put(world, [dead(n) for n in range(1, 12)])
+    begin = time.monotonic()
+    command(world, "redrive", "--all", "--rate", "5")
+    assert time.monotonic() - begin >= 2.0  # eleven at five in a second: 10 / 5
+    assert both(world) == (11, 0)
+
+
+def start(world, *arguments):
+    return subprocess.Popen([binary("session-service"), "dead-letters", *arguments,
+                             "--queue", world.queue], env=dict(os.environ, AMQP_URL=world.url),
+                            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                            stderr=subprocess.PIPE, text=True)
+
+
+def test_interrupted_it_ends_in_good_order(world):
+    put(world, [dead(n) for n in range(1, 301)])
+    process = start(world, "redrive", "--all", "--rate", "50")
+    wait_until(lambda: world.count() > 10, 20, "some are sent back")
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=20)
+    assert process.returncode == 3 and "interrupted" in err
+    sent = int(out.split(" sent back")[0])
+    assert 10 < sent < 300
+    wait_until(lambda: both(world) == (sent, 300 - sent), 10, "each is in one queue")
+    command(world, "redrive", "--all")
+    assert both(world) == (300, 0)
+
+
+def test_a_reader_that_leaves(world):
+    put(world, [dead(n) for n in range(1, 300)])
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([binary("session-service"), "dead-letters", "list", "--json",
+                               "--queue", world.queue, "--limit", "300"],
+                              env=dict(os.environ, AMQP_URL=world.url), stdout=full,
+                              stderr=subprocess.PIPE, text=True, timeout=60)
+    assert done.returncode == 1 and "cannot write to standard output" in done.stderr
+    wait_until(lambda: both(world) == (0, 299), 10, "all are still there")
+
+
+def test_killed_in_the_middle_nothing_is_lost(world):
+    letters = 3000
+    put(world, [dead(n) for n in range(1, letters + 1)])
+    seed = random.randrange(1 << 30)
+    print("seed", seed)
+    moments = random.Random(seed)
+    looking = start(world, "list", "--json", "--limit", str(letters))
+    looking.stdout.readline()
+    looking.kill()
+    looking.communicate(timeout=20)
+    for _ in range(4):
+        process = start(world, "redrive", "--all")
+        before = world.count()
+        wait_until(lambda: process.poll() is not None or world.count() > before, 20, "some are sent")
+        time.sleep(moments.uniform(0, 0.05))  # a moment of the run, not a wait for anything
+        process.kill()
+        process.communicate(timeout=20)
+    # What the killed one held comes back when the broker has noticed.
+    wait_until(lambda: sum(both(world)) >= letters, 20, "all are in the queues")
+    command(world, "redrive", "--all", timeout=120)
+    assert world.count(world.dead) == 0
+    back = [p.message_id for p, _ in drain(world, world.queue)]
+    assert set(back) == {"m%d" % n for n in range(1, letters + 1)}
+    assert len(back) - letters <= 5 * 256, "only what was on its way may be there twice"
