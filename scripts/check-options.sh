@@ -92,7 +92,11 @@ check_accepted() {
 check_service() {
     local binary=$1 manual=$2 sample=$3 result=0
     "$binary" --help >"$scratch/help"
-    options_of_help "$scratch/help" >"$scratch/options"
+    cp "$scratch/help" "$scratch/all-help"
+    if grep -q '^.SH DEAD LETTERS' "$manual"; then
+        "$binary" dead-letters --help >>"$scratch/all-help"
+    fi
+    options_of_help "$scratch/all-help" | uniq >"$scratch/options"
     options_of_manual "$manual" >"$scratch/documented"
     compare "$manual" "$scratch/options" "$scratch/documented" || result=1
     check_sample "$scratch/help" "$sample" || result=1
@@ -130,6 +134,8 @@ self_test() {
         exit 1
     fi
     must_find "an option the manual lacks" '/^\.BI \\-\\-queue "/d' 8
+    must_find "an option of the command that the manual lacks" '/^\.B \\-\\-dry\\-run/d' 8
+    must_find "a command the manual lacks" '/^\.SH DEAD LETTERS/d' 8
     must_find "an option only the manual has" 's/^(\.BI \\-\\-)queue "/\1quaue "/' 8
     must_find "an option the sample lacks" '/^#prefetch = /d' conf
     must_find "an option only the sample has" 's/^#prefetch = /#postfetch = /' conf

@@ -8,7 +8,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TEND_ROWS = 500, CURSOR_BYTES = 129 };
+enum {
+    /* Of each table in one step: twice what came in since the last, so that an entry is gone after
+     * one and a half times its retention, however many come; and some where nothing comes. */
+    TEND_ROWS_MIN = 500,
+    TEND_ROWS_MAX = 20000,
+    CURSOR_BYTES = 129,
+};
 
 /* Few trees, because they are what a message costs: a user has one row, with the open session in
  * it, and the inbox is one tree. `sessions` is how the session's part is read. */
@@ -93,6 +99,7 @@ struct store {
     struct statement *statements[STATEMENTS];
     bool in_transaction;
     struct message_id_generator ids;
+    int64_t applied;                                               /* since the last tending */
     char inbox_cursor[CURSOR_BYTES], session_cursor[CURSOR_BYTES]; /* where tending goes on */
 };
 
@@ -274,6 +281,7 @@ enum outcome store_apply(struct store *store, const struct store_event *event, i
                          struct store_effect *ret_effect, struct error *ret_error)
 {
     *ret_effect = (struct store_effect){.result = STORE_APPLIED};
+    store->applied++;
     if (event->message_id.length > 0) {
         enum outcome outcome = enter_inbox(store, event, now_ms, &ret_effect->result, ret_error);
         if (outcome != OUTCOME_OK || ret_effect->result != STORE_APPLIED) {
@@ -317,13 +325,13 @@ enum outcome store_forget_attempts(struct store *store, struct slice key, struct
 /* Finds the end of the next few rows after the cursor, has them judged, and moves the cursor; at
  * the end it begins anew. */
 static enum outcome tend_rows(struct store *store, enum statement_name next_name,
-                              enum statement_name judge_name, int64_t until_ms,
+                              enum statement_name judge_name, int64_t rows, int64_t until_ms,
                               char cursor[CURSOR_BYTES], struct error *ret_error)
 {
     struct statement *next = store->statements[next_name];
     char last[CURSOR_BYTES] = "";
     statement_bind_text(next, 1, slice_of(cursor));
-    statement_bind_integer(next, 2, TEND_ROWS);
+    statement_bind_integer(next, 2, rows);
     bool row = false;
     enum outcome outcome = statement_step(next, &row, ret_error);
     if (outcome != OUTCOME_OK || !row) {
@@ -333,7 +341,7 @@ static enum outcome tend_rows(struct store *store, enum statement_name next_name
     if (end.length < sizeof(last) && end.length > 0) {
         memcpy(last, end.data, end.length);
     }
-    bool is_last = statement_integer(next, 1) < TEND_ROWS;
+    bool is_last = statement_integer(next, 1) < rows;
     statement_reset(next);
     if (last[0] != '\0') {
         struct statement *judge = store->statements[judge_name];
@@ -351,13 +359,16 @@ static enum outcome tend_rows(struct store *store, enum statement_name next_name
 enum outcome store_tend(struct store *store, int64_t now_ms, struct error *ret_error)
 {
     int64_t old_ms = now_ms - store->options.inbox_retention_ms;
+    int64_t rows = 2 * store->applied;
+    rows = rows < TEND_ROWS_MIN ? TEND_ROWS_MIN : rows > TEND_ROWS_MAX ? TEND_ROWS_MAX : rows;
     enum outcome outcome = store_begin(store, ret_error);
     if (outcome == OUTCOME_OK) {
-        outcome = tend_rows(store, NEXT_INBOX, PRUNE_INBOX, old_ms, store->inbox_cursor, ret_error);
+        outcome =
+            tend_rows(store, NEXT_INBOX, PRUNE_INBOX, rows, old_ms, store->inbox_cursor, ret_error);
     }
     if (outcome == OUTCOME_OK) {
-        outcome = tend_rows(store, NEXT_SESSIONS, SWEEP_SESSIONS, now_ms, store->session_cursor,
-                            ret_error);
+        outcome = tend_rows(store, NEXT_SESSIONS, SWEEP_SESSIONS, rows, now_ms,
+                            store->session_cursor, ret_error);
     }
     if (outcome == OUTCOME_OK) {
         struct statement *prune = store->statements[PRUNE_ATTEMPTS];
@@ -366,6 +377,9 @@ enum outcome store_tend(struct store *store, int64_t now_ms, struct error *ret_e
     }
     if (outcome == OUTCOME_OK) {
         outcome = store_commit(store, ret_error);
+    }
+    if (outcome == OUTCOME_OK) {
+        store->applied = 0;
     }
     if (outcome != OUTCOME_OK) {
         store_rollback(store, outcome);

@@ -119,7 +119,8 @@ def test_redrive_and_what_it_keeps(world):
     assert (properties.type, properties.app_id, properties.timestamp) == ("user.saved", "user-service",
                                                                           1234)
     assert properties.delivery_mode == 2 and properties.expiration is None
-    assert properties.headers.pop("x-delivery-count") == 0, "the broker's own, and from the start"
+    # RabbitMQ 3 adds its own count, from the start.
+    assert properties.headers.pop("x-delivery-count", 0) == 0
     assert properties.headers == {"x-mine": "kept", "saved_at_ms": 5, "dead-letter-count": 2,
                                   "dead-letter-first-at-ms": 1700000000000,
                                   "original-expiration": "60000"}
