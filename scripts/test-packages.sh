@@ -95,9 +95,17 @@ build_in_root() {
     rm -rf --one-file-system "$root"
 }
 
+# More than once: it can lose a race for a cgroup that another has just removed.
 can_nspawn() {
-    systemd-nspawn --quiet --register=no --keep-unit --private-network --console=pipe \
-        --directory "$folder/machine" true </dev/null
+    local attempt
+    for attempt in 1 2 3; do
+        if systemd-nspawn --quiet --register=no --keep-unit --private-network --console=pipe \
+            --directory "$folder/machine" true </dev/null; then
+            return 0
+        fi
+        echo "systemd-nspawn: attempt $attempt failed" >&2
+    done
+    return 1
 }
 
 prepare_machine() {
