@@ -279,7 +279,7 @@ def test_a_reader_that_leaves(world):
 
 
 def test_killed_in_the_middle_nothing_is_lost(world):
-    letters = 3000
+    letters, kills = 3000, 4
     put(world, [dead(n) for n in range(1, letters + 1)])
     seed = random.randrange(1 << 30)
     print("seed", seed)
@@ -288,7 +288,7 @@ def test_killed_in_the_middle_nothing_is_lost(world):
     looking.stdout.readline()
     looking.kill()
     looking.communicate(timeout=20)
-    for _ in range(4):
+    for _ in range(kills):
         process = start(world, "redrive", "--all")
         before = world.count()
         wait_until(lambda: process.poll() is not None or world.count() > before, 20, "some are sent")
@@ -301,4 +301,5 @@ def test_killed_in_the_middle_nothing_is_lost(world):
     assert world.count(world.dead) == 0
     back = [p.message_id for p, _ in drain(world, world.queue)]
     assert set(back) == {"m%d" % n for n in range(1, letters + 1)}
-    assert len(back) - letters <= 5 * 256, "only what was on its way may be there twice"
+    on_its_way = 2 * 256  # published, and acked without the queue having seen it
+    assert len(back) - letters <= kills * on_its_way
