@@ -2,11 +2,9 @@
 #include "session-service/dead_letters_command.h"
 
 #include "session-service/dead_letter_print.h"
-#include "session-service/dead_letter_walk.h"
-#include "session-service/handle_user_saved.h"
+#include "session-service/dead_letter_verbs.h"
 
 #include "common/lifecycle.h"
-#include "common/user_event.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -15,13 +13,6 @@
 #include <stdlib.h>
 
 enum { EXIT_NOT_ALL = 3, PAGE_LETTERS = 100, ROWS_MAX = 64 };
-
-/* The daemon's options come first, so that its table is a part of the command's. */
-struct command_settings {
-    struct settings service;
-    bool json, all, dry_run, force;
-    int64_t limit, after, rate;
-};
 
 static const struct option_row own_rows[] = {
     {.name = "json",
@@ -70,148 +61,12 @@ static const struct option_row own_rows[] = {
      .help = "redrive: so many letters in a second at the most"},
 };
 
-enum verb_name { VERB_LIST, VERB_SHOW, VERB_REDRIVE, VERB_PURGE, VERBS };
-
-struct command;
-
-struct verb {
-    const char *name;
-    bool takes_ids;
-    enum dead_letter_action (*judge)(struct command *command, const struct dead_letter_view *view);
-};
-
-struct wanted {
-    const char *id;
-    bool found;
-};
-
-struct command {
-    struct command_settings settings;
-    const struct verb *verb;
-    struct wanted *wanted;
-    size_t wanted_count;
-    uint64_t left;  /* letters that were meant, and stay */
-    bool unprinted; /* standard output takes nothing more: the first errno */
-    int print_errno;
-};
-
-static volatile sig_atomic_t stop;
+static struct command the_command; /* a signal ends it */
 
 static void on_signal(int number)
 {
     (void)number;
-    stop = 1;
-}
-
-static void note_print(struct command *command, bool printed)
-{
-    if (!printed && !command->unprinted) {
-        command->unprinted = true;
-        command->print_errno = errno;
-        stop = 1;
-    }
-}
-
-static bool is_wanted(struct command *command, const char *id)
-{
-    bool wanted = command->settings.all;
-    for (size_t i = 0; i < command->wanted_count; i++) {
-        if (strcmp(command->wanted[i].id, id) == 0) {
-            command->wanted[i].found = wanted = true;
-        }
-    }
-    return wanted;
-}
-
-static enum dead_letter_action judge_list(struct command *command,
-                                          const struct dead_letter_view *view)
-{
-    if (view->position > (uint64_t)command->settings.after) {
-        note_print(command, dead_letter_print_row(view, command->settings.json));
-    }
-    return DEAD_LETTER_LEAVE;
-}
-
-static enum dead_letter_action judge_show(struct command *command,
-                                          const struct dead_letter_view *view)
-{
-    if (is_wanted(command, view->id)) {
-        note_print(command, dead_letter_print_whole(view, command->settings.json));
-    }
-    return DEAD_LETTER_LEAVE;
-}
-
-static enum dead_letter_action judge_purge(struct command *command,
-                                           const struct dead_letter_view *view)
-{
-    return is_wanted(command, view->id) ? DEAD_LETTER_REMOVE : DEAD_LETTER_LEAVE;
-}
-
-/* Says in `ret_why` what the session-service would do with the letter as it is configured here. */
-static bool would_come_back(const struct command *command, const struct dead_letter_view *view,
-                            char ret_why[256])
-{
-    const struct settings *settings = &command->settings.service;
-    if (slice_equal(view->reason, slice_of("id-conflict"))) {
-        (void)snprintf(ret_why, 256, "it would come back: another body was handled with its id");
-        return true;
-    }
-    const struct user_rules rules = settings_user_rules(settings);
-    struct user_event event;
-    user_event_decode(view->message, &rules, (size_t)settings->max_message_bytes, &event);
-    bool impossible = event.kind == USER_EVENT_IMPOSSIBLE;
-    if (impossible) {
-        (void)snprintf(ret_why, 256, "it would come back: %s: %.200s", event.reason, event.detail);
-    } else {
-        user_event_done(&event);
-    }
-    return impossible;
-}
-
-static enum dead_letter_action judge_redrive(struct command *command,
-                                             const struct dead_letter_view *view)
-{
-    const struct command_settings *settings = &command->settings;
-    if (!is_wanted(command, view->id)) {
-        return DEAD_LETTER_LEAVE;
-    }
-    char why[256] = "";
-    bool comes_back = would_come_back(command, view, why);
-    if (comes_back && !settings->force) {
-        command->left++;
-        note_print(command, dead_letter_print_done(view, settings->json, "left", why));
-        return DEAD_LETTER_LEAVE;
-    }
-    if (settings->dry_run) {
-        note_print(command,
-                   dead_letter_print_done(view, settings->json, "would be sent back", why));
-        return DEAD_LETTER_LEAVE;
-    }
-    if (comes_back) {
-        note_print(command, dead_letter_print_done(view, settings->json, "sending back", why));
-    }
-    return DEAD_LETTER_SEND_BACK;
-}
-
-static const struct verb verbs[VERBS] = {
-    [VERB_LIST] = {"list", false, judge_list},
-    [VERB_SHOW] = {"show", true, judge_show},
-    [VERB_REDRIVE] = {"redrive", true, judge_redrive},
-    [VERB_PURGE] = {"purge", true, judge_purge},
-};
-
-static enum dead_letter_action judge(void *context, const struct message *message,
-                                     uint64_t position)
-{
-    struct command *command = context;
-    char id[ATTEMPT_KEY_BYTES];
-    struct error error;
-    if (command->unprinted || user_saved_attempt_key(message, id, &error) != OUTCOME_OK) {
-        return DEAD_LETTER_LEAVE;
-    }
-    struct dead_letter_view view;
-    dead_letter_view_init(&view, message, position, id);
-    return command->verb->judge(command, &view);
+    the_command.stop = 1;
 }
 
 static void tell_progress(void *context, uint64_t seen, uint64_t total)
@@ -235,7 +90,7 @@ static enum outcome check_flags(const struct command *command, struct error *ret
         {"force", settings->force, VERB_REDRIVE},   {"rate", settings->rate != 0, VERB_REDRIVE},
     };
     for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++) {
-        if (flags[i].given && command->verb != &verbs[flags[i].of]) {
+        if (flags[i].given && command->verb != &dead_letter_verbs[flags[i].of]) {
             return error_set(ret_error, OUTCOME_INVALID, "%s takes no --%s", command->verb->name,
                              flags[i].name);
         }
@@ -249,8 +104,8 @@ static enum outcome take_operands(struct command *command, const struct options_
     static const char needed[] = "list, show ID..., redrive [ID...] or purge ID... is needed; see "
                                  "--help";
     for (size_t i = 0; operands->count > 0 && i < VERBS; i++) {
-        if (strcmp(operands->items[0], verbs[i].name) == 0) {
-            command->verb = &verbs[i];
+        if (strcmp(operands->items[0], dead_letter_verbs[i].name) == 0) {
+            command->verb = &dead_letter_verbs[i];
         }
     }
     if (command->verb == NULL) {
@@ -263,7 +118,7 @@ static enum outcome take_operands(struct command *command, const struct options_
     if (command->verb->takes_ids && !command->settings.all && command->wanted_count == 0) {
         return error_set(ret_error, OUTCOME_INVALID, "%s needs at least one id%s",
                          command->verb->name,
-                         command->verb == &verbs[VERB_REDRIVE] ? ", or --all" : "");
+                         command->verb == &dead_letter_verbs[VERB_REDRIVE] ? ", or --all" : "");
     }
     if (command->settings.all && command->wanted_count > 0) {
         return error_set(ret_error, OUTCOME_INVALID, "--all and ids contradict each other");
@@ -319,9 +174,9 @@ static int finish(struct command *command, const struct options_program *program
                   const struct dead_letter_walk_result *result, enum outcome outcome,
                   const struct error *error)
 {
-    if (command->verb == &verbs[VERB_LIST]) {
+    if (command->verb == &dead_letter_verbs[VERB_LIST]) {
         tell_list(command, result);
-    } else if (command->verb != &verbs[VERB_SHOW]) {
+    } else if (command->verb != &dead_letter_verbs[VERB_SHOW]) {
         tell_summary(command, result);
     }
     if (outcome != OUTCOME_OK) {
@@ -334,7 +189,7 @@ static int finish(struct command *command, const struct options_program *program
                         "cannot write to standard output");
         return lifecycle_fail(program, OUTCOME_TRANSIENT, &unwritten);
     }
-    if (stop != 0) {
+    if (command->stop != 0) {
         fprintf(stderr, "interrupted: the rest is as it was\n");
         return EXIT_NOT_ALL;
     }
@@ -355,21 +210,21 @@ static int run(struct command *command, const struct options_program *program)
     (void)sigaction(SIGTERM, &action, NULL);
 
     const struct command_settings *settings = &command->settings;
-    bool lists = command->verb == &verbs[VERB_LIST];
+    bool lists = command->verb == &dead_letter_verbs[VERB_LIST];
     const struct dead_letter_walk_options options = {
         .settings = &settings->service,
         .letters_max = lists ? (uint64_t)settings->after +
                                    (uint64_t)(settings->limit > 0 ? settings->limit : PAGE_LETTERS)
                              : 0,
         .rate = (uint64_t)settings->rate,
-        .stop = &stop,
+        .stop = &command->stop,
         .signals_while_waiting = &while_waiting,
-        .judge = judge,
+        .judge = dead_letter_judge,
         .tell_progress = tell_progress,
         .context = command,
     };
     if (lists && !settings->json) {
-        note_print(command, dead_letter_print_heading());
+        dead_letter_note_print(command, dead_letter_print_heading());
     }
     struct dead_letter_walk_result result;
     struct error error;
@@ -394,21 +249,21 @@ int dead_letters_command(int argc, char **argv)
     memcpy(rows + own_count, settings_program.rows, settings_program.count * sizeof(rows[0]));
 
     lifecycle_protect_process();
-    struct command command = {.wanted = NULL};
+    struct command *command = &the_command;
     struct options_operands operands = {0};
     enum options_action action = OPTIONS_RUN;
     struct error error;
     enum outcome outcome =
-        options_load(&program, argc, argv, &command.settings, &operands, &action, &error);
+        options_load(&program, argc, argv, &command->settings, &operands, &action, &error);
     if (outcome == OUTCOME_OK && action == OPTIONS_EXIT) {
         free(operands.items);
         return EXIT_OK;
     }
     if (outcome == OUTCOME_OK) {
-        outcome = common_settings_check_broker(&command.settings.service.common, &error);
+        outcome = common_settings_check_broker(&command->settings.service.common, &error);
     }
     if (outcome == OUTCOME_OK && action == OPTIONS_RUN) {
-        outcome = take_operands(&command, &operands, &error);
+        outcome = take_operands(command, &operands, &error);
     }
     int exit_code = EXIT_OK;
     if (outcome != OUTCOME_OK) {
@@ -416,10 +271,10 @@ int dead_letters_command(int argc, char **argv)
     } else if (action == OPTIONS_CHECK_CONFIG) {
         puts("configuration is valid");
     } else {
-        exit_code = run(&command, &program);
+        exit_code = run(command, &program);
     }
     free(operands.items);
-    free(command.wanted);
-    options_done(&program, &command.settings);
+    free(command->wanted);
+    options_done(&program, &command->settings);
     return exit_code;
 }
