@@ -14,6 +14,13 @@ static struct slice copy_bytes(char **at, struct slice source)
     return copy;
 }
 
+static int64_t integer_or(const struct message *message, const char *name, int64_t otherwise)
+{
+    const struct message_header *header =
+        message_find_header(message, name, MESSAGE_HEADER_INTEGER);
+    return header != NULL ? header->integer : otherwise;
+}
+
 struct dead_letter *dead_letter_create(const struct broker_delivery *delivery, const char *reason,
                                        const char *detail, int64_t now_wall_ms)
 {
@@ -24,17 +31,13 @@ struct dead_letter *dead_letter_create(const struct broker_delivery *delivery, c
     if (letter == NULL) {
         return NULL;
     }
-    const struct message_header *first =
-        message_find_header(message, DEAD_LETTER_FIRST_AT, MESSAGE_HEADER_INTEGER);
-    const struct message_header *count =
-        message_find_header(message, DEAD_LETTER_COUNT, MESSAGE_HEADER_INTEGER);
-    bool counted = count != NULL && count->integer > 0 && count->integer < INT64_MAX;
+    int64_t count_before = integer_or(message, DEAD_LETTER_COUNT, 0);
     *letter = (struct dead_letter){
         .delivery_tag = delivery->tag,
         .reason = reason,
-        .first_at_ms = first != NULL ? first->integer : now_wall_ms,
+        .first_at_ms = integer_or(message, DEAD_LETTER_FIRST_AT, now_wall_ms),
         .last_at_ms = now_wall_ms,
-        .count = counted ? count->integer + 1 : 1,
+        .count = count_before > 0 && count_before < INT64_MAX ? count_before + 1 : 1,
         .size_bytes = size_bytes,
     };
     size_t detail_length = strnlen(detail, DEAD_LETTER_DETAIL_BYTES - 1);

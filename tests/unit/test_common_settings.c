@@ -40,7 +40,8 @@ static const char *check(const char *first, const char *second)
         }
     }
     enum options_action action;
-    assert_int_equal(options_load(&program, argc, argv, &settings, NULL, &action, &error), OUTCOME_OK);
+    assert_int_equal(options_load(&program, argc, argv, &settings, NULL, &action, &error),
+                     OUTCOME_OK);
     error.text[0] = '\0';
     enum outcome outcome = common_settings_check(&settings.common, &error);
     assert_int_equal(outcome, error.text[0] == '\0' ? OUTCOME_OK : OUTCOME_INVALID);
