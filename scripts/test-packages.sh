@@ -117,7 +117,7 @@ prepare_machine() {
     rm -f "$root"/packages/*-dbgsym_*
     # What apt will install is fetched now: the machine has no network.
     quietly in_root "$root" 'apt-get update -q
-        apt-get install -y -q --download-only rabbitmq-server nginx-light /packages/*.deb'
+        apt-get install -y -q --download-only rabbitmq-server nginx-light sqlite3 /packages/*.deb'
     rm -f "$root/etc/resolv.conf"
     echo machine >"$root/etc/hostname"
     printf '127.0.0.1 localhost\n127.0.1.1 machine\n' >"$root/etc/hosts"

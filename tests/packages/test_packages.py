@@ -270,6 +270,52 @@ def test_the_metrics_of_the_guide_exist():
         assert set(group.replace("\\", "").split("|")) <= outcomes
 
 
+def shell_block(begins_with):
+    return re.search(r"```sh\n(%s.*?)```" % re.escape(begins_with), guide(), re.DOTALL).group(1)
+
+
+def save_as(key, name):
+    reply = run("curl", "-sS", "--max-time", "15", "-H", "Idempotency-Key: " + key, "-d", "id=" + key,
+                "-d", "name=" + name, "localhost:3000/users/save")
+    assert '"success":true' in reply, reply
+
+
+def test_the_commands_on_dead_letters_of_the_guide():
+    save_as("twice", "Ada")
+    save_as("twice", "Eve")
+    wait_until(lambda: any(e.get("reason") == "id-conflict" for e in machine.journal("session-service")),
+               15, "the second is put aside")
+    assignment, *commands = shell_block("dead_letters=").replace("ID", "twice").splitlines()
+    assert [c.split()[1] for c in commands] == ["list", "show", "redrive", "redrive", "purge"]
+
+    def output(command):
+        return run("sh", "-c", assignment + "\n" + command + "; echo exit $?")
+
+    wait_until(lambda: "twice" in output(commands[0]), 15, "the copy is there")
+    assert "id-conflict" in output(commands[0])
+    assert 'name":"Eve"' in output(commands[1])
+    for command in commands[2:4]:
+        out = output(command)
+        assert "twice: left: it would come back" in out and out.endswith("exit 3\n")
+    assert "1 purged" in output(commands[4])
+    assert "no dead letters" in output(commands[0])
+
+
+def test_a_backup_and_what_it_brings_back_as_in_the_guide():
+    install("sqlite3")
+    save_as("before", "Ada")
+    wait_until(lambda: "before" in machine.handled_ids(), 15, "it is handled")
+    run("sh", "-euc", shell_block("sqlite3 "))
+    save_as("after", "Eve")
+    wait_until(lambda: "after" in machine.handled_ids(), 15, "it is handled too")
+    run("sh", "-euc", shell_block("systemctl stop session-service"))
+    machine.wait_ready("session-service")
+    assert machine.get("session-service", "/users/before") == 200
+    assert machine.get("session-service", "/users/after") == 404
+    save_as("once-more", "Joan")
+    wait_until(lambda: "once-more" in machine.handled_ids(), 15, "it can be written to")
+
+
 def test_nginx_as_in_the_guide():
     example = re.search(r"```(?:nginx)?\n(upstream .*?)```", guide(), re.DOTALL).group(1)
     key, certificate = re.search(r"certificate_key (.*);", example), re.search(
