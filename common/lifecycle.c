@@ -148,11 +148,12 @@ static void show_status(const struct lifecycle_watch *watch, struct watch_state 
     state->status_known = true;
     state->was_ready = is_ready;
     state->reason = reason;
-    if (is_ready) {
+    if (is_ready && reason.text[0] == '\0') {
         notify_status("ready; connected to the broker");
     } else {
         char text[ERROR_TEXT_BYTES + 16];
-        (void)snprintf(text, sizeof(text), "not ready: %s", reason.text);
+        (void)snprintf(text, sizeof(text), "%s: %s", is_ready ? "degraded" : "not ready",
+                       reason.text);
         notify_status(text);
     }
 }

@@ -41,7 +41,7 @@ struct lifecycle_watch {
         const atomic_uint_least64_t *turns;
     } loops[LIFECYCLE_LOOPS_MAX];
     size_t loop_count;
-    /* Whether the service is ready, and why not. */
+    /* Whether the service is ready, and why not; or ready with a reason: degraded. */
     bool (*is_ready)(void *context, struct error *ret_reason);
     void *context;
 };

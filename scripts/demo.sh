@@ -139,6 +139,7 @@ build/session-service/session-service --listen 127.0.0.1:3001 --amqp-url "$amqp_
     --log-format text --log-payload full 2>"$directory/session-service.log" &
 session_pid=$!
 build/user-service/user-service --listen 127.0.0.1:3000 --amqp-url "$amqp_url" \
+    --state-dir "$directory/user-service" \
     --log-format text 2>"$directory/user-service.log" &
 user_pid=$!
 wait_for 30 "$session_pid" "the session-service is ready" get "$session_base/readyz"

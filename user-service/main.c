@@ -1,21 +1,43 @@
 /* The user-service: wires its parts together, waits for a signal, takes them apart. */
 #include "common/lifecycle.h"
+#include "common/state_directory.h"
 #include "user-service/routes.h"
 
 enum { LAST_REPLIES_WAIT_MS = 2000 };
 
 /* Static, so that a connection attempt that must be left behind can still read it. */
 static struct settings settings;
+static struct state_directory directory = {.lock_descriptor = -1};
 
 struct service {
+    struct outbox *outbox; /* NULL: off */
     struct publisher *publisher;
     struct routes routes;
     struct http_server *server;
 };
 
+static enum outcome open_outbox(struct service *service, struct error *ret_error)
+{
+    if (settings.outbox == OUTBOX_OFF) {
+        return OUTCOME_OK;
+    }
+    enum outcome outcome =
+        state_directory_choose(settings.state_dir, settings_program.name, &directory, ret_error);
+    if (outcome == OUTCOME_OK) {
+        outcome = state_directory_hold(&directory, ret_error);
+    }
+    return outcome != OUTCOME_OK
+               ? outcome
+               : outbox_create(&settings, directory.path, &service->outbox, ret_error);
+}
+
 static enum outcome service_start(struct service *service, struct error *ret_error)
 {
-    enum outcome outcome = publisher_create(&settings, &service->publisher, ret_error);
+    enum outcome outcome = open_outbox(service, ret_error);
+    if (outcome == OUTCOME_OK) {
+        struct handover *outbox = service->outbox == NULL ? NULL : outbox_arriving(service->outbox);
+        outcome = publisher_create(&settings, outbox, &service->publisher, ret_error);
+    }
     if (outcome != OUTCOME_OK) {
         return outcome;
     }
@@ -24,6 +46,7 @@ static enum outcome service_start(struct service *service, struct error *ret_err
     if (outcome != OUTCOME_OK) {
         return outcome;
     }
+    service->routes.outbox = service->outbox;
     save_user_init(&service->routes.save_user, &settings, service->publisher);
     const struct http_server_options options = {
         .listen = settings.common.listen,
@@ -47,23 +70,34 @@ static enum outcome service_start(struct service *service, struct error *ret_err
     }
     service->routes.server = service->server;
     outcome = publisher_start(service->publisher, ret_error);
+    if (outcome == OUTCOME_OK && service->outbox != NULL) {
+        outcome = outbox_start(service->outbox, service->publisher, ret_error);
+    }
     return outcome == OUTCOME_OK ? http_server_start(service->server, ret_error) : outcome;
 }
 
-/* Every accepted request is answered: what is confirmed in time with success, the rest honestly
- * when the publisher stops. */
+/* Every accepted request is answered: what is confirmed in time with success, the rest when the
+ * publisher stops, from the outbox or honestly. */
 static bool service_drain(struct service *service)
 {
+    if (service->outbox != NULL) {
+        outbox_begin_stop(service->outbox);
+    }
     http_server_begin_drain(service->server);
     bool ended = http_server_wait(service->server, (uint64_t)settings.common.drain_timeout_ms);
     publisher_stop(service->publisher);
+    if (service->outbox != NULL) {
+        outbox_stop(service->outbox);
+    }
     return ended || http_server_wait(service->server, LAST_REPLIES_WAIT_MS);
 }
 
 static void service_free(struct service *service)
 {
     http_server_free(service->server);
+    outbox_free(service->outbox);
     publisher_free(service->publisher);
+    state_directory_release(&directory);
 }
 
 int main(int argc, char **argv)
@@ -83,8 +117,9 @@ int main(int argc, char **argv)
         .common = &settings.common,
         .server = service.server,
         .loops = {{"http", http_server_turns(service.server)},
-                  {"publisher", publisher_turns(service.publisher)}},
-        .loop_count = 2,
+                  {"publisher", publisher_turns(service.publisher)},
+                  {"outbox", service.outbox == NULL ? NULL : outbox_turns(service.outbox)}},
+        .loop_count = service.outbox == NULL ? 2 : 3,
         .is_ready = routes_is_ready,
         .context = &service.routes,
     };

@@ -129,6 +129,14 @@ static bool wait_for_work(struct publisher *publisher)
     return ready > 0 && count == 2 && (polled[1].revents & ~POLLOUT) != 0;
 }
 
+static void give_back(struct publisher *publisher)
+{
+    handover_push(&publisher->completed, &publisher->done);
+    if (publisher->outbox != NULL) {
+        handover_push(publisher->outbox, &publisher->to_outbox);
+    }
+}
+
 static void *run(void *argument)
 {
     struct publisher *publisher = argument;
@@ -151,12 +159,12 @@ static void *run(void *argument)
         publisher_expire(publisher);
         metric_set(&publisher->metrics.in_flight,
                    (int64_t)confirm_window_count(&publisher->window));
-        handover_push(&publisher->completed, &publisher->done);
+        give_back(publisher);
         readable = !publisher->stopping && wait_for_work(publisher);
     }
     take_submitted(publisher);
     publisher_complete_all(publisher);
-    handover_push(&publisher->completed, &publisher->done);
+    give_back(publisher);
     broker_free(publisher->broker);
     publisher->broker = NULL;
     return NULL;
@@ -189,14 +197,15 @@ static enum outcome create_parts(struct publisher *publisher, struct error *ret_
     return connector_create(&options, &publisher->connector, ret_error);
 }
 
-enum outcome publisher_create(const struct settings *settings, struct publisher **ret_publisher,
-                              struct error *ret_error)
+enum outcome publisher_create(const struct settings *settings, struct handover *outbox,
+                              struct publisher **ret_publisher, struct error *ret_error)
 {
     struct publisher *publisher = calloc(1, sizeof(*publisher));
     if (publisher == NULL) {
         return error_set(ret_error, OUTCOME_BUSY, "no memory for the publisher");
     }
     publisher->settings = settings;
+    publisher->outbox = outbox;
     publisher->submitted.wake_descriptor = publisher->completed.wake_descriptor = -1;
     TAILQ_INIT(&publisher->owned);
     TAILQ_INIT(&publisher->waiting);
@@ -232,12 +241,26 @@ void publisher_stop(struct publisher *publisher)
     }
 }
 
+/* The outbox may have forwarded some after the thread had ended: it has them still. */
+static void free_forwarded(struct publisher *publisher)
+{
+    if (publisher->submitted.wake_descriptor < 0) {
+        return;
+    }
+    struct handover_list batch = handover_take_all(&publisher->submitted);
+    struct handover_node *node = NULL;
+    while ((node = handover_list_take(&batch)) != NULL) {
+        save_free((struct save *)node);
+    }
+}
+
 void publisher_free(struct publisher *publisher)
 {
     if (publisher == NULL) {
         return;
     }
     publisher_stop(publisher);
+    free_forwarded(publisher);
     connector_free(publisher->connector);
     confirm_window_done(&publisher->window);
     handover_done(&publisher->submitted);

@@ -6,7 +6,10 @@
  *
  * A save that arrives while not CONNECTED is refused at once. One that was published when the
  * connection is lost is published again, with the same id, on the next one. Each is completed by
- * its deadline at the latest. */
+ * its deadline at the latest.
+ *
+ * With an outbox a save that cannot be confirmed now goes there, and so does what was published
+ * when the connection is lost. What the outbox forwards goes back to it, confirmed or not. */
 #pragma once
 
 #include "common/metrics.h"
@@ -19,8 +22,9 @@ enum publisher_state { PUBLISHER_DISCONNECTED, PUBLISHER_CONNECTED, PUBLISHER_BL
 
 enum { PUBLISHER_METRIC_ROWS = 8 };
 
-/* Borrows the settings for the life of the process (see connector.h). */
-MUST_CHECK enum outcome publisher_create(const struct settings *settings,
+/* Borrows the settings for the life of the process (see connector.h), and the outbox's hand-over,
+ * which is also woken when there is a connection; NULL: no outbox. */
+MUST_CHECK enum outcome publisher_create(const struct settings *settings, struct handover *outbox,
                                          struct publisher **ret_publisher, struct error *ret_error);
 MUST_CHECK enum outcome publisher_start(struct publisher *publisher, struct error *ret_error);
 
@@ -31,8 +35,8 @@ void publisher_stop(struct publisher *publisher);
 /* After publisher_stop(). NULL is fine. */
 void publisher_free(struct publisher *publisher);
 
-/* HTTP thread: hands over a batch; takes ownership of the saves until they are in
- * publisher_completed(), each exactly once, with its outcome. */
+/* Any thread: hands over a batch; takes ownership of the saves until they are in
+ * publisher_completed() or at the outbox, each exactly once, with its outcome. */
 void publisher_submit(struct publisher *publisher, struct handover_list *batch);
 struct handover *publisher_completed(struct publisher *publisher);
 

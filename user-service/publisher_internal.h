@@ -17,6 +17,7 @@ struct publisher {
     struct connector *connector;
     struct handover submitted; /* its eventfd also says: a connection is ready, or stop */
     struct handover completed;
+    struct handover *outbox; /* borrowed; NULL: none */
     pthread_t thread;
     bool started;
     atomic_bool stopping;
@@ -32,7 +33,7 @@ struct publisher {
     uint64_t read_at_ms;
     struct confirm_window window;
     struct save_queue owned, waiting;
-    struct handover_list done;
+    struct handover_list done, to_outbox;
     uint64_t now_ms;
 
     pthread_mutex_t lock; /* guards what follows */

@@ -12,7 +12,9 @@ static void complete(struct publisher *publisher, struct save *save, enum save_o
                log_string("message_id", save->message_id), log_integer("outcome", outcome));
     }
     save->outcome = outcome;
-    handover_list_append(&publisher->done, &save->node);
+    bool goes_to_outbox =
+        save->outbox_sequence != 0 || (publisher->outbox != NULL && outcome != SAVE_CONFIRMED);
+    handover_list_append(goes_to_outbox ? &publisher->to_outbox : &publisher->done, &save->node);
 }
 
 static void complete_owned(struct publisher *publisher, struct save *save,
@@ -215,7 +217,7 @@ static void collect_unsettled(void *item, bool returned, void *context)
 }
 
 /* What may have reached the broker is published again, oldest first; what surely has not is refused
- * now. */
+ * now. With an outbox both go there. */
 void publisher_keep_for_next_connection(struct publisher *publisher)
 {
     struct save_queue again = TAILQ_HEAD_INITIALIZER(again);
@@ -229,7 +231,14 @@ void publisher_keep_for_next_connection(struct publisher *publisher)
             complete_owned(publisher, save, SAVE_DISCONNECTED);
         }
     }
-    TAILQ_CONCAT(&publisher->waiting, &again, waiting);
+    if (publisher->outbox == NULL) {
+        TAILQ_CONCAT(&publisher->waiting, &again, waiting);
+        return;
+    }
+    while ((save = TAILQ_FIRST(&again)) != NULL) {
+        TAILQ_REMOVE(&again, save, waiting);
+        complete_owned(publisher, save, SAVE_UNKNOWN);
+    }
 }
 
 void publisher_complete_all(struct publisher *publisher)

@@ -22,6 +22,9 @@ static const struct refusal refusals[SAVE_OUTCOMES] = {
     [SAVE_OVERLOADED] = {"overloaded", "too many saves are waiting; not saved"},
     [SAVE_DRAINING] = {"draining", "the service is stopping; not saved"},
     [SAVE_UNKNOWN] = {"unknown", ""},
+    [SAVE_STORED] = {"stored", ""},
+    [SAVE_OUTBOX_FULL] = {"outbox-full", "the broker cannot be reached and the outbox takes no "
+                                         "more; not saved"},
 };
 
 static void append_string(struct buffer *json, struct slice text)
@@ -54,8 +57,9 @@ static void reply_problem_with(struct http_request *request, struct http_reply *
     http_request_reply(request, reply);
 }
 
-static void reply_confirmed(struct http_request *request, const struct save *save)
+static void reply_accepted(struct http_request *request, const struct save *save)
 {
+    bool is_stored = save->outcome == SAVE_STORED;
     struct buffer body;
     buffer_init(&body, REPLY_BYTES_MAX);
     (void)buffer_reserve(&body, save->body_length + 2 * save->message_id_length + 64);
@@ -63,8 +67,8 @@ static void reply_confirmed(struct http_request *request, const struct save *sav
     buffer_append(&body, save->body, save->body_length);
     buffer_append_text(&body, ",\"id\":");
     append_string(&body, (struct slice){save->message_id, save->message_id_length});
-    buffer_append_text(&body, "}\n");
-    struct http_reply reply = {.status = 200, .content_type = "application/json"};
+    buffer_append_text(&body, is_stored ? ",\"stored\":\"outbox\"}\n" : "}\n");
+    struct http_reply reply = {.status = is_stored ? 202 : 200, .content_type = "application/json"};
     reply_with(request, &reply, &body);
 }
 
@@ -100,8 +104,9 @@ void reply_to_save(struct http_request *request, const struct save *save,
 {
     switch (save->outcome) {
     case SAVE_CONFIRMED:
-        metric_add(&metrics->saves[SAVE_CONFIRMED], 1);
-        reply_confirmed(request, save);
+    case SAVE_STORED:
+        metric_add(&metrics->saves[save->outcome], 1);
+        reply_accepted(request, save);
         return;
     case SAVE_UNKNOWN:
         metric_add(&metrics->saves[SAVE_UNKNOWN], 1);
@@ -113,6 +118,7 @@ void reply_to_save(struct http_request *request, const struct save *save,
     case SAVE_UNROUTABLE:
     case SAVE_OVERLOADED:
     case SAVE_DRAINING:
+    case SAVE_OUTBOX_FULL:
         reply_refused(request, save->outcome, metrics);
         return;
     case SAVE_OUTCOMES:
@@ -170,6 +176,8 @@ void reply_metric_rows(const struct reply_metrics *metrics,
         [SAVE_OVERLOADED] = "outcome=\"overloaded\"",
         [SAVE_DRAINING] = "outcome=\"draining\"",
         [SAVE_UNKNOWN] = "outcome=\"unknown\"",
+        [SAVE_STORED] = "outcome=\"stored\"",
+        [SAVE_OUTBOX_FULL] = "outcome=\"outbox_full\"",
         [SAVE_OUTCOMES] = "outcome=\"invalid\"",
     };
     for (size_t i = 0; i < REPLY_METRIC_ROWS; i++) {

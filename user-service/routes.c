@@ -2,6 +2,7 @@
 #include "user-service/routes.h"
 
 #include "common/http_status.h"
+#include "common/json_text.h"
 #include "common/log.h"
 
 static void get_users(struct http_request *request, void *context)
@@ -24,14 +25,39 @@ bool routes_is_ready(void *context, struct error *ret_reason)
         error_set(ret_reason, OUTCOME_OK, "draining");
         return false;
     }
-    return publisher_get_state(routes->save_user.publisher, ret_reason) == PUBLISHER_CONNECTED;
+    if (publisher_get_state(routes->save_user.publisher, ret_reason) == PUBLISHER_CONNECTED) {
+        ret_reason->text[0] = '\0';
+        return true;
+    }
+    struct error trouble;
+    if (routes->outbox == NULL || outbox_has_room(routes->outbox, &trouble)) {
+        return routes->outbox != NULL;
+    }
+    struct error broker = *ret_reason;
+    error_set(ret_reason, OUTCOME_OK, "%.240s; and %.240s", broker.text, trouble.text);
+    return false;
+}
+
+static void reply_degraded(struct http_request *request, const char *why)
+{
+    struct buffer body;
+    buffer_init(&body, 8 * ERROR_TEXT_BYTES);
+    buffer_append_text(&body, "{\"status\":\"degraded\",\"detail\":\"saves go to the outbox: ");
+    json_text_append_escaped(slice_of(why), &body);
+    buffer_append_text(&body, "\"}\n");
+    buffer_append_byte(&body, '\0');
+    http_reply_text(request, "application/json",
+                    body.failed ? "{\"status\":\"degraded\"}\n" : body.data);
+    buffer_done(&body);
 }
 
 static void get_readyz(struct http_request *request, void *context)
 {
-    struct error reason;
+    struct error reason = {.text = ""};
     if (!routes_is_ready(context, &reason)) {
         http_reply_not_ready(request, reason.text);
+    } else if (reason.text[0] != '\0') {
+        reply_degraded(request, reason.text);
     } else {
         http_reply_text(request, "application/json", "{\"status\":\"ready\"}\n");
     }
@@ -51,6 +77,12 @@ static void get_metrics(struct http_request *request, void *context)
     struct metric_row publisher_rows[PUBLISHER_METRIC_ROWS];
     publisher_metric_rows(publisher, publisher_rows);
     metrics_render(&text, publisher_rows, PUBLISHER_METRIC_ROWS);
+
+    if (routes->outbox != NULL) {
+        struct metric_row outbox_rows[OUTBOX_METRIC_ROWS];
+        outbox_metric_rows(routes->outbox, outbox_rows);
+        metrics_render(&text, outbox_rows, OUTBOX_METRIC_ROWS);
+    }
 
     metric_counter attempts = publisher_connect_attempts(publisher);
     const struct metric_row attempt_row = {"broker_connect_attempts_total",

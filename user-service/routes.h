@@ -1,11 +1,13 @@
 /* The user-service's route table. */
 #pragma once
 
+#include "user-service/outbox.h"
 #include "user-service/save_user.h"
 
 /* The context of every route. Borrows the server. */
 struct routes {
     struct save_user save_user;
+    struct outbox *outbox; /* NULL: none */
     struct http_server *server;
 };
 
@@ -16,5 +18,6 @@ extern const size_t routes_count;
 void routes_on_wake(void *context);
 void routes_on_turn(void *context);
 
-/* Whether what the service is for can be done now; else why not. Any thread. */
+/* Whether a save can be accepted now, and what is wrong: with a reason it is unready, or degraded
+ * (only the outbox takes saves). Any thread. */
 bool routes_is_ready(void *context, struct error *ret_reason);

@@ -7,6 +7,7 @@
 #include "common/user_event.h"
 
 #include <stdint.h>
+#include <stdlib.h>
 #include <sys/queue.h>
 
 struct http_request;
@@ -20,6 +21,8 @@ enum save_outcome {
     SAVE_OVERLOADED,   /* a limit is reached: not sent */
     SAVE_DRAINING,     /* the service is stopping: not sent */
     SAVE_UNKNOWN,      /* sent, and not confirmed in time */
+    SAVE_STORED,       /* committed to the outbox */
+    SAVE_OUTBOX_FULL,  /* not sent, and the outbox takes nothing */
     SAVE_OUTCOMES
 };
 
@@ -36,10 +39,21 @@ struct save {
     uint64_t saved_at_ms;                               /* wall clock */
     uint64_t accepted_us;                               /* monotonic */
     uint64_t deadline_ms;                               /* monotonic */
-    uint64_t tag;      /* publisher: 0 while it is not in the window */
-    bool published;    /* publisher: may have reached a broker */
-    bool is_ambiguous; /* publisher: a refusal may mean another publish of the same id */
+    uint64_t tag;            /* publisher: 0 while it is not in the window */
+    bool published;          /* publisher: may have reached a broker */
+    bool is_ambiguous;       /* publisher: a refusal may mean another publish of the same id */
+    bool is_stored;          /* outbox: it is in the batch that is being committed */
+    int64_t outbox_sequence; /* 0: a request's; else it is forwarded from the outbox */
     enum save_outcome outcome;
 };
+
+/* NULL is fine. */
+static inline void save_free(struct save *save)
+{
+    if (save != NULL) {
+        free(save->body);
+        free(save);
+    }
+}
 
 TAILQ_HEAD(save_queue, save);

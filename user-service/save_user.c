@@ -141,14 +141,6 @@ static bool parse_user(struct http_request *request, struct save_user *save_user
     return false;
 }
 
-static void save_free(struct save *save)
-{
-    if (save != NULL) {
-        free(save->body);
-        free(save);
-    }
-}
-
 static void take_traceparent(const struct http_request *request, struct save *save)
 {
     struct slice traceparent = http_request_header(request, "traceparent");

@@ -10,10 +10,11 @@ class Load:
     """`connections` threads share `count` saves; each has an Idempotency-Key of its own."""
 
     def __init__(self, port, connections, count, prefix, timeout=15,
-                 new_connections=False):
+                 new_connections=False, interval_s=0.0):
         self.port, self.connections, self.count = port, connections, count
         self.prefix, self.timeout = prefix, timeout
         self.new_connections = new_connections  # one for each save
+        self.interval_s = interval_s  # of each connection, between a reply and the next save
         self.lock = threading.Lock()
         self.attempted, self.ok, self.failed, self.unknown = [], [], [], []
         self.statuses = {}
@@ -58,8 +59,7 @@ class Load:
                 connection.close()
                 connection = None
             self._record(key, status, time.monotonic() - begin)
-            if status == 503:
-                time.sleep(int(reply.headers["Retry-After"]))
+            time.sleep(int(reply.headers["Retry-After"]) if status == 503 else self.interval_s)
 
     def start(self):
         self.threads = [threading.Thread(target=self._run) for _ in range(self.connections)]

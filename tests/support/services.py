@@ -28,7 +28,7 @@ class Service:
         self.log = tempfile.NamedTemporaryFile(prefix=name + "-", suffix=".log")
         self.environment = dict(os.environ, **(environment or {}))
         self.state = None
-        if name == "session-service" and "--state-dir" not in arguments:
+        if "--state-dir" not in arguments:
             self.state = tempfile.TemporaryDirectory(prefix=name + "-")
             arguments += ("--state-dir", self.state.name)
         self.arguments = [binary(name), "--listen", "127.0.0.1:%d" % self.port, *arguments]
@@ -52,8 +52,10 @@ class Service:
             return None
 
     def is_ready(self):
+        """Not so while saves only go to the outbox."""
         reply = self.get("/readyz")
-        return reply is not None and reply.status_code == 200
+        return (reply is not None and reply.status_code == 200 and
+                reply.json()["status"] == "ready")
 
     def wait_ready(self, seconds=15):
         wait_until(self.is_ready, seconds, self.name + " is ready")

@@ -238,7 +238,8 @@ def test_nothing_personal_is_in_the_log(service):
 
 
 def test_without_a_broker_it_answers_and_recovers(world):
-    service = world.user_service("--amqp-url", "amqp://guest:guest@127.0.0.1:1/")
+    service = world.user_service("--outbox", "off", "--amqp-url",
+                                 "amqp://guest:guest@127.0.0.1:1/")
     body = problem(service.get("/readyz"), 503, "not-ready")
     assert "not connected to the broker" in body["detail"]
     reply = service.save({"name": "Ada"})

@@ -26,7 +26,8 @@ def test_user_service(world):
 
 
 def test_user_service_with_a_frozen_broker(world, broker):
-    user = world.user_service("--confirm-timeout", "60s", "--drain-timeout", "1s").wait_ready()
+    user = world.user_service("--outbox", "off", "--confirm-timeout", "60s",
+                              "--drain-timeout", "1s").wait_ready()
     broker.freeze()
     try:
         load = Load(user.port, 8, 8, "frozen").start()

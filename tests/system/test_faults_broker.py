@@ -29,7 +29,7 @@ def test_killed_and_restarted_three_times_under_load(world, broker):
     world.declare()
     broker.stop()
     broker.start()
-    user = world.user_service("--confirm-timeout", "5s").wait_ready()
+    user = world.user_service("--outbox", "off", "--confirm-timeout", "5s").wait_ready()
     session = world.session_service().wait_ready()
     load = Load(user.port, 64, 10000, "kill").start()
     # The third kill comes after 4,500 successes, so there must be at least as many.
@@ -52,7 +52,7 @@ def test_killed_and_restarted_three_times_under_load(world, broker):
 
 
 def test_frozen(world, broker):
-    user = world.user_service("--confirm-timeout", "1s", "--heartbeat", "5s").wait_ready()
+    user = world.user_service("--outbox", "off", "--confirm-timeout", "1s", "--heartbeat", "5s").wait_ready()
     broker.freeze()
     try:
         load = Load(user.port, 16, 16, "frozen").start()
@@ -72,7 +72,7 @@ def test_frozen(world, broker):
 
 
 def test_unknown_outcome_names_the_id(world, broker):
-    user = world.user_service("--confirm-timeout", "200ms").wait_ready()
+    user = world.user_service("--outbox", "off", "--confirm-timeout", "200ms").wait_ready()
     broker.freeze()
     try:
         reply = user.save({"name": "Ada"}, Idempotency_Key="again")
@@ -87,7 +87,7 @@ def test_unknown_outcome_names_the_id(world, broker):
 
 
 def test_memory_alarm(world, broker):
-    user = world.user_service("--confirm-timeout", "1s").wait_ready()
+    user = world.user_service("--outbox", "off", "--confirm-timeout", "1s").wait_ready()
     session = world.session_service().wait_ready()
     load = None
     broker.ctl("set_vm_memory_high_watermark", "0.0000001")
@@ -111,7 +111,7 @@ def test_memory_alarm(world, broker):
 
 
 def test_nack_is_never_success(world, broker):
-    user = world.user_service("--queue-type", "classic").wait_ready()
+    user = world.user_service("--outbox", "off", "--queue-type", "classic").wait_ready()
     broker.ctl("set_policy", "tiny", "^%s$" % world.queue,
                '{"max-length":1,"overflow":"reject-publish"}', "--apply-to", "queues")
     try:
@@ -129,8 +129,7 @@ def test_a_refusal_after_a_lost_connection_is_no_proof(world, broker):
     """What was sent over a connection that is lost may be in the queue, whatever the next says."""
     proxy = Proxy(broker.port)
     world.closers.append(proxy.close)
-    user = world.user_service(
-        "--queue-type", "classic", "--confirm-timeout", "30s",
+    user = world.user_service("--outbox", "off", "--queue-type", "classic", "--confirm-timeout", "30s",
         "--amqp-url", "amqp://guest:guest@127.0.0.1:%d/" % proxy.port).wait_ready()
     broker.ctl("set_policy", "tiny", "^%s$" % world.queue,
                '{"max-length":1,"overflow":"reject-publish"}', "--apply-to", "queues")
@@ -149,7 +148,7 @@ def test_a_refusal_after_a_lost_connection_is_no_proof(world, broker):
 
 
 def test_queue_deleted_under_load_is_declared_again(world):
-    user = world.user_service().wait_ready()
+    user = world.user_service("--outbox", "off").wait_ready()
     load = Load(user.port, 16, 1000000, "gone").start()
     wait_until(lambda: len(load.ok) > 500, 30, "some saves")
     world.delete()
@@ -173,7 +172,7 @@ def test_queue_deleted_under_load_is_declared_again(world):
 
 
 def test_unroutable_is_never_success(world):
-    user = world.user_service().wait_ready()
+    user = world.user_service("--outbox", "off").wait_ready()
     world.delete()
     reply = user.save({"name": "Ada"})
     assert (reply.status_code, reply.json()["reason"]) == (503, "unroutable")
@@ -195,7 +194,7 @@ def test_queue_deleted_under_the_consumer(world):
 @pytest.mark.parametrize("there, wanted", [("classic", "quorum"), ("quorum", "classic")])
 def test_queue_of_another_type(world, there, wanted):
     world.declare(queue_type=there)
-    user = world.user_service("--queue-type", wanted)
+    user = world.user_service("--outbox", "off", "--queue-type", wanted)
     session = world.session_service("--queue-type", wanted)
     for service in (user, session):
         detail = wait_until(lambda: "--queue-type" in service.get("/readyz").json()["detail"] and
@@ -211,7 +210,7 @@ def test_queue_of_another_type(world, there, wanted):
 
 def test_first_hosts_dead_or_unresolvable(world):
     urls = "amqp://guest:guest@nowhere.invalid:5672/,amqp://guest:guest@127.0.0.1:1/," + world.url
-    user = world.user_service("--amqp-url", urls)
+    user = world.user_service("--outbox", "off", "--amqp-url", urls)
     assert user.get("/healthz").status_code == 200
     user.wait_ready(20)
     assert user.save({"name": "Ada"}).status_code == 200
@@ -224,7 +223,7 @@ def test_password_is_read_again(world, broker, tmp_path):
     broker.ctl("add_user", name, "right-secret")
     broker.ctl("set_permissions", name, ".*", ".*", ".*")
     try:
-        user = world.user_service("--amqp-url", broker.url(user=name, password="in-the-url"),
+        user = world.user_service("--outbox", "off", "--amqp-url", broker.url(user=name, password="in-the-url"),
                                   "--amqp-password-file", str(secret))
         wait_until(lambda: user.events("broker.connecting_failed"), 10, "the refusal is logged")
         assert "refused" in user.get("/readyz").json()["detail"].lower()
@@ -242,7 +241,7 @@ def test_password_is_read_again(world, broker, tmp_path):
 def test_no_broker_at_the_start(world, broker):
     broker.stop()
     try:
-        user = world.user_service()
+        user = world.user_service("--outbox", "off")
         session = world.session_service()
         assert user.save({"name": "Ada"}).status_code == 503
         assert session.get("/readyz").status_code == 503

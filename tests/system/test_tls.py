@@ -88,7 +88,8 @@ def test_large_users_and_many(world, tls):
 
 def test_frozen(world, tls, tls_broker):
     """Nothing blocks on a TLS connection that takes nothing, either."""
-    user = world.user_service("--confirm-timeout", "1s", "--heartbeat", "2s", *tls()).wait_ready()
+    user = world.user_service("--outbox", "off", "--confirm-timeout", "1s", "--heartbeat", "2s",
+                              *tls()).wait_ready()
     tls_broker.freeze()
     try:
         reply = user.save({"name": "Ada", "note": "x" * 60000})
@@ -118,6 +119,8 @@ def test_a_broker_that_is_not_to_be_trusted(name, world, tls, tls_broker, tmp_pa
     else:
         tls_broker.use(case)
         arguments = tls()
+    if name == "user-service":
+        arguments += ("--outbox", "off")
     service = world.service(name, *arguments)
     wait_until(lambda: service.events("broker.connecting_failed"), 10, "the failure is logged")
     reply = service.get("/readyz")
@@ -131,7 +134,7 @@ def test_a_broker_that_is_not_to_be_trusted(name, world, tls, tls_broker, tmp_pa
 
 
 def test_without_the_client_certificate(world, tls, tls_broker):
-    service = world.user_service("--amqp-url", tls_broker.tls_url(),
+    service = world.user_service("--outbox", "off", "--amqp-url", tls_broker.tls_url(),
                                  "--amqp-ca-file", tls_broker.authority.ca)
     wait_until(lambda: service.events("broker.connecting_failed"), 10, "the failure is logged")
     assert service.get("/readyz").status_code == 503

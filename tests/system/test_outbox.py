@@ -1,0 +1,305 @@
+"""The outbox: saves are taken while the broker is away, and every 202 arrives, once."""
+
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import tempfile
+
+import pytest
+import requests
+
+from support.broker import Broker
+from support.load import Load
+from support.services import Service
+from support.store import effects, inbox_ids
+from support.wait import wait_until
+
+FILE = "user-service.db"
+
+
+def stored(directory):
+    """The message ids in the outbox, in their order."""
+    connection = sqlite3.connect("file:%s?mode=ro" % os.path.join(directory, FILE), uri=True,
+                                 timeout=10)
+    try:
+        return [row[0] for row in connection.execute("SELECT message_id FROM outbox ORDER BY sequence")]
+    finally:
+        connection.close()
+
+
+def depth(user):
+    return user.metric("user_service_outbox_saves")
+
+
+def wait_forwarded(user, seconds=60):
+    wait_until(lambda: depth(user) == 0, seconds, "the outbox is empty")
+
+
+def assert_each_once(load, session, seconds=60):
+    accepted = set(load.ok)
+    wait_until(lambda: accepted <= inbox_ids(session.state.name), seconds, "every success is handled")
+    seen = inbox_ids(session.state.name)
+    assert seen <= set(load.attempted), sorted(seen - set(load.attempted))[:10]
+    assert effects(session.state.name) == len(seen)
+
+
+@pytest.fixture
+def away():
+    """A broker that is not there yet; services that know its address."""
+
+    class Away:
+        def __init__(self):
+            self.broker = Broker()
+            self.state = tempfile.TemporaryDirectory(prefix="outbox-")
+            self.services = []
+
+        def service(self, name, *arguments):
+            environment = {"AMQP_URL": self.broker.url()}
+            self.services.append(Service(name, *arguments, environment=environment))
+            return self.services[-1].start()
+
+        def user_service(self, *arguments):
+            return self.service("user-service", "--state-dir", self.state.name, *arguments)
+
+    one = Away()
+    try:
+        yield one
+    finally:
+        for service in one.services:
+            service.close()
+        one.broker.close()
+        one.state.cleanup()
+
+
+def test_taken_while_away_killed_restarted_and_handled_once_in_order(away):
+    user = away.user_service()
+    reply = user.save({"id": 7, "name": "Ada"}, Idempotency_Key="first")
+    assert reply.status_code == 202
+    assert reply.json() == {"success": True, "data": {"id": 7, "name": "Ada"}, "id": "first",
+                            "stored": "outbox"}
+    ready = user.get("/readyz")
+    assert ready.status_code == 200 and ready.json()["status"] == "degraded"
+    assert "not connected" in ready.json()["detail"]
+    load = Load(user.port, 32, 3000, "away").start()
+    wait_until(lambda: len(load.ok) > 500, 30, "some are taken")
+    user.kill()
+    load.stop()
+    load.join()
+    assert set(load.statuses) <= {202, "ConnectionRefusedError", "ConnectionResetError",
+                                  "RemoteDisconnected", "BrokenPipeError"}, load.statuses
+    in_file = stored(away.state.name)
+    assert set(load.ok) | {"first"} <= set(in_file)
+
+    user = away.user_service()
+    wait_until(lambda: depth(user) == len(in_file), 10, "it knows what it holds")
+    assert user.metric("user_service_outbox_bytes") > 64 * len(in_file)
+    away.broker.start()
+    session = away.service("session-service")
+    wait_forwarded(user)
+    load.attempted.append("first")
+    load.ok.append("first")
+    assert_each_once(load, session)
+    handled = [e["message_id"] for e in session.events("user.saved") if e["outcome"] == "handled"]
+    assert handled == in_file
+    assert user.get("/readyz").json()["status"] == "ready"
+    assert user.save({"name": "Ada"}).status_code == 200
+    user.stop()
+    session.stop()
+
+
+def test_both_killed_again_and_again(away):
+    """Whatever is killed when: every success is handled exactly once."""
+    seed = random.randrange(1 << 30)
+    print("seed", seed)
+    moments = random.Random(seed)
+    away.broker.start()
+    session = away.service("session-service").wait_ready()
+    # RabbitMQ 3.10 writes down which quorum queues live on a node only now and then, a clean stop does.
+    away.broker.stop()
+    away.broker.start()
+    attempted, ok = [], []
+    for number in range(6):
+        user = away.user_service("--confirm-timeout", "2s")
+        load = Load(user.port, 16, 100000, "round%d" % number).start()
+        wait_until(lambda: len(load.ok) > 50, 30, "some saves")
+        if number in (1, 4):
+            away.broker.kill()
+            wait_until(lambda: load.statuses.get(202, 0) > moments.randrange(50, 500), 30, "some 202")
+            away.broker.start()
+        wait_until(lambda: len(load.ok) > moments.randrange(100, 1000), 30, "more saves")
+        user.kill()
+        load.stop()
+        load.join()
+        attempted += load.attempted
+        ok += load.ok
+    user = away.user_service()
+    wait_forwarded(user)
+    load.attempted, load.ok = attempted, ok
+    assert_each_once(load, session)
+    user.stop()
+    session.stop()
+
+
+def test_a_memory_alarm_refuses_nothing(world, broker):
+    user = world.user_service("--confirm-timeout", "1s").wait_ready()
+    session = world.session_service().wait_ready()
+    broker.ctl("set_vm_memory_high_watermark", "0.0000001")
+    try:
+        load = Load(user.port, 16, 500, "alarm").start().join(60)
+        assert set(load.statuses) <= {200, 202} and load.statuses[202] > 400, load.statuses
+        assert load.longest_s < 2
+        assert "blocked" in user.get("/readyz").json()["detail"]
+    finally:
+        broker.ctl("set_vm_memory_high_watermark", "0.4")
+    wait_forwarded(user)
+    assert_each_once(load, session)
+
+
+def test_what_the_queue_refuses_waits(world, broker):
+    user = world.user_service("--queue-type", "classic").wait_ready()
+    broker.ctl("set_policy", "tiny", "^%s$" % world.queue,
+               '{"max-length":1,"overflow":"reject-publish"}', "--apply-to", "queues")
+    try:
+        wait_until(lambda: user.save({"name": "Ada"}).status_code == 202, 10, "the queue is full")
+        load = Load(user.port, 4, 50, "nack").start().join()
+        assert load.statuses == {202: 50}
+        assert depth(user) >= 51
+    finally:
+        broker.ctl("clear_policy", "tiny")
+    session = world.session_service("--queue-type", "classic").wait_ready()
+    wait_forwarded(user)
+    wait_until(lambda: set(load.ok) <= inbox_ids(session.state.name), 20, "all arrive")
+
+
+def test_a_deleted_queue_loses_nothing(world):
+    user = world.user_service().wait_ready()
+    load = Load(user.port, 16, 3000, "gone").start()
+    for _ in range(3):
+        enough = len(load.ok) + 300
+        wait_until(lambda: len(load.ok) > enough or len(load.attempted) == 3000, 30, "some saves")
+        world.delete()  # what it held is gone with it: only what comes now can be judged
+    load.join()
+    assert set(load.statuses) <= {200, 202}, load.statuses
+    wait_forwarded(user)
+
+
+def test_a_late_confirm_is_a_202_and_a_duplicate(world, broker):
+    user = world.user_service("--confirm-timeout", "500ms", "--heartbeat", "5s").wait_ready()
+    session = world.session_service().wait_ready()
+    broker.freeze()
+    try:
+        load = Load(user.port, 8, 8, "late").start().join(10)
+        assert load.statuses == {202: 8} and 0.5 <= load.longest_s < 2
+    finally:
+        broker.thaw()
+    wait_forwarded(user)
+    assert_each_once(load, session)
+    wait_until(lambda: session.metric('session_service_deliveries_total{outcome="duplicate"}') > 0, 10,
+               "the second copy is a duplicate")
+
+
+def test_a_drain_hands_over_to_the_outbox(world, broker):
+    user = world.user_service("--confirm-timeout", "60s", "--drain-timeout", "1s").wait_ready()
+    broker.freeze()
+    try:
+        load = Load(user.port, 8, 8, "drain").start()
+        wait_until(lambda: user.metric("user_service_saves_in_flight") == 8, 10, "8 in flight")
+        user.signal(signal.SIGTERM)
+        load.join(10)
+        assert load.statuses == {202: 8}
+        assert user.process.wait(10) == 0
+        assert sorted(stored(user.state.name)) == sorted(load.ok)
+    finally:
+        broker.thaw()
+
+
+def as_root(*command):
+    prefix = [] if os.geteuid() == 0 else ["sudo", "-n"]
+    subprocess.run(prefix + list(command), check=True, stdin=subprocess.DEVNULL)
+
+
+def test_a_full_disk_refuses_and_keeps_what_it_has(away, tmp_path):
+    state = str(tmp_path / "state")
+    os.mkdir(state)
+    as_root("mount", "-t", "tmpfs", "-o", "size=1m,mode=0777", "tmpfs", state)
+    try:
+        user = away.service("user-service", "--state-dir", state, "--outbox-min-free", "128KiB")
+        taken, reply = [], None
+        for number in range(3000):
+            reply = user.save({"name": "x" * 200, "n": number}, Idempotency_Key="full-%d" % number)
+            if reply.status_code != 202:
+                break
+            taken.append("full-%d" % number)
+        assert (reply.status_code, reply.json()["reason"]) == (503, "outbox-full"), reply.text
+        assert "Retry-After" in reply.headers and len(taken) > 50
+        wait_until(lambda: user.get("/readyz").status_code == 503, 5, "it says so")
+        assert "nearly full" in user.get("/readyz").json()["detail"]
+        away.broker.start()
+        session = away.service("session-service")
+        wait_forwarded(user)
+        wait_until(lambda: set(taken) <= inbox_ids(session.state.name), 20, "every 202 arrives")
+        user.wait_ready()
+        assert user.save({"name": "Ada"}).status_code == 200
+        user.stop()
+    finally:
+        as_root("umount", "--lazy", state)
+
+
+def test_a_limit_of_bytes(away):
+    user = away.user_service("--outbox-max-bytes", "64KiB")
+    statuses = [user.save({"name": "x" * 200, "pad": "y" * 3000}).status_code for _ in range(30)]
+    assert statuses[:10] == [202] * 10 and statuses[-1] == 503
+    assert user.metric("user_service_outbox_bytes") <= 65536
+    assert user.metric("user_service_outbox_refused_total") > 5
+
+
+def test_a_failed_fsync_is_no_success(away):
+    user = away.user_service()
+    assert user.save({"name": "Ada"}, Idempotency_Key="before").status_code == 202
+    tracer = subprocess.Popen(["strace", "-f", "-qq", "-o", "/dev/null", "-p", str(user.process.pid),
+                               "-e", "trace=fsync,fdatasync",
+                               "-e", "inject=fsync,fdatasync:error=EIO"],
+                              stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    try:
+        wait_until(lambda: "TracerPid:\t0\n" not in
+                   open("/proc/%d/status" % user.process.pid).read(), 10, "strace is attached")
+        reply = user.save({"name": "Ada"}, Idempotency_Key="during")
+        assert reply.status_code == 503
+        wait_until(lambda: "Input/output error" in user.get("/readyz").text, 10, "it says why")
+    finally:
+        tracer.terminate()
+        tracer.wait(10)
+    wait_until(lambda: user.save({"name": "Ada"}, Idempotency_Key="after").status_code == 202, 20,
+               "it goes on by itself")
+    assert "before" in stored(away.state.name) and "after" in stored(away.state.name)
+
+
+def test_a_second_process_is_refused(away):
+    user = away.user_service()
+    second = subprocess.run([*user.arguments[:1], "--listen", "127.0.0.1:0", *user.arguments[3:]],
+                            stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, timeout=20,
+                            env=user.environment)
+    assert second.returncode == 2
+    assert "in use by process %d" % user.process.pid in second.stderr
+
+
+def test_a_damaged_outbox_is_refused_and_kept(away):
+    path = os.path.join(away.state.name, FILE)
+    with open(path, "wb") as file:
+        file.write(b"no database" * 1000)
+    user = Service("user-service", "--state-dir", away.state.name)
+    refused = subprocess.run(user.arguments, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                             text=True, timeout=20, env=user.environment)
+    assert refused.returncode == 2 and FILE in refused.stderr, refused.stderr
+    with open(path, "rb") as file:
+        assert file.read() == b"no database" * 1000
+    user.close()
+
+
+def test_off_it_needs_no_directory(away):
+    user = away.service("user-service", "--outbox", "off", "--state-dir", "/proc/none")
+    reply = user.save({"name": "Ada"})
+    assert (reply.status_code, reply.json()["reason"]) == (503, "disconnected")
+    assert "user_service_outbox_saves" not in requests.get(user.base + "/metrics", timeout=5).text

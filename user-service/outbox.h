@@ -1,0 +1,58 @@
+/* The outbox: takes the saves that the publisher could not have confirmed, and forwards them when
+ * it can. One thread that alone owns the file; every batch is one transaction.
+ *
+ *               arrives                commit                       connected, in order
+ *   publisher ----------> at hand ----------------> stored, 202 --------------------------+
+ *       ^                    | no room, no disk         ^                                 |
+ *       |                    v                          | not confirmed: all from the     |
+ *       |                 503, 504                      | oldest on again                 v
+ *       +---------------------------------------------- forwarded <-----------------------+
+ *                                                            | confirmed
+ *                                                            v
+ *                                                         deleted
+ *
+ * A save is forwarded with its own message id; one that is forwarded twice is a duplicate to the
+ * session-service. */
+#pragma once
+
+#include "common/handover.h"
+#include "common/metrics.h"
+#include "user-service/settings.h"
+
+#include <stdatomic.h>
+
+struct outbox;
+struct publisher;
+
+enum { OUTBOX_METRIC_ROWS = 6, OUTBOX_FORWARDED_MAX = 512 };
+
+/* Borrows the settings, and the directory, which this process holds. Opens the file: INVALID is
+ * what only a person can mend; what may pass is only logged. */
+MUST_CHECK enum outcome outbox_create(const struct settings *settings, const char *directory,
+                                      struct outbox **ret_outbox, struct error *ret_error);
+
+/* Where the publisher puts the saves that it could not have confirmed, and those of the outbox when
+ * they are settled. */
+struct handover *outbox_arriving(struct outbox *outbox);
+
+/* What comes from requests goes on to publisher_completed(). Borrows the publisher. */
+MUST_CHECK enum outcome outbox_start(struct outbox *outbox, struct publisher *publisher,
+                                     struct error *ret_error);
+
+/* Forwards nothing more. Any thread. */
+void outbox_begin_stop(struct outbox *outbox);
+
+/* After publisher_stop(): stores what has arrived, and ends the thread. Safe when never started. */
+void outbox_stop(struct outbox *outbox);
+
+/* After outbox_stop(). NULL is fine. */
+void outbox_free(struct outbox *outbox);
+
+/* Whether a save would be taken now, else why not. Any thread. */
+MUST_CHECK bool outbox_has_room(struct outbox *outbox, struct error *ret_reason);
+
+/* Any thread. The values are gathered into the outbox by this call. */
+void outbox_metric_rows(struct outbox *outbox, struct metric_row rows[OUTBOX_METRIC_ROWS]);
+
+/* Counts the turns of the outbox's loop, at least one a second. Any thread. */
+const atomic_uint_least64_t *outbox_turns(const struct outbox *outbox);

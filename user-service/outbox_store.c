@@ -1,0 +1,283 @@
+/* One table, rows in the order in which they were stored. */
+#include "user-service/outbox_store.h"
+
+#include "common/database.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/statvfs.h>
+
+enum { PATH_BYTES = 1100, ROW_BYTES = 64 /* of what a row has beside its texts */ };
+
+/* AUTOINCREMENT: the number of a row that was forwarded and deleted is never another's. */
+static const char *const migrations[] = {
+    "CREATE TABLE outbox ("
+    " sequence INTEGER PRIMARY KEY AUTOINCREMENT,"
+    " message_id TEXT NOT NULL,"
+    " body TEXT NOT NULL,"
+    " traceparent TEXT NOT NULL," /* '' where the request had none */
+    " saved_at_ms INTEGER NOT NULL);",
+};
+
+#define BYTES_OF_ROW "length(CAST(body AS BLOB)) + length(message_id) + length(traceparent) + 64"
+
+enum statement_name { INSERT_SAVE, DELETE_SAVE, NEXT_SAVE, COUNT_SAVES, OLDEST_SAVE, STATEMENTS };
+
+static const char *const statements[STATEMENTS] = {
+    [INSERT_SAVE] = "INSERT INTO outbox (message_id, body, traceparent, saved_at_ms)"
+                    " VALUES (?1, ?2, ?3, ?4)",
+    [DELETE_SAVE] = "DELETE FROM outbox WHERE sequence = ?1 RETURNING " BYTES_OF_ROW,
+    [NEXT_SAVE] = "SELECT sequence, message_id, body, traceparent, saved_at_ms FROM outbox"
+                  " WHERE sequence > ?1 ORDER BY sequence LIMIT 1",
+    [COUNT_SAVES] = "SELECT count(*), coalesce(sum(" BYTES_OF_ROW "), 0) FROM outbox",
+    [OLDEST_SAVE] = "SELECT saved_at_ms FROM outbox ORDER BY sequence LIMIT 1",
+};
+
+struct outbox_store {
+    struct outbox_store_options options;
+    char path[PATH_BYTES];
+    struct database *database; /* NULL: not open */
+    struct statement *statements[STATEMENTS];
+    bool in_transaction;
+    struct outbox_store_content content, committed;
+};
+
+enum outcome outbox_store_create(const struct outbox_store_options *options,
+                                 struct outbox_store **ret_store, struct error *ret_error)
+{
+    struct outbox_store *store = calloc(1, sizeof(*store));
+    if (store == NULL) {
+        return error_set(ret_error, OUTCOME_BUSY, "no memory for the outbox");
+    }
+    store->options = *options;
+    int length =
+        snprintf(store->path, sizeof(store->path), "%s/user-service.db", options->directory);
+    if (length < 0 || (size_t)length >= sizeof(store->path)) {
+        free(store);
+        return error_set(ret_error, OUTCOME_INVALID, "the path of the state directory is too long");
+    }
+    *ret_store = store;
+    return OUTCOME_OK;
+}
+
+static void close_file(struct outbox_store *store)
+{
+    database_close(store->database);
+    store->database = NULL;
+    store->in_transaction = false;
+}
+
+void outbox_store_free(struct outbox_store *store)
+{
+    if (store != NULL) {
+        close_file(store);
+    }
+    free(store);
+}
+
+static enum outcome read_oldest(struct outbox_store *store, struct error *ret_error)
+{
+    struct statement *oldest = store->statements[OLDEST_SAVE];
+    bool row = false;
+    enum outcome outcome = statement_step(oldest, &row, ret_error);
+    if (outcome == OUTCOME_OK) {
+        store->content.oldest_ms = row ? statement_integer(oldest, 0) : 0;
+        statement_reset(oldest);
+    }
+    return outcome;
+}
+
+static enum outcome read_content(struct outbox_store *store, struct error *ret_error)
+{
+    struct statement *count = store->statements[COUNT_SAVES];
+    bool row = false;
+    enum outcome outcome = statement_step(count, &row, ret_error);
+    if (outcome != OUTCOME_OK) {
+        return outcome;
+    }
+    store->content.saves = statement_integer(count, 0);
+    store->content.bytes = statement_integer(count, 1);
+    statement_reset(count);
+    outcome = read_oldest(store, ret_error);
+    store->committed = store->content;
+    return outcome;
+}
+
+enum outcome outbox_store_open(struct outbox_store *store, struct error *ret_error)
+{
+    if (store->database != NULL) {
+        return OUTCOME_OK;
+    }
+    const struct database_options options = {
+        .path = store->path,
+        .application_id = OUTBOX_APPLICATION_ID,
+        .migrations = migrations,
+        .version = sizeof(migrations) / sizeof(migrations[0]),
+    };
+    enum outcome outcome = database_open(&options, &store->database, ret_error);
+    for (size_t i = 0; outcome == OUTCOME_OK && i < STATEMENTS; i++) {
+        outcome =
+            database_prepare(store->database, statements[i], &store->statements[i], ret_error);
+    }
+    if (outcome == OUTCOME_OK) {
+        outcome = read_content(store, ret_error);
+    }
+    if (outcome != OUTCOME_OK) {
+        close_file(store);
+    }
+    return outcome;
+}
+
+enum outcome outbox_store_begin(struct outbox_store *store, struct error *ret_error)
+{
+    enum outcome outcome = outbox_store_open(store, ret_error);
+    if (outcome == OUTCOME_OK) {
+        outcome = database_execute(store->database, "BEGIN IMMEDIATE", ret_error);
+        store->in_transaction = outcome == OUTCOME_OK;
+    }
+    return outcome;
+}
+
+enum outcome outbox_store_commit(struct outbox_store *store, struct error *ret_error)
+{
+    enum outcome outcome = read_oldest(store, ret_error);
+    if (outcome == OUTCOME_OK) {
+        outcome = database_execute(store->database, "COMMIT", ret_error);
+    }
+    if (outcome == OUTCOME_OK) {
+        store->in_transaction = false;
+        store->committed = store->content;
+    }
+    return outcome;
+}
+
+void outbox_store_rollback(struct outbox_store *store, enum outcome why)
+{
+    store->content = store->committed;
+    if (store->database == NULL) {
+        return;
+    }
+    for (size_t i = 0; i < STATEMENTS; i++) {
+        statement_reset(store->statements[i]);
+    }
+    bool in_doubt = why == OUTCOME_BROKEN || why == OUTCOME_INVALID;
+    /* Some failures have ended the transaction themselves; closing ends any. */
+    if (!in_doubt && store->in_transaction && !database_is_idle(store->database)) {
+        in_doubt = database_execute(store->database, "ROLLBACK", NULL) != OUTCOME_OK;
+    }
+    store->in_transaction = false;
+    if (in_doubt) {
+        close_file(store);
+    }
+}
+
+int64_t outbox_store_bytes_of(const struct save *save)
+{
+    return (int64_t)(save->body_length + save->message_id_length + strlen(save->traceparent) +
+                     ROW_BYTES);
+}
+
+bool outbox_store_has_room(struct outbox_store *store, int64_t bytes, struct error *ret_error)
+{
+    if (store->content.bytes + bytes > store->options.bytes_max) {
+        error_set(ret_error, OUTCOME_BUSY, "the outbox is full: --outbox-max-bytes");
+        return false;
+    }
+    struct statvfs system;
+    if (statvfs(store->options.directory, &system) != 0) {
+        error_set_errno(ret_error, OUTCOME_TRANSIENT, errno, "ask for the free space of %s",
+                        store->options.directory);
+        return false;
+    }
+    uint64_t free_bytes = (uint64_t)system.f_bavail * system.f_frsize;
+    if (free_bytes < (uint64_t)(store->options.free_bytes_min + bytes)) {
+        error_set(ret_error, OUTCOME_BUSY,
+                  "the disk of the state directory is nearly full: --outbox-min-free");
+        return false;
+    }
+    return true;
+}
+
+enum outcome outbox_store_insert(struct outbox_store *store, const struct save *save,
+                                 struct error *ret_error)
+{
+    struct statement *insert = store->statements[INSERT_SAVE];
+    statement_bind_text(insert, 1, (struct slice){save->message_id, save->message_id_length});
+    statement_bind_text(insert, 2, (struct slice){save->body, save->body_length});
+    statement_bind_text(insert, 3, slice_of(save->traceparent));
+    statement_bind_integer(insert, 4, (int64_t)save->saved_at_ms);
+    enum outcome outcome = statement_run(insert, ret_error);
+    if (outcome == OUTCOME_OK) {
+        store->content.saves++;
+        store->content.bytes += outbox_store_bytes_of(save);
+    }
+    return outcome;
+}
+
+enum outcome outbox_store_delete(struct outbox_store *store, int64_t sequence,
+                                 struct error *ret_error)
+{
+    struct statement *delete = store->statements[DELETE_SAVE];
+    statement_bind_integer(delete, 1, sequence);
+    bool row = false;
+    enum outcome outcome = statement_step(delete, &row, ret_error);
+    if (outcome == OUTCOME_OK && row) {
+        store->content.saves--;
+        store->content.bytes -= statement_integer(delete, 0);
+        statement_reset(delete);
+    }
+    return outcome;
+}
+
+static struct save *save_of_row(struct statement *row)
+{
+    struct save *save = calloc(1, sizeof(*save));
+    struct slice message_id = statement_text(row, 1);
+    struct slice body = statement_text(row, 2);
+    struct slice traceparent = statement_text(row, 3);
+    char *copy = save == NULL ? NULL : malloc(body.length + 1);
+    if (copy == NULL) {
+        free(save);
+        return NULL;
+    }
+    save->outbox_sequence = statement_integer(row, 0);
+    save->body = memcpy(copy, body.data, body.length);
+    save->body_length = body.length;
+    if (message_id.length < sizeof(save->message_id)) {
+        memcpy(save->message_id, message_id.data, message_id.length);
+        save->message_id_length = message_id.length;
+    }
+    if (traceparent.length > 0 && traceparent.length < sizeof(save->traceparent)) {
+        memcpy(save->traceparent, traceparent.data, traceparent.length);
+    }
+    save->saved_at_ms = (uint64_t)statement_integer(row, 4);
+    return save;
+}
+
+enum outcome outbox_store_next(struct outbox_store *store, int64_t sequence, struct save **ret_save,
+                               struct error *ret_error)
+{
+    *ret_save = NULL;
+    enum outcome outcome = outbox_store_open(store, ret_error);
+    if (outcome != OUTCOME_OK) {
+        return outcome;
+    }
+    struct statement *next = store->statements[NEXT_SAVE];
+    statement_bind_integer(next, 1, sequence);
+    bool row = false;
+    outcome = statement_step(next, &row, ret_error);
+    if (outcome != OUTCOME_OK || !row) {
+        return outcome;
+    }
+    *ret_save = save_of_row(next);
+    statement_reset(next);
+    return *ret_save == NULL ? error_set(ret_error, OUTCOME_BUSY, "no memory to forward a save")
+                             : OUTCOME_OK;
+}
+
+void outbox_store_content(const struct outbox_store *store,
+                          struct outbox_store_content *ret_content)
+{
+    *ret_content = store->committed;
+}

@@ -1,0 +1,64 @@
+/* The outbox's file: saves that were accepted and are not confirmed yet, in their order.
+ *
+ *          outbox_store_begin    insert, delete ...    outbox_store_commit
+ *  idle ----------------------> in a transaction -----------------------> idle
+ *                                     |  any failure: outbox_store_rollback
+ *
+ * The file is opened by the first begin that can, and anew after a failure that leaves in doubt
+ * what is on disk. What it holds is known without asking it. One thread at a time. */
+#pragma once
+
+#include "user-service/save.h"
+
+struct outbox_store;
+
+struct outbox_store_options {
+    const char *directory;  /* borrowed; held by this process */
+    int64_t bytes_max;      /* of the saves in it; more is BUSY */
+    int64_t free_bytes_min; /* on its file system: with less nothing more is taken */
+};
+
+enum { OUTBOX_APPLICATION_ID = 0x55535231 /* "USR1" */ };
+
+/* Opens nothing. */
+MUST_CHECK enum outcome outbox_store_create(const struct outbox_store_options *options,
+                                            struct outbox_store **ret_store,
+                                            struct error *ret_error);
+/* Rolls back. NULL is fine. */
+void outbox_store_free(struct outbox_store *store);
+
+/* Opens the file where it is not open. INVALID: never without a person (damaged, of another
+ * program, newer). BUSY, TRANSIENT, BROKEN: not now. */
+MUST_CHECK enum outcome outbox_store_open(struct outbox_store *store, struct error *ret_error);
+
+/* Outcomes as for outbox_store_open(). */
+MUST_CHECK enum outcome outbox_store_begin(struct outbox_store *store, struct error *ret_error);
+MUST_CHECK enum outcome outbox_store_commit(struct outbox_store *store, struct error *ret_error);
+/* Ends a transaction that failed with the outcome `why`. Outside of one it does no harm. */
+void outbox_store_rollback(struct outbox_store *store, enum outcome why);
+
+/* In a transaction. */
+MUST_CHECK enum outcome outbox_store_insert(struct outbox_store *store, const struct save *save,
+                                            struct error *ret_error);
+MUST_CHECK enum outcome outbox_store_delete(struct outbox_store *store, int64_t sequence,
+                                            struct error *ret_error);
+
+/* Whether so many bytes more may go in now; else the text says which limit is reached. */
+MUST_CHECK bool outbox_store_has_room(struct outbox_store *store, int64_t bytes,
+                                      struct error *ret_error);
+/* What a save counts as. */
+int64_t outbox_store_bytes_of(const struct save *save);
+
+/* Reads the first save after `sequence`, outside of a transaction: owned by the caller, its
+ * `outbox_sequence` set; NULL: there is none. */
+MUST_CHECK enum outcome outbox_store_next(struct outbox_store *store, int64_t sequence,
+                                          struct save **ret_save, struct error *ret_error);
+
+/* What is in it; *ret_oldest_ms is the wall time at which its oldest was accepted, 0 where there is
+ * none. */
+struct outbox_store_content {
+    int64_t saves, bytes;
+    int64_t oldest_ms;
+};
+void outbox_store_content(const struct outbox_store *store,
+                          struct outbox_store_content *ret_content);
