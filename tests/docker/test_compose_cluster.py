@@ -30,7 +30,8 @@ def test_the_loss_of_the_leader_under_load(cluster):
     wait_until(lambda: leader_of(cluster, NODES[0]) in NODES, 60, "the queue has a leader")
     leader = leader_of(cluster, NODES[0])
     others = [node for node in NODES if node != leader]
-    load = Load(3000, connections=4, count=1000000, prefix="cluster").start()
+    load = Load(3000, connections=4, count=1000000, prefix="cluster",
+                interval_s=0.02).start()
     try:
         wait_until(lambda: len(load.ok) > 500, 30, "saves with three nodes")
         run("docker", "kill", cluster.container(leader))

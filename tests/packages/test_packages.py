@@ -55,8 +55,9 @@ def test_installation_enables_and_starts():
         assert run("systemctl", "is-active", unit).strip() == "active"
     # There is no broker yet.
     for service in SERVICES:
-        wait_until(lambda: show(service, "StatusText").startswith("not ready: "), 10, "its status")
-        assert get(service, "/healthz") == 200 and get(service, "/readyz") == 503
+        state, code = ("degraded", 200) if service == "user-service" else ("not ready", 503)
+        wait_until(lambda: show(service, "StatusText").startswith(state + ": "), 10, "its status")
+        assert get(service, "/healthz") == 200 and get(service, "/readyz") == code
     install("rabbitmq-server")
     machine.wait_ready(seconds=90)
     for service in SERVICES:
@@ -112,7 +113,7 @@ def restart_under_load(prefix, action):
         load.stop()
         load.join()
     # New connections, of which none is refused, and requests, of which none fails.
-    assert set(load.statuses) == {200}, load.statuses
+    assert set(load.statuses) <= {200, 202}, load.statuses
     machine.wait_all_handled(load)
 
 
