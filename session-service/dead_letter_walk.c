@@ -31,7 +31,7 @@ struct walk {
     char queue[DEAD_LETTER_QUEUE_BYTES];
     struct broker *broker;
     struct delivery_batch batch;
-    uint64_t limit, asked, sent;        /* letters */
+    uint64_t limit, asked, sent, acked; /* letters */
     size_t gets;                        /* without a reply yet */
     struct published published[WINDOW]; /* ascending publish tags */
     size_t published_count;
@@ -127,6 +127,7 @@ static enum outcome take_confirm(struct walk *walk, const struct broker_event *e
         if (outcome != OUTCOME_OK) {
             return outcome;
         }
+        walk->acked++;
         walk->result->sent_back += one->moved ? 0 : 1;
     }
     walk->published_count = kept;
@@ -230,6 +231,7 @@ static enum outcome act(struct walk *walk, const struct broker_delivery *deliver
     case DEAD_LETTER_REMOVE:
         outcome = broker_append_ack(walk->broker, delivery->tag, false, ret_error);
         result->removed += outcome == OUTCOME_OK ? 1 : 0;
+        walk->acked++;
         break;
     case DEAD_LETTER_SEND_BACK:
         outcome = publish(walk, delivery, false, ret_error);
@@ -373,7 +375,7 @@ static enum outcome walk_connected(struct walk *walk, struct error *ret_error)
     walk->next_publish_tag = 1;
     walk->started_ms = walk->progress_ms = walk->told_ms = clock_monotonic_ms();
     outcome = go_over_letters(walk, ret_error);
-    if (outcome == OUTCOME_OK && result->removed + result->sent_back > 0) {
+    if (outcome == OUTCOME_OK && walk->acked > 0) {
         outcome = see_acks_taken(walk, ret_error);
     }
     if (outcome == OUTCOME_OK && walk->refused) {
