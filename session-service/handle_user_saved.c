@@ -7,6 +7,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+enum { KEY_BYTES_MAX = 512 /* 128 characters */ };
+
 enum { FIELDS_MAX = 8, USER_JSON_GROWTH_MAX = 8, USER_JSON_SPARE_BYTES = 65536 };
 
 struct line {
@@ -134,28 +136,49 @@ static enum outcome no_memory(const struct message *message, struct error *ret_e
                      message->body.length);
 }
 
+static enum outcome append_digest(struct slice bytes, const char *prefix, struct buffer *text,
+                                  struct error *ret_error)
+{
+    unsigned char digest[DIGEST_BYTES];
+    char digits[DIGEST_TEXT_BYTES];
+    enum outcome outcome = digest_of(bytes, digest, ret_error);
+    if (outcome == OUTCOME_OK) {
+        digest_text(digest, digits);
+        buffer_append_text(text, prefix);
+        buffer_append_text(text, digits);
+    }
+    return outcome;
+}
+
+/* A bare user may have anything as an id. Keys are read again and again: a long one is digested. */
+static enum outcome append_key(struct slice id, const char *prefix, const char *digest_prefix,
+                               struct buffer *text, struct error *ret_error)
+{
+    if (id.length > KEY_BYTES_MAX) {
+        return append_digest(id, digest_prefix, text, ret_error);
+    }
+    buffer_append_text(text, prefix);
+    buffer_append_slice(text, id);
+    return OUTCOME_OK;
+}
+
 /* What a user without an id is known by. `text` is scratch for it. */
 static enum outcome user_key(const struct message *message, const struct user *user,
                              struct buffer *text, struct slice *ret_key, struct error *ret_error)
 {
     char scratch[24];
     struct slice id;
+    enum outcome outcome = OUTCOME_OK;
     buffer_clear(text);
     if (user_id_text(user, scratch, &id) && id.length > 0) {
-        buffer_append_slice(text, id);
+        outcome = append_key(id, "", "id-sha256:", text, ret_error);
     } else if (user_email_text(user, &id)) {
-        buffer_append_text(text, "email:");
-        buffer_append_slice(text, id);
+        outcome = append_key(id, "email:", "email-sha256:", text, ret_error);
     } else {
-        unsigned char digest[DIGEST_BYTES];
-        char digits[DIGEST_TEXT_BYTES];
-        enum outcome outcome = digest_of(message->body, digest, ret_error);
-        if (outcome != OUTCOME_OK) {
-            return outcome;
-        }
-        digest_text(digest, digits);
-        buffer_append_text(text, "sha256:");
-        buffer_append_text(text, digits);
+        outcome = append_digest(message->body, "sha256:", text, ret_error);
+    }
+    if (outcome != OUTCOME_OK) {
+        return outcome;
     }
     *ret_key = buffer_slice(text);
     return text->failed ? no_memory(message, ret_error) : OUTCOME_OK;

@@ -41,6 +41,26 @@ static const char *const migrations[] = {
     " key TEXT NOT NULL PRIMARY KEY,"
     " count INTEGER NOT NULL,"
     " at_ms INTEGER NOT NULL) WITHOUT ROWID;",
+    /* The body last: what stands behind a large one is only found by reading all of it. */
+    "CREATE TABLE users_2 ("
+    " user_id TEXT NOT NULL PRIMARY KEY,"
+    " saved_at_ms INTEGER NOT NULL,"
+    " message_id TEXT NOT NULL,"
+    " saves INTEGER NOT NULL,"
+    " session_id TEXT,"
+    " opened_at_ms INTEGER,"
+    " extended_at_ms INTEGER,"
+    " expires_at_ms INTEGER,"
+    " session_saves INTEGER,"
+    " body TEXT NOT NULL) WITHOUT ROWID;"
+    "INSERT INTO users_2 SELECT user_id, saved_at_ms, message_id, saves, session_id, opened_at_ms,"
+    " extended_at_ms, expires_at_ms, session_saves, body FROM users;"
+    "DROP VIEW sessions;"
+    "DROP TABLE users;"
+    "ALTER TABLE users_2 RENAME TO users;"
+    "CREATE UNIQUE INDEX users_by_session ON users (session_id) WHERE session_id IS NOT NULL;"
+    "CREATE VIEW sessions AS SELECT session_id AS id, user_id, opened_at_ms, extended_at_ms,"
+    " expires_at_ms, session_saves AS saves FROM users WHERE session_id IS NOT NULL;",
 };
 
 enum statement_name {
@@ -64,7 +84,7 @@ static const char *const statements[STATEMENTS] = {
     [INSERT_INBOX] = "INSERT INTO inbox VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
     [SELECT_HASH] = "SELECT payload_hash FROM inbox WHERE message_id = ?1",
     [UPSERT_USER] =
-        "INSERT INTO users VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, ?8, 1)"
+        "INSERT INTO users VALUES (?1, ?3, ?4, ?5, ?6, ?7, ?7, ?8, 1, ?2)"
         " ON CONFLICT DO UPDATE SET"
         " body = CASE WHEN " IS_NEWER " THEN excluded.body ELSE body END,"
         " message_id = CASE WHEN " IS_NEWER " THEN excluded.message_id ELSE message_id END,"

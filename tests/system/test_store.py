@@ -4,6 +4,7 @@ import json
 import os
 import random
 import signal
+import sqlite3
 import subprocess
 import tempfile
 import time
@@ -75,6 +76,10 @@ def test_bare_users_are_known_by_id_or_email_or_body(world, service):
     keys = [row[0] for row in rows(service.state.name, "SELECT user_id FROM users ORDER BY user_id")]
     assert keys[0] == "email:a@example.org" and keys[1].startswith("sha256:") and keys[2] == "u1"
     assert len(keys) == 3 and effects(service.state.name) == 0
+    world.publish(json.dumps({"id": "i" * 600}))
+    wait_until(lambda: len(logged(service, outcome="bare")) == 5, 10, "a long id too")
+    keys = [row[0] for row in rows(service.state.name, "SELECT user_id FROM users ORDER BY user_id")]
+    assert len(keys) == 4 and keys[1].startswith("id-sha256:") and len(keys[1]) == 74
 
 
 def test_killed_at_any_moment(world):
@@ -169,6 +174,39 @@ def test_a_damaged_store_is_refused_and_kept(world, service):
     assert refused.returncode == 2 and "is damaged" in refused.stderr
     with open(path, "rb") as file:
         assert file.read() == damaged
+
+
+FIRST_VERSION = """
+PRAGMA application_id = 0x53535631; PRAGMA user_version = 1; PRAGMA journal_mode = WAL;
+CREATE TABLE inbox (message_id TEXT NOT NULL PRIMARY KEY, payload_hash BLOB NOT NULL,
+ handled_at_ms INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE users (user_id TEXT NOT NULL PRIMARY KEY, body TEXT NOT NULL, saved_at_ms INTEGER NOT NULL,
+ message_id TEXT NOT NULL, saves INTEGER NOT NULL, session_id TEXT, opened_at_ms INTEGER,
+ extended_at_ms INTEGER, expires_at_ms INTEGER, session_saves INTEGER) WITHOUT ROWID;
+CREATE UNIQUE INDEX users_by_session ON users (session_id) WHERE session_id IS NOT NULL;
+CREATE VIEW sessions AS SELECT session_id AS id, user_id, opened_at_ms, extended_at_ms,
+ expires_at_ms, session_saves AS saves FROM users WHERE session_id IS NOT NULL;
+CREATE TABLE attempts (key TEXT NOT NULL PRIMARY KEY, count INTEGER NOT NULL,
+ at_ms INTEGER NOT NULL) WITHOUT ROWID;
+INSERT INTO users VALUES ('u1', '{"id":"u1","name":"Ada"}', 1000, 'm1', 3, 's1', 5, 6, 9000000000000, 2);
+INSERT INTO users VALUES ('u2', '{"id":"u2"}', 1000, 'm2', 1, NULL, NULL, NULL, NULL, NULL);
+"""
+
+
+def test_a_store_of_the_first_version_is_brought_up_to_date(world, tmp_path):
+    connection = sqlite3.connect(str(tmp_path / FILE))
+    connection.executescript(FIRST_VERSION)
+    connection.close()
+    service = world.session_service("--state-dir", str(tmp_path)).wait_ready()
+    assert service.get("/users/u1").json()["data"] == {"id": "u1", "name": "Ada"}
+    assert service.get("/users/u2").json()["data"] == {"id": "u2"}
+    session = service.get("/sessions").json()["data"][0]
+    assert (session["id"], session["user_id"], session["saves"]) == ("s1", "u1", 2)
+    world.publish('{"id":"u1","name":"Eve"}', message_id="m3", headers={"saved_at_ms": 2000})
+    wait_until(lambda: "m3" in service.handled_ids(), 10, "it can be written to")
+    assert service.get("/users/u1").json()["data"]["name"] == "Eve"
+    assert service.get("/sessions").json()["data"][0]["saves"] == 3
+    assert effects(str(tmp_path)) == 5
 
 
 def is_paused(service, text):
