@@ -154,7 +154,8 @@ static enum outcome connect_to_host(struct broker *broker, const struct broker_a
     if (socket == NULL) {
         return error_set(ret_error, OUTCOME_BUSY, "no memory for a broker connection");
     }
-    struct timeval timeout = timeval_of_ms(BROKER_OPERATION_TIMEOUT_MS);
+    struct timeval timeout =
+        timeval_of_ms(options->timeout_ms > 0 ? options->timeout_ms : BROKER_OPERATION_TIMEOUT_MS);
     int status = amqp_socket_open_noblock(socket, address->host, address->port, &timeout);
     if (status != AMQP_STATUS_OK && address->tls) {
         return broker_tls_connect_error(broker, address->host, status, ret_error);

@@ -3,8 +3,8 @@
  * After broker_open() nothing blocks: publishes, acks and declares are encoded into one buffer,
  * broker_flush() is one non-blocking send of it, broker_read() returns what has arrived. Any call
  * that returns OUTCOME_BROKEN means: broker_free() and open a new one; what was published and not
- * confirmed is of unknown outcome. broker_open(), broker_declare_and_wait() and broker_free() may
- * block, each no longer than the operation timeout (a name look-up excepted).
+ * confirmed is of unknown outcome. broker_open(), the calls that wait and broker_free() may block,
+ * for each answer of the broker no longer than the operation timeout (a name look-up excepted).
  * A connection may be handed from thread to thread, but used by one at a time. */
 #pragma once
 
@@ -43,6 +43,7 @@ struct broker_open_options {
     int heartbeat_s;
     const char *password; /* instead of the URL's; NULL: the URL's */
     struct broker_tls_files tls_files;
+    uint64_t timeout_ms; /* of the connect and of each operation; 0: BROKER_OPERATION_TIMEOUT_MS */
 };
 
 struct broker;

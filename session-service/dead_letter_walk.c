@@ -66,6 +66,7 @@ static enum outcome open_connection(struct walk *walk, struct error *ret_error)
         .connection_name = "dead-letters command",
         .heartbeat_s = settings_heartbeat_s(walk->options->settings),
         .tls_files = common_settings_tls_files(settings),
+        .timeout_ms = DEAD_LETTER_WALK_PATIENCE_MS,
     };
     for (size_t i = 0; i < hosts.count; i++) {
         struct error cause;

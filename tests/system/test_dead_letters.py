@@ -229,6 +229,19 @@ def test_faults_of_the_broker_are_told(world):
     assert "login" in err and "hunter2" not in err
 
 
+def test_a_broker_that_stalls_is_waited_for(world, broker):
+    put(world, [dead(1)])
+    broker.freeze()
+    try:
+        process = start(world, "list")
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(6)  # longer than a daemon would wait for a login
+    finally:
+        broker.thaw()
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0 and "m1" in out, (out, err)
+
+
 def test_where_there_is_nowhere_to_send_to(world):
     put(world, [dead(n) for n in range(1, 400)])
     world.delete()
