@@ -61,7 +61,7 @@ check_tree() {
         includes 'openssl/' "${outside[@]}"
     )
 
-    pure=(user-service/confirm_window.[ch] session-service/ack_window.[ch]
+    pure=(user-service/{confirm_window,admission,key_window}.[ch] session-service/ack_window.[ch]
         session-service/verdict.[ch] common/backoff.[ch]
         common/form.[ch] common/user.[ch] common/user_*.[ch] common/json_text.[ch]
         common/utf8.[ch] common/slice.[h] common/message.[h] common/log_format.[ch])

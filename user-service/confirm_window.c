@@ -36,10 +36,15 @@ bool confirm_window_is_full(const struct confirm_window *window)
     return confirm_window_count(window) >= window->capacity;
 }
 
-uint64_t confirm_window_add(struct confirm_window *window, void *item)
+uint64_t confirm_window_add(struct confirm_window *window, void *item, uint64_t sent_ms)
 {
-    *slot_of(window, window->next) = (struct confirm_slot){.item = item};
+    *slot_of(window, window->next) = (struct confirm_slot){.item = item, .sent_ms = sent_ms};
     return window->next++;
+}
+
+uint64_t confirm_window_oldest_ms(const struct confirm_window *window)
+{
+    return slot_of(window, window->low)->sent_ms;
 }
 
 void confirm_window_forget(struct confirm_window *window, uint64_t tag)

@@ -11,6 +11,7 @@
 
 struct confirm_slot {
     void *item; /* NULL: forgotten, still unsettled */
+    uint64_t sent_ms;
     bool settled;
     bool returned;
 };
@@ -34,7 +35,10 @@ bool confirm_window_is_full(const struct confirm_window *window);
 size_t confirm_window_count(const struct confirm_window *window); /* slots from low to next */
 
 /* Borrows the item until it is settled, forgotten or drained. Not when full. Returns its tag. */
-uint64_t confirm_window_add(struct confirm_window *window, void *item);
+uint64_t confirm_window_add(struct confirm_window *window, void *item, uint64_t sent_ms);
+
+/* When the longest unsettled was sent, forgotten ones too; not of an empty window. */
+uint64_t confirm_window_oldest_ms(const struct confirm_window *window);
 
 /* The item of an unsettled tag is given up; its confirm will be reported with NULL. */
 void confirm_window_forget(struct confirm_window *window, uint64_t tag);

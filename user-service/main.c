@@ -95,6 +95,7 @@ static bool service_drain(struct service *service)
 static void service_free(struct service *service)
 {
     http_server_free(service->server);
+    save_user_done(&service->routes.save_user);
     outbox_free(service->outbox);
     publisher_free(service->publisher);
     state_directory_release(&directory);

@@ -26,7 +26,7 @@ static void lose_connection(struct publisher *publisher, const struct error *err
            log_string("error", error->text));
     broker_free(publisher->broker);
     publisher->broker = NULL;
-    publisher->blocked = false;
+    publisher->blocked = publisher->late = false;
     publisher->declaring = false;
     publisher->proven = false;
     publisher_set_state(publisher, PUBLISHER_DISCONNECTED, error->text);
@@ -80,6 +80,9 @@ static enum outcome use_connection(struct publisher *publisher, bool readable,
     if (outcome == OUTCOME_OK &&
         (readable || publisher->now_ms - publisher->read_at_ms >= pump_ms)) {
         outcome = read_events(publisher, ret_error);
+    }
+    if (outcome == OUTCOME_OK) {
+        outcome = publisher_judge_confirms(publisher, ret_error);
     }
     if (outcome == OUTCOME_OK) {
         outcome = publisher_send_waiting(publisher, ret_error);

@@ -4,6 +4,13 @@
 #include "common/clock.h"
 #include "common/log.h"
 
+enum {
+    /* A tenth of the confirm timeout, and at least so long: then the outbox takes what comes. */
+    LATE_CONFIRM_MS_MIN = 500,
+    /* Twice the confirm timeout, and at least so long: then the connection is given up. */
+    LOST_CONFIRM_MS_MIN = 10000,
+};
+
 /* Every save leaves here, once. */
 static void complete(struct publisher *publisher, struct save *save, enum save_outcome outcome)
 {
@@ -30,7 +37,7 @@ void publisher_accept(struct publisher *publisher, struct save *save)
         complete(publisher, save, SAVE_DRAINING);
     } else if (publisher->broker == NULL && publisher->is_first_try_over) {
         complete(publisher, save, SAVE_DISCONNECTED);
-    } else if (publisher->blocked) {
+    } else if (publisher->blocked || publisher->late) {
         complete(publisher, save, SAVE_BLOCKED);
     } else {
         TAILQ_INSERT_TAIL(&publisher->owned, save, in_order);
@@ -62,7 +69,7 @@ enum outcome publisher_send_waiting(struct publisher *publisher, struct error *r
         metric_add(&publisher->metrics.republished, save->published ? 1 : 0);
         save->is_ambiguous = save->is_ambiguous || save->published;
         save->published = true;
-        save->tag = confirm_window_add(&publisher->window, save);
+        save->tag = confirm_window_add(&publisher->window, save, publisher->now_ms);
     }
     return OUTCOME_OK;
 }
@@ -167,6 +174,7 @@ enum outcome publisher_take_event(struct publisher *publisher, const struct brok
     }
     case BROKER_EVENT_UNBLOCKED:
         publisher->blocked = false;
+        publisher->unblocked_ms = publisher->now_ms;
         publisher_set_state(publisher, PUBLISHER_CONNECTED, "");
         return OUTCOME_OK;
     case BROKER_EVENT_DECLARED:
@@ -203,6 +211,44 @@ void publisher_expire(struct publisher *publisher)
         }
         complete_owned(publisher, save, save->published ? SAVE_UNKNOWN : unsent_outcome(publisher));
     }
+}
+
+/* How long the broker owes its oldest confirm; in an alarm it owes none. */
+static uint64_t confirm_owed_ms(const struct publisher *publisher)
+{
+    if (publisher->blocked || confirm_window_count(&publisher->window) == 0) {
+        return 0;
+    }
+    uint64_t since_ms = confirm_window_oldest_ms(&publisher->window);
+    if (since_ms < publisher->unblocked_ms) {
+        since_ms = publisher->unblocked_ms;
+    }
+    return publisher->now_ms > since_ms ? publisher->now_ms - since_ms : 0;
+}
+
+static uint64_t at_least(uint64_t value, uint64_t minimum)
+{
+    return value < minimum ? minimum : value;
+}
+
+enum outcome publisher_judge_confirms(struct publisher *publisher, struct error *ret_error)
+{
+    uint64_t owed_ms = confirm_owed_ms(publisher);
+    uint64_t timeout_ms = (uint64_t)publisher->settings->confirm_timeout_ms;
+    uint64_t lost_ms = at_least(2 * timeout_ms, LOST_CONFIRM_MS_MIN);
+    if (owed_ms > lost_ms) {
+        return error_set(ret_error, OUTCOME_TRANSIENT,
+                         "the broker has not confirmed a message for %llu s",
+                         (unsigned long long)(lost_ms / 1000));
+    }
+    bool late =
+        publisher->outbox != NULL && owed_ms > at_least(timeout_ms / 10, LATE_CONFIRM_MS_MIN);
+    if (late != publisher->late && !publisher->blocked) {
+        publisher_set_state(publisher, late ? PUBLISHER_BLOCKED : PUBLISHER_CONNECTED,
+                            late ? "the broker is slow to confirm" : "");
+    }
+    publisher->late = late;
+    return OUTCOME_OK;
 }
 
 static void collect_unsettled(void *item, bool returned, void *context)

@@ -133,6 +133,13 @@ void reply_malformed(struct http_request *request, const char *name, const char 
     http_request_reply_problem(request, 400, name, "Bad Request", detail);
 }
 
+void reply_key_reused(struct http_request *request, struct reply_metrics *metrics)
+{
+    metric_add(&metrics->invalid, 1);
+    http_request_reply_problem(request, 422, "idempotency-key-reused", "Unprocessable Content",
+                               "another user was sent with this Idempotency-Key; not saved");
+}
+
 void reply_wrong_media_type(struct http_request *request, struct reply_metrics *metrics)
 {
     metric_add(&metrics->invalid, 1);

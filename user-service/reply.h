@@ -21,6 +21,7 @@ void reply_refused(struct http_request *request, enum save_outcome outcome,
                    struct reply_metrics *metrics);
 void reply_malformed(struct http_request *request, const char *name, const char *detail,
                      struct reply_metrics *metrics);
+void reply_key_reused(struct http_request *request, struct reply_metrics *metrics);
 void reply_wrong_media_type(struct http_request *request, struct reply_metrics *metrics);
 void reply_invalid_user(struct http_request *request, const struct user_problems *problems,
                         struct reply_metrics *metrics);

@@ -74,6 +74,10 @@ static void get_metrics(struct http_request *request, void *context)
     reply_metric_rows(&routes->save_user.metrics, reply_rows);
     metrics_render(&text, reply_rows, REPLY_METRIC_ROWS);
 
+    struct metric_row save_user_rows[SAVE_USER_METRIC_ROWS];
+    save_user_metric_rows(&routes->save_user, save_user_rows);
+    metrics_render(&text, save_user_rows, SAVE_USER_METRIC_ROWS);
+
     struct metric_row publisher_rows[PUBLISHER_METRIC_ROWS];
     publisher_metric_rows(publisher, publisher_rows);
     metrics_render(&text, publisher_rows, PUBLISHER_METRIC_ROWS);

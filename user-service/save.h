@@ -11,6 +11,7 @@
 #include <sys/queue.h>
 
 struct http_request;
+struct key_entry;
 
 enum save_outcome {
     SAVE_CONFIRMED,
@@ -31,6 +32,7 @@ struct save {
     TAILQ_ENTRY(save) in_order;   /* publisher: all it owns, oldest first */
     TAILQ_ENTRY(save) waiting;    /* publisher: to be published, oldest first */
     struct http_request *request; /* HTTP thread only */
+    struct key_entry *key;        /* HTTP thread only; NULL: without Idempotency-Key */
     char *body;                   /* owned: the user's JSON */
     size_t body_length;
     char message_id[USER_EVENT_ID_BYTES_MAX + 1];

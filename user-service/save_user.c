@@ -22,6 +22,15 @@ void save_user_init(struct save_user *save_user, const struct settings *settings
                   .required_members = settings->required_members,
                   .refused_members = settings->refused_members},
     };
+    admission_init(&save_user->admission, (size_t)settings->in_flight_max,
+                   (size_t)settings->in_flight_bytes_max,
+                   (uint64_t)settings->overload_latency_ms * 1000);
+    key_window_init(&save_user->keys, (size_t)settings->idempotency_keys);
+}
+
+void save_user_done(struct save_user *save_user)
+{
+    key_window_done(&save_user->keys);
 }
 
 static bool media_type_is(struct slice value, const char *type)
@@ -49,13 +58,11 @@ static enum media_type media_type_of(const struct http_request *request)
 /* Limits first: what will be refused anyway must cost nothing. */
 static bool is_admitted(struct http_request *request, struct save_user *save_user)
 {
-    size_t bytes = save_user->in_flight_bytes + http_request_body(request).length;
-    if (save_user->in_flight >= (size_t)save_user->settings->in_flight_max ||
-        bytes > (size_t)save_user->settings->in_flight_bytes_max) {
-        reply_refused(request, SAVE_OVERLOADED, &save_user->metrics);
-        return false;
+    if (admission_has_room(&save_user->admission, http_request_body(request).length)) {
+        return true;
     }
-    return true;
+    reply_refused(request, SAVE_OVERLOADED, &save_user->metrics);
+    return false;
 }
 
 /* Writes the message id: the client's key, or a new one. */
@@ -86,6 +93,21 @@ static bool choose_message_id(struct http_request *request, struct save_user *sa
     return true;
 }
 
+/* Of the user as it will be on the queue: other white space is no other user. */
+static bool derive_user_id(struct slice key, const struct user *user,
+                           char user_id[MESSAGE_ID_TEXT_BYTES])
+{
+    struct buffer text;
+    buffer_init(&text, user->text.length + ID_MEMBER_BYTES);
+    user_append_text(user, NULL, &text);
+    bool is_whole = !text.failed;
+    if (is_whole) {
+        message_id_derive(key, buffer_slice(&text), user_id);
+    }
+    buffer_done(&text);
+    return is_whole;
+}
+
 /* A user without an id gets one. With an Idempotency-Key it is the same at each repetition: the
  * message must be the same, or it would be another one under a known id. */
 static bool choose_user_id(struct http_request *request, struct save_user *save_user,
@@ -94,8 +116,7 @@ static bool choose_user_id(struct http_request *request, struct save_user *save_
 {
     struct slice key = http_request_header(request, "Idempotency-Key");
     if (key.length > 0) {
-        message_id_derive(key, user->text, user_id);
-        return true;
+        return derive_user_id(key, user, user_id);
     }
     struct error error;
     return message_id_generate(&save_user->ids, save->saved_at_ms, user_id, &error) == OUTCOME_OK;
@@ -150,18 +171,52 @@ static void take_traceparent(const struct http_request *request, struct save *sa
     }
 }
 
-/* From here on the request is the save's: it is answered when the publisher gives it back. */
+/* From here on the request is the save's: it is answered when the publisher gives it back, or that
+ * with the same key. Takes the save. */
 static void accept_save(struct http_request *request, struct save_user *save_user,
-                        struct save *save)
+                        struct save *save, bool is_repeated)
 {
     save->request = request;
     save->accepted_us = clock_monotonic_us();
     save->deadline_ms =
         save->accepted_us / 1000 + (uint64_t)save_user->settings->confirm_timeout_ms;
-    save_user->in_flight++;
-    save_user->in_flight_bytes += save->body_length;
+    admission_enter(&save_user->admission, save->body_length);
     http_request_defer(request);
-    handover_list_append(&save_user->outgoing, &save->node);
+    if (is_repeated) {
+        key_window_wait(save);
+    } else {
+        handover_list_append(&save_user->outgoing, &save->node);
+    }
+}
+
+/* Takes the save. */
+static void accept_with_key(struct http_request *request, struct save_user *save_user,
+                            struct save *save)
+{
+    enum key_verdict verdict = KEY_NEW;
+    struct error error;
+    if (key_window_claim(&save_user->keys, save, &verdict, &save->outcome, &error) != OUTCOME_OK) {
+        reply_refused(request, SAVE_OVERLOADED, &save_user->metrics);
+        save_free(save);
+        return;
+    }
+    switch (verdict) {
+    case KEY_NEW:
+        accept_save(request, save_user, save, false);
+        return;
+    case KEY_IN_FLIGHT:
+        metric_add(&save_user->repeated, 1);
+        accept_save(request, save_user, save, true);
+        return;
+    case KEY_SETTLED:
+        metric_add(&save_user->repeated, 1);
+        reply_to_save(request, save, &save_user->metrics);
+        break;
+    case KEY_REUSED:
+        reply_key_reused(request, &save_user->metrics);
+        break;
+    }
+    save_free(save);
 }
 
 static void save_json(struct http_request *request, struct save_user *save_user, struct slice json)
@@ -178,7 +233,11 @@ static void save_json(struct http_request *request, struct save_user *save_user,
         take_traceparent(request, save);
         if (choose_message_id(request, save_user, save) &&
             write_body(request, save_user, &user, save)) {
-            accept_save(request, save_user, save);
+            if (http_request_header(request, "Idempotency-Key").length > 0) {
+                accept_with_key(request, save_user, save);
+            } else {
+                accept_save(request, save_user, save, false);
+            }
             save = NULL;
         }
     }
@@ -232,15 +291,58 @@ void save_user_submit(struct save_user *save_user)
     }
 }
 
+static void finish(struct save_user *save_user, struct save *save, uint64_t now_us)
+{
+    /* What was late, or lost with its connection, says nothing about how fast saves are. */
+    if (save->outcome == SAVE_CONFIRMED || (save->outcome == SAVE_STORED && !save->published)) {
+        admission_note_confirm(&save_user->admission, now_us - save->accepted_us, now_us);
+    }
+    admission_leave(&save_user->admission, save->body_length);
+    reply_to_save(save->request, save, &save_user->metrics);
+    save_free(save);
+}
+
+/* Those that came with its key while it was under way become what it has become. */
+static void finish_waiting(struct save_user *save_user, const struct save *save, uint64_t now_us)
+{
+    struct handover_list waiting = key_window_settle(&save_user->keys, save);
+    struct handover_node *node = NULL;
+    while ((node = handover_list_take(&waiting)) != NULL) {
+        struct save *repeated = (struct save *)node;
+        repeated->outcome = save->outcome;
+        repeated->published = save->published;
+        finish(save_user, repeated, now_us);
+    }
+}
+
 void save_user_take_completed(struct save_user *save_user)
 {
+    uint64_t now_us = clock_monotonic_us();
     struct handover_list completed = handover_take_all(publisher_completed(save_user->publisher));
     struct handover_node *node = NULL;
     while ((node = handover_list_take(&completed)) != NULL) {
         struct save *save = (struct save *)node;
-        save_user->in_flight--;
-        save_user->in_flight_bytes -= save->body_length;
-        reply_to_save(save->request, save, &save_user->metrics);
-        save_free(save);
+        if (save->key != NULL) {
+            finish_waiting(save_user, save, now_us);
+        }
+        finish(save_user, save, now_us);
     }
+}
+
+void save_user_metric_rows(struct save_user *save_user,
+                           struct metric_row rows[SAVE_USER_METRIC_ROWS])
+{
+    metric_set(&save_user->limit, (int64_t)save_user->admission.limit);
+    rows[0] = (struct metric_row){
+        .name = "user_service_repeated_keys_total",
+        .help = "Saves that were answered as the first with their Idempotency-Key.",
+        .type = METRIC_COUNTER,
+        .value = &save_user->repeated,
+    };
+    rows[1] = (struct metric_row){
+        .name = "user_service_saves_limit",
+        .help = "Saves that may be under way at once, now.",
+        .type = METRIC_GAUGE,
+        .value = &save_user->limit,
+    };
 }

@@ -3,6 +3,8 @@
 
 #include "common/http_server.h"
 #include "common/message_id.h"
+#include "user-service/admission.h"
+#include "user-service/key_window.h"
 #include "user-service/publisher.h"
 #include "user-service/reply.h"
 
@@ -12,13 +14,20 @@ struct save_user {
     struct user_rules rules;
     struct message_id_generator ids;
     struct handover_list outgoing; /* accepted in this turn of the loop */
-    size_t in_flight, in_flight_bytes;
+    struct admission admission;
+    struct key_window keys;
+    metric_gauge limit;      /* admission.limit, as it was last */
+    metric_counter repeated; /* answered with what became of the first with their key */
     struct reply_metrics metrics;
 };
 
-/* Borrows everything. `server` is set once it exists. */
+enum { SAVE_USER_METRIC_ROWS = 2 };
+
+/* Borrows everything. */
 void save_user_init(struct save_user *save_user, const struct settings *settings,
                     struct publisher *publisher);
+/* When no request is left. */
+void save_user_done(struct save_user *save_user);
 
 /* The route. */
 void save_user_handle(struct http_request *request, struct save_user *save_user);
@@ -28,3 +37,7 @@ void save_user_submit(struct save_user *save_user);
 
 /* When the publisher has completed some: replies to them. */
 void save_user_take_completed(struct save_user *save_user);
+
+/* HTTP thread. */
+void save_user_metric_rows(struct save_user *save_user,
+                           struct metric_row rows[SAVE_USER_METRIC_ROWS]);

@@ -11,6 +11,8 @@ struct settings {
     int64_t body_bytes_max;
     int64_t in_flight_max;
     int64_t in_flight_bytes_max;
+    int64_t overload_latency_ms;
+    int64_t idempotency_keys;
     int outbox;      /* enum outbox_mode */
     char *state_dir; /* NULL: state_directory_choose() says which */
     int64_t outbox_bytes_max;

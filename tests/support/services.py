@@ -66,6 +66,10 @@ class Service:
                              headers={k.replace("_", "-"): v for k, v in headers.items()},
                              timeout=timeout)
 
+    def post(self, path, body, content_type, key):
+        return requests.post(self.base + path, data=body, timeout=15,
+                             headers={"Content-Type": content_type, "Idempotency-Key": key})
+
     def metric(self, line_start):
         for line in self.get("/metrics").text.splitlines():
             if line.startswith(line_start + " "):

@@ -105,7 +105,7 @@ def test_memory_alarm(world, broker):
     finally:
         broker.ctl("set_vm_memory_high_watermark", "0.4")
     user.wait_ready(10)
-    assert user.save({"name": "Ada"}, Idempotency_Key="alarm-0").status_code == 200
+    assert user.save({"name": "Ada alarm-0"}, Idempotency_Key="alarm-0").status_code == 200
     assert user.metric("user_service_broker_blocked_seconds_total") > 0.5
     assert_nothing_lost(load, session)
 

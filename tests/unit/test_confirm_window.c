@@ -40,7 +40,7 @@ static struct confirm_window window_of(size_t capacity)
 
 static uint64_t add(struct confirm_window *window, const char *name)
 {
-    return confirm_window_add(window, (void *)(uintptr_t)name);
+    return confirm_window_add(window, (void *)(uintptr_t)name, window->next * 100);
 }
 
 static struct visited settle(struct confirm_window *window, uint64_t tag, bool multiple)
@@ -98,6 +98,22 @@ static void out_of_order_settles_each_once(void **state)
     assert_string_equal(visited.items[1], "c");
     assert_int_equal(confirm_window_count(&window), 0);
     assert_int_equal(settle(&window, 1, false).count, 0);
+    confirm_window_done(&window);
+}
+
+static void the_oldest_is_the_first_unsettled(void **state)
+{
+    (void)state;
+    struct confirm_window window = window_of(CAPACITY);
+    add(&window, "a");
+    add(&window, "b");
+    add(&window, "c");
+    (void)settle(&window, 2, false);
+    assert_int_equal(confirm_window_oldest_ms(&window), 100);
+    confirm_window_forget(&window, 1); /* nobody waits for it, but the broker owes it still */
+    assert_int_equal(confirm_window_oldest_ms(&window), 100);
+    (void)settle(&window, 1, false);
+    assert_int_equal(confirm_window_oldest_ms(&window), 300);
     confirm_window_done(&window);
 }
 
@@ -242,7 +258,7 @@ static void a_random_run_agrees_with_a_naive_model(void **state)
         seed = seed * 1103515245u + 12345u;
         unsigned choice = (seed >> 16) % 4;
         if (choice < 2 && published + 1 < MODEL_ITEMS && !confirm_window_is_full(&window)) {
-            published = confirm_window_add(&window, &times_settled[published + 1]);
+            published = confirm_window_add(&window, &times_settled[published + 1], 0);
         } else if (published > 0) {
             uint64_t reach = published < 50 ? published : 50;
             uint64_t tag = published - (seed >> 8) % reach;
@@ -268,6 +284,7 @@ int main(void)
         cmocka_unit_test(tags_count_from_one),
         cmocka_unit_test(a_multiple_ack_settles_all_before_it),
         cmocka_unit_test(out_of_order_settles_each_once),
+        cmocka_unit_test(the_oldest_is_the_first_unsettled),
         cmocka_unit_test(it_is_full_until_the_oldest_is_settled),
         cmocka_unit_test(slots_are_used_again_and_again),
         cmocka_unit_test(an_unknown_tag_is_invalid),

@@ -1,0 +1,93 @@
+"""Idempotency-Key: the same key is the same message, and gets the first one's answer."""
+
+import threading
+
+import pytest
+
+from support.wait import wait_until
+
+ADA = {"name": "Ada"}
+REPEATED = "user_service_repeated_keys_total"
+
+
+def test_a_known_key_is_answered_again_and_published_once(world):
+    user = world.user_service().wait_ready()
+    first = user.save(ADA, Idempotency_Key="k1")
+    again = user.save(ADA, Idempotency_Key="k1")
+    assert first.status_code == again.status_code == 200 and first.json() == again.json()
+    # The same user as a form, and with other white space, is the same message.
+    form = user.post("/users/save", "name=Ada", "application/x-www-form-urlencoded", "k1")
+    spaced = user.post("/users/save", '{ "name" : "Ada" }', "application/json", "k1")
+    assert form.text == spaced.text == first.text
+    assert user.metric(REPEATED) == 3 and world.count() == 1
+
+
+def test_a_key_with_another_user_is_refused(world):
+    user = world.user_service().wait_ready()
+    assert user.save(ADA, Idempotency_Key="k1").status_code == 200
+    other = user.save({"name": "Eve"}, Idempotency_Key="k1")
+    assert other.status_code == 422 and other.json()["type"] == "/problems/idempotency-key-reused"
+    assert user.save({"name": "Eve"}, Idempotency_Key="k2").status_code == 200
+    assert world.count() == 2
+
+
+def test_a_key_in_flight_is_waited_for(world, broker):
+    user = world.user_service("--confirm-timeout", "20s").wait_ready()
+    replies = []
+
+    def send(body):
+        replies.append(user.save(body, Idempotency_Key="k1", timeout=30))
+
+    threads = [threading.Thread(target=send, args=(ADA,)) for _ in range(3)]
+    broker.freeze()
+    try:
+        for thread in threads:
+            thread.start()
+        wait_until(lambda: user.metric(REPEATED) == 2, 10, "two wait for the third")
+        assert user.metric("user_service_saves_in_flight") == 1
+        assert user.save({"name": "Eve"}, Idempotency_Key="k1").status_code == 422
+    finally:
+        broker.thaw()
+    for thread in threads:
+        thread.join(30)
+    assert [r.status_code for r in replies] == [200] * 3 and len({r.text for r in replies}) == 1
+    wait_until(lambda: world.count() == 1, 10, "one message")
+
+
+def test_what_was_not_saved_is_forgotten(world):
+    user = world.user_service("--outbox", "off", "--amqp-url", "amqp://guest:guest@127.0.0.1:1/")
+    wait_until(lambda: user.get("/readyz").status_code == 503, 10, "it is unready")
+    assert user.save(ADA, Idempotency_Key="k1").status_code == 503
+    assert user.save({"name": "Eve"}, Idempotency_Key="k1").status_code == 503
+    assert user.metric(REPEATED) == 0
+
+
+def test_an_unknown_outcome_is_tried_again(world, broker):
+    user = world.user_service("--outbox", "off", "--confirm-timeout", "500ms").wait_ready()
+    broker.freeze()
+    try:
+        assert user.save(ADA, Idempotency_Key="k1").status_code == 504
+        assert user.save({"name": "Eve"}, Idempotency_Key="k1").status_code == 422
+    finally:
+        broker.thaw()
+    wait_until(lambda: user.save(ADA, Idempotency_Key="k1").status_code == 200, 10, "it is confirmed")
+    assert user.save(ADA, Idempotency_Key="k1").status_code == 200
+    assert user.metric(REPEATED) >= 1
+    wait_until(lambda: world.count() >= 2, 10, "published with its id each time it was tried")
+
+
+def test_from_the_outbox_too(world):
+    user = world.user_service("--amqp-url", "amqp://guest:guest@127.0.0.1:1/")
+    first = user.save(ADA, Idempotency_Key="k1")
+    assert first.status_code == 202
+    again = user.save(ADA, Idempotency_Key="k1")
+    assert again.status_code == 202 and again.text == first.text
+    assert user.metric("user_service_outbox_saves") == 1
+
+
+@pytest.mark.parametrize("capacity, published", [("2", 4), ("0", 5)])
+def test_only_so_many_are_remembered(world, capacity, published):
+    user = world.user_service("--idempotency-keys", capacity).wait_ready()
+    for key in ("k1", "k2", "k3", "k1", "k3"):
+        assert user.save(ADA, Idempotency_Key=key).status_code == 200
+    assert world.count() == published

@@ -1,0 +1,76 @@
+/* See admission.h. */
+#include "user-service/admission.h"
+
+void admission_init(struct admission *admission, size_t saves_max, size_t bytes_max,
+                    uint64_t latency_max_us)
+{
+    *admission = (struct admission){.saves_max = saves_max,
+                                    .bytes_max = bytes_max,
+                                    .latency_max_us = latency_max_us,
+                                    .limit = saves_max};
+}
+
+bool admission_has_room(struct admission *admission, size_t bytes)
+{
+    if (admission->saves >= admission->limit) {
+        admission->was_full = true;
+        return false;
+    }
+    return admission->bytes + bytes <= admission->bytes_max;
+}
+
+void admission_enter(struct admission *admission, size_t bytes)
+{
+    admission->saves++;
+    admission->bytes += bytes;
+    if (admission->saves > admission->most_saves) {
+        admission->most_saves = admission->saves;
+    }
+}
+
+void admission_leave(struct admission *admission, size_t bytes)
+{
+    admission->saves--;
+    admission->bytes -= bytes;
+}
+
+static size_t smaller(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+/* What was under way at the most, scaled to what would have been confirmed in time. */
+static size_t sustainable(const struct admission *admission, uint64_t latency_us)
+{
+    uint64_t saves = admission->most_saves * admission->latency_max_us / latency_us;
+    size_t least = smaller(ADMISSION_SAVES_MIN, admission->saves_max);
+    return saves < least ? least : smaller((size_t)saves, admission->limit);
+}
+
+static void end_interval(struct admission *admission)
+{
+    uint64_t latency_us = admission->latency_sum_us / admission->confirmed;
+    bool is_late = latency_us > admission->latency_max_us;
+    if (is_late && admission->was_late) {
+        admission->limit = sustainable(admission, latency_us);
+    } else if (!is_late && admission->was_full) {
+        admission->limit =
+            smaller(admission->limit + admission->limit / 8 + 1, admission->saves_max);
+    }
+    admission->was_late = is_late;
+}
+
+void admission_note_confirm(struct admission *admission, uint64_t latency_us, uint64_t now_us)
+{
+    if (admission->confirmed > 0 && now_us - admission->started_us >= ADMISSION_INTERVAL_US) {
+        end_interval(admission);
+        admission->confirmed = admission->latency_sum_us = 0;
+        admission->most_saves = admission->saves;
+        admission->was_full = false;
+    }
+    if (admission->confirmed == 0) {
+        admission->started_us = now_us;
+    }
+    admission->confirmed++;
+    admission->latency_sum_us += latency_us;
+}

@@ -1,0 +1,40 @@
+/* How many saves may be under way at once: a fixed limit of saves and of bytes, and below it one
+ * that follows what the broker confirms in time. Pure; one thread.
+ *
+ * When confirms take longer than `latency_max_us` for two intervals in a row, as many saves are
+ * admitted as would have been confirmed in that time (Little's law), the others are refused at
+ * once; while they are confirmed in time the limit grows again. */
+#pragma once
+
+#include "common/slice.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum {
+    ADMISSION_INTERVAL_US = 250 * 1000,
+    ADMISSION_SAVES_MIN = 64, /* no latency makes the limit smaller */
+};
+
+struct admission {
+    size_t saves_max, bytes_max;
+    uint64_t latency_max_us;
+    size_t limit;        /* of saves, now */
+    size_t saves, bytes; /* under way */
+    /* Of the interval that began at started_us. */
+    uint64_t started_us, latency_sum_us, confirmed;
+    size_t most_saves;
+    bool was_full;
+    bool was_late; /* the interval before was */
+};
+
+void admission_init(struct admission *admission, size_t saves_max, size_t bytes_max,
+                    uint64_t latency_max_us);
+
+/* Whether a save of so many bytes may begin. */
+bool admission_has_room(struct admission *admission, size_t bytes);
+void admission_enter(struct admission *admission, size_t bytes);
+void admission_leave(struct admission *admission, size_t bytes);
+
+/* Of a save that the broker confirmed. */
+void admission_note_confirm(struct admission *admission, uint64_t latency_us, uint64_t now_us);

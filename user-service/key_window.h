@@ -1,0 +1,49 @@
+/* What became of the saves that came with an Idempotency-Key: a key that comes again gets the first
+ * one's answer, or waits for it. Bounded: of settled keys the oldest is forgotten first; those in
+ * flight are as many as saves are admitted. No I/O; one thread.
+ *
+ *            claim                 settle: saved                     claim
+ *   unknown --------> IN FLIGHT ------------------> SETTLED ---------------------> the same answer
+ *      ^              |   ^  |  settle: not known                 beyond the capacity
+ *      |  not saved   |   |  +--------------------> DOUBTFUL ------------------------> unknown
+ *      +--------------+   +----------------------------+ claim: tried again
+ *
+ * With another body the key is REUSED in every state: it would be another message under a known id.
+ */
+#pragma once
+
+#include "common/digest.h"
+#include "user-service/save.h"
+
+struct key_entry;
+TAILQ_HEAD(key_queue, key_entry);
+
+struct key_window {
+    void *tree; /* of tsearch(3), by key */
+    struct key_queue by_age;
+    size_t remembered, capacity; /* entries in by_age */
+};
+
+enum key_verdict {
+    KEY_NEW,       /* claimed by the caller, who settles it */
+    KEY_IN_FLIGHT, /* another has claimed it */
+    KEY_SETTLED,   /* *ret_outcome is what became of it */
+    KEY_REUSED,    /* known with another body */
+};
+
+/* `capacity` settled keys are remembered. */
+void key_window_init(struct key_window *window, size_t capacity);
+/* Nothing may be in flight. */
+void key_window_done(struct key_window *window);
+
+/* Looks for the save's message id and body. NEW and IN_FLIGHT set save->key. BUSY: no memory. */
+MUST_CHECK enum outcome key_window_claim(struct key_window *window, struct save *save,
+                                         enum key_verdict *ret_verdict,
+                                         enum save_outcome *ret_outcome, struct error *ret_error);
+
+/* Of a save with KEY_IN_FLIGHT: borrowed until the claiming one is settled. */
+void key_window_wait(struct save *save);
+
+/* Of the save that claimed the key: notes its outcome, and returns those that wait for it. */
+MUST_CHECK struct handover_list key_window_settle(struct key_window *window,
+                                                  const struct save *save);
