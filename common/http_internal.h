@@ -65,6 +65,9 @@ uint64_t http_declared_length(struct MHD_Connection *connection);
 enum outcome http_listen(const char *listen, int *ret_descriptor, bool *ret_is_passed,
                          struct error *ret_error);
 
+/* The address that a listening socket has, as --listen would say it. */
+void http_listen_address(int descriptor, char *ret_text, size_t size);
+
 /* Counts a connection as no longer new. */
 void http_connection_is_used(struct http_server *server, struct MHD_Connection *connection);
 

@@ -1,10 +1,13 @@
 /* A listening socket: from ADDR:PORT, or passed by the service manager. */
 #include "common/http_internal.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <net/if.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -105,6 +108,22 @@ enum outcome http_listen_is_loopback(const char *listen_address, bool *ret_loopb
     }
     *ret_loopback = is_loopback(&storage);
     return OUTCOME_OK;
+}
+
+void http_listen_address(int descriptor, char *ret_text, size_t size)
+{
+    struct sockaddr_storage storage = {0};
+    socklen_t length = sizeof(storage);
+    char host[INET6_ADDRSTRLEN + IF_NAMESIZE + 1];
+    char port[8];
+    if (getsockname(descriptor, (struct sockaddr *)&storage, &length) != 0 ||
+        getnameinfo((struct sockaddr *)&storage, length, host, sizeof(host), port, sizeof(port),
+                    NI_NUMERICHOST | NI_NUMERICSERV) != 0 ||
+        storage.ss_family == AF_UNIX) {
+        (void)snprintf(ret_text, size, "a passed socket");
+        return;
+    }
+    (void)snprintf(ret_text, size, storage.ss_family == AF_INET6 ? "[%s]:%s" : "%s:%s", host, port);
 }
 
 static enum outcome take_passed(int descriptor, struct error *ret_error)

@@ -154,6 +154,11 @@ enum outcome http_server_create(const struct http_server_options *options,
     return OUTCOME_OK;
 }
 
+void http_server_address(const struct http_server *server, char ret_text[HTTP_ADDRESS_BYTES])
+{
+    http_listen_address(server->listen_descriptor, ret_text, HTTP_ADDRESS_BYTES);
+}
+
 static void stop_accepting(struct http_server *server)
 {
     /* Who is in the backlog has connected as far as he knows: he is taken in before the door

@@ -50,6 +50,11 @@ MUST_CHECK enum outcome http_server_create(const struct http_server_options *opt
 MUST_CHECK enum outcome http_listen_is_loopback(const char *listen, bool *ret_loopback,
                                                 struct error *ret_error);
 
+/* Where the server listens, which a passed socket decides and not its options. Before
+ * http_server_begin_drain(). */
+enum { HTTP_ADDRESS_BYTES = 80 };
+void http_server_address(const struct http_server *server, char ret_text[HTTP_ADDRESS_BYTES]);
+
 /* Takes tokens to use instead of those before, from the next request on. Any thread. */
 void http_server_set_tokens(struct http_server *server, struct auth_tokens *tokens);
 

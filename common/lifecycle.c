@@ -80,11 +80,13 @@ bool lifecycle_begin(const struct options_program *program, int argc, char **arg
     return true;
 }
 
-void lifecycle_log_started(const struct common_settings *common)
+void lifecycle_log_started(const struct common_settings *common, const struct http_server *server)
 {
+    char address[HTTP_ADDRESS_BYTES];
+    http_server_address(server, address);
     log_at(
         LOG_LEVEL_INFO, "service.started", log_string("version", PROJECT_VERSION),
-        log_string("listen", common->listen), log_string("queue", common->queue),
+        log_string("listen", address), log_string("queue", common->queue),
         log_string("queue_type", common->queue_type == BROKER_QUEUE_QUORUM ? "quorum" : "classic"));
 }
 

@@ -22,7 +22,7 @@ MUST_CHECK bool lifecycle_begin(const struct options_program *program, int argc,
 int lifecycle_fail(const struct options_program *program, enum outcome outcome,
                    const struct error *error);
 
-void lifecycle_log_started(const struct common_settings *common);
+void lifecycle_log_started(const struct common_settings *common, const struct http_server *server);
 
 /* Reads --auth-token-file; NULL in *ret_tokens where there is none. */
 MUST_CHECK enum outcome lifecycle_read_tokens(const struct common_settings *common,

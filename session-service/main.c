@@ -141,7 +141,7 @@ int main(int argc, char **argv)
     if (outcome != OUTCOME_OK) {
         return lifecycle_fail(&settings_program, outcome, &error);
     }
-    lifecycle_log_started(&settings.common);
+    lifecycle_log_started(&settings.common, service.server);
     const struct lifecycle_watch watch = {
         .common = &settings.common,
         .server = service.server,

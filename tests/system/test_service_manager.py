@@ -1,5 +1,6 @@
 """What a service manager and its operator rely on: readiness, watchdog, sockets, tokens, journal."""
 
+import json
 import os
 import signal
 import socket
@@ -134,28 +135,50 @@ def test_a_passed_socket(name, world):
         assert service.wait(20) == 0
 
 
+@BOTH
+@pytest.mark.parametrize("family, address, shown", [
+    (socket.AF_INET, "127.0.0.1", "127.0.0.1:%d"), (socket.AF_INET6, "::1", "[::1]:%d")])
+def test_the_log_says_where_it_listens(name, world, family, address, shown):
+    """Not what --listen says, which a passed socket overrules."""
+    with socket.socket(family) as listening, tempfile.TemporaryFile("w+") as log:
+        port = free_port()
+        try:
+            listening.bind((address, port))
+        except OSError as error:
+            pytest.skip("no such address here: %s" % error)
+        listening.listen(64)
+        process = passed(world, name, listening, port, "--listen", "127.0.0.1:1", log=log,
+                         address=address)
+        process.terminate()
+        assert process.wait(20) == 0
+        started = [json.loads(x) for x in read_all(log).splitlines() if "service.started" in x]
+    assert [e["listen"] for e in started] == [shown % port]
+
+
 def state_directory(world):
     folder = tempfile.TemporaryDirectory(prefix="state-")
     world.closers.append(folder.cleanup)
     return folder.name
 
 
-def passed(world, name, listening, port):
+def passed(world, name, listening, port, *arguments, log=subprocess.DEVNULL,
+           address="127.0.0.1"):
     """Starts a service as systemd does, and waits until it answers."""
     script = 'exec 3<&%d; LISTEN_FDS=1 LISTEN_PID=$$ exec "$@"' % listening.fileno()
     process = subprocess.Popen(
-        ["bash", "-c", script, "bash", binary(name), "--queue", world.queue, "--log-level", "warning"],
-        pass_fds=[listening.fileno()],
+        ["bash", "-c", script, "bash", binary(name), "--queue", world.queue, *arguments],
+        pass_fds=[listening.fileno()], stderr=log,
         env=dict(os.environ, AMQP_URL=world.url, STATE_DIRECTORY=state_directory(world)))
     world.closers.append(process.kill)
-    wait_until(lambda: process.poll() is not None or answers(port), 10, name + " answers")
+    wait_until(lambda: process.poll() is not None or answers(port, address), 10, name + " answers")
     assert process.poll() is None
     return process
 
 
-def answers(port):
+def answers(port, address="127.0.0.1"):
+    host = "[%s]" % address if ":" in address else address
     try:
-        return requests.get("http://127.0.0.1:%d/healthz" % port, timeout=1).status_code == 200
+        return requests.get("http://%s:%d/healthz" % (host, port), timeout=1).status_code == 200
     except requests.RequestException:
         return False
 
