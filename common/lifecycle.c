@@ -11,7 +11,10 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-enum { TICK_MS_MAX = 1000 };
+enum {
+    TICK_MS_MAX = 1000,
+    AFTER_DRAIN_MS = 20000, /* last replies, what is at hand is stored, threads end */
+};
 
 static void stop_signals(sigset_t *ret_signals)
 {
@@ -24,7 +27,8 @@ static void stop_signals(sigset_t *ret_signals)
 int lifecycle_fail(const struct options_program *program, enum outcome outcome,
                    const struct error *error)
 {
-    fprintf(stderr, "%s: %s\n", program->name, error->text);
+    fprintf(stderr, "%s%s: %s\n", log_priority(LOG_LEVEL_ERROR, STDERR_FILENO), program->name,
+            error->text);
     return outcome == OUTCOME_INVALID ? EXIT_CONFIGURATION : EXIT_RUN_TIME;
 }
 
@@ -196,7 +200,7 @@ void lifecycle_wait_for_stop(const struct lifecycle_watch *watch)
             break;
         }
     }
-    notify_stopping();
+    notify_stopping((uint64_t)watch->common->drain_timeout_ms + AFTER_DRAIN_MS);
     notify_status("draining");
 }
 

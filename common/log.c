@@ -45,6 +45,8 @@ static struct {
     .level = LOG_LEVEL_INFO,
 };
 
+static const char *const priorities[] = {SD_DEBUG, SD_INFO, SD_WARNING, SD_ERR};
+
 static enum descriptor_kind kind_of(int descriptor)
 {
     struct stat status;
@@ -77,6 +79,11 @@ static bool leads_to_journal(int descriptor)
     return strcmp(stream, text) == 0;
 }
 
+const char *log_priority(enum log_level level, int descriptor)
+{
+    return leads_to_journal(descriptor) ? priorities[level] : "";
+}
+
 void log_init(const char *service, enum log_format format, enum log_level level, int descriptor)
 {
     if (state.own_descriptor >= 0) {
@@ -107,7 +114,6 @@ bool log_enabled(enum log_level level)
 void log_append(struct buffer *lines, enum log_level level, const char *event,
                 const struct log_field *fields, size_t count)
 {
-    static const char *const priorities[] = {SD_DEBUG, SD_INFO, SD_WARNING, SD_ERR};
     if (log_enabled(level)) {
         if (state.is_journal) {
             buffer_append_text(lines, priorities[level]);

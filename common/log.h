@@ -68,6 +68,10 @@ void log_format_line(struct buffer *line, enum log_format format, const char *se
  * escaped as in a log line; quotes and backslashes stay. Pure. */
 void log_append_shown(struct buffer *text, struct slice value);
 
+/* What a line on the descriptor begins with so that the journal knows its level: "" where it does
+ * not lead to the journal. */
+const char *log_priority(enum log_level level, int descriptor);
+
 /* Call once before the first thread. AUTO means text on a terminal and JSON otherwise.
  * `service` is borrowed for the life of the process. Before this call: text on standard error. */
 void log_init(const char *service, enum log_format format, enum log_level level, int descriptor);

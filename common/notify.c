@@ -46,9 +46,12 @@ void notify_reloading(void)
     send_state(state);
 }
 
-void notify_stopping(void)
+void notify_stopping(uint64_t longest_ms)
 {
-    send_state("STOPPING=1");
+    char state[64];
+    (void)snprintf(state, sizeof(state), "STOPPING=1\nEXTEND_TIMEOUT_USEC=%" PRIu64,
+                   longest_ms * 1000);
+    send_state(state);
 }
 
 void notify_alive(void)

@@ -13,6 +13,7 @@ uint64_t notify_watchdog_ms(void);
 
 void notify_ready(void);
 void notify_reloading(void);
-void notify_stopping(void);
+/* The manager waits `longest_ms` for the end, also where its own limit is lower. */
+void notify_stopping(uint64_t longest_ms);
 void notify_alive(void);
 void notify_status(const char *text);

@@ -59,7 +59,7 @@ def bearer(token):
 
 @BOTH
 def test_ready_status_and_stopping(name, world, broker, manager):
-    service = world.service(name, environment=manager.environment())
+    service = world.service(name, "--drain-timeout", "70s", environment=manager.environment())
     wait_until(lambda: manager.told("READY=1"), 10, "it says that it serves")
     wait_until(lambda: "STATUS=ready; connected to the broker" in manager.told("STATUS="), 20,
                "it says that it is connected")
@@ -70,6 +70,8 @@ def test_ready_status_and_stopping(name, world, broker, manager):
     service.wait_ready(20)
     service.stop()
     assert manager.told("STOPPING=1")
+    # More than --drain-timeout, whatever TimeoutStopSec= is.
+    assert manager.told("EXTEND_TIMEOUT_USEC=") == ["EXTEND_TIMEOUT_USEC=90000000"]
     assert not manager.told("WATCHDOG=1")
 
 
@@ -265,6 +267,19 @@ def test_lines_for_the_journal_begin_with_their_priority(name, world):
         lines = read_all(file).splitlines()
     for line in lines:
         assert line[:4] == ("<4>{" if '"level":"warning"' in line else "<6>{"), line
+
+
+@BOTH
+def test_why_it_does_not_start_is_an_error_in_the_journal(name):
+    with tempfile.TemporaryFile("w+") as file:
+        status = os.fstat(file.fileno())
+        stream = "%d:%d" % (status.st_dev, status.st_ino)
+        for manager, start in ((stream, "<3>" + name + ": "), ("0:0", name + ": ")):
+            file.truncate(0)
+            result = subprocess.run([binary(name), "--queue-type", "odd"], stderr=file, timeout=20,
+                                    env=dict(os.environ, JOURNAL_STREAM=manager))
+            assert result.returncode == 2
+            assert read_all(file).lstrip("\0").startswith(start)
 
 
 def read_all(file):
