@@ -145,7 +145,7 @@ run_outside() {
 
     say "start an engine"
     unshare --mount --net --pid --fork --kill-child --mount-proc \
-        "$0" --inside "$folder" "$@" &
+        scripts/test-docker.sh --inside "$folder" "$@" &
     namespaces=$!
     wait_for 30 "the namespaces are there" test -s "$folder/inside"
     pgrep -P "$namespaces" >"$folder/inside-pid"
@@ -171,7 +171,7 @@ if [ "$(id -u)" -ne 0 ]; then
         echo "$0: needs root or sudo" >&2
         exit 1
     }
-    exec sudo DEBIAN_MIRROR="${DEBIAN_MIRROR:-}" "$0" "$@"
+    exec sudo DEBIAN_MIRROR="${DEBIAN_MIRROR:-}" scripts/test-docker.sh "$@"
 fi
 require=no
 if [ "${1:-}" = --require ]; then

@@ -6,7 +6,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 if [ "$(id -u)" -ne 0 ]; then
-    exec sudo "$0" "$@"
+    exec sudo scripts/test-other-debian.sh "$@"
 fi
 
 # shellcheck disable=SC1091 # what the system says it is

@@ -131,8 +131,9 @@ has_leader() {
     leader=$(pgrep --parent "$machine")
 }
 
+# The first child may be one that only makes the machine's first process.
 is_booted() {
-    inside systemctl is-active multi-user.target
+    has_leader && inside systemctl is-active multi-user.target
 }
 
 boot_machine() {
@@ -188,7 +189,7 @@ bookworm | trixie) ;;
 esac
 if [ "$(id -u)" -ne 0 ]; then
     command -v sudo >/dev/null || fail "needs root or sudo"
-    exec sudo DEBIAN_MIRROR="${DEBIAN_MIRROR:-}" "$0" "${arguments[@]}"
+    exec sudo DEBIAN_MIRROR="${DEBIAN_MIRROR:-}" scripts/test-packages.sh "${arguments[@]}"
 fi
 for tool in mmdebstrap systemd-nspawn nsenter pgrep git; do
     command -v "$tool" >/dev/null || skip "there is no $tool"

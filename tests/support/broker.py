@@ -24,13 +24,19 @@ START_SECONDS = 90
 STOP_SECONDS = 30
 
 
+handed_out = set()
+
+
 def free_port():
-    """Below the ephemeral range, where no client socket can take it meanwhile."""
+    """Below the ephemeral range, where no client socket can take it meanwhile; each one once."""
     for _ in range(200):
         port = random.randint(20000, 32000)
+        if port in handed_out:
+            continue
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))
+                handed_out.add(port)
                 return port
             except OSError:
                 continue
