@@ -27,20 +27,29 @@ else
 fi
 
 passed=0
+skipped=0
 failed=0
 summary=""
 step() {
-    local name=$1 begin=$SECONDS result
+    local name=$1 begin=$SECONDS result code=0
     shift
     echo
     echo "== $name"
-    if "$@"; then
+    "$@" || code=$?
+    case $code in
+    0)
         passed=$((passed + 1))
         result=PASS
-    else
+        ;;
+    77)
+        skipped=$((skipped + 1))
+        result=SKIP
+        ;;
+    *)
         failed=$((failed + 1))
         result=FAIL
-    fi
+        ;;
+    esac
     summary="$summary$result $((SECONDS - begin))s $name"$'\n'
 }
 
@@ -116,5 +125,5 @@ fi
 
 echo
 echo "$summary"
-echo "$passed passed, $failed failed"
+echo "$passed passed, $skipped skipped, $failed failed"
 [ "$failed" -eq 0 ]
