@@ -1,5 +1,7 @@
 """The session-service's store: one effect for each id, whatever ends the process or fills the disk."""
 
+import collections
+import faulthandler
 import json
 import os
 import random
@@ -18,6 +20,7 @@ from support.store import FILE, effects, inbox_ids, rows
 from support.wait import wait_until
 
 MARKER = "abort-the-process"
+LINE_BYTES = 200  # of the log, for a message
 
 
 @pytest.fixture
@@ -37,6 +40,17 @@ def publish_all(world, messages):
         channel.basic_publish("", world.queue, body,
                               pika.BasicProperties(message_id=message_id, delivery_mode=2,
                                                    headers={"saved_at_ms": 1000}))
+    channel.connection.close()
+
+
+def publish_unconfirmed(world, messages):
+    """The same for many: that the queue has them all is seen at the end."""
+    channel = world.declare()
+    for message_id, body in messages:
+        channel.basic_publish("", world.queue, body,
+                              pika.BasicProperties(message_id=message_id, delivery_mode=2,
+                                                   headers={"saved_at_ms": 1000}))
+    wait_until(lambda: world.count() == len(messages), 60, "the queue has them all")
     channel.connection.close()
 
 
@@ -82,39 +96,89 @@ def test_bare_users_are_known_by_id_or_email_or_body(world, service):
     assert len(keys) == 4 and keys[1].startswith("id-sha256:") and len(keys[1]) == 74
 
 
+def newest_of_each(messages):
+    """{user: (his messages that must take effect, the body that must stay)}; all were saved at once,
+    so that the message id decides."""
+    users = {}
+    for message_id, body in sorted(set(messages)):
+        count, _ = users.get(str(json.loads(body)["id"]), (0, None))
+        users[str(json.loads(body)["id"])] = (count + 1, body)
+    return users
+
+
+def take_all(world, queue):
+    """Everything that is in a queue: (properties, body)."""
+    channel = world.channel()
+    taken = []
+    while (got := channel.basic_get(queue, auto_ack=True))[0] is not None:
+        taken.append(got[1:])
+    channel.connection.close()
+    return taken
+
+
 def test_killed_at_any_moment(world):
-    """Duplicates, poison, and kill -9: one effect for each id, all poison aside, every id in the log."""
-    seed = random.randrange(1 << 32)
+    """Duplicates, poison, and kill -9: one effect for each id, all poison aside, every id in the log.
+
+    STORE_TEST_MESSAGES valid ids (4000), a tenth of them sent twice, a hundredth of poison beside
+    them; STORE_TEST_KILLS kills (10); STORE_TEST_SEED repeats a run.
+    """
+    count = int(os.environ.get("STORE_TEST_MESSAGES", "4000"))
+    kills = int(os.environ.get("STORE_TEST_KILLS", "10"))
+    seed = int(os.environ.get("STORE_TEST_SEED", random.randrange(1 << 32)))
     print("seed", seed)
+    faulthandler.dump_traceback_later(240 + count // 50 + 4 * kills, exit=True)
+    begin = time.monotonic()
     rng = random.Random(seed)
-    valid = ["m%05d" % i for i in range(4000)]
-    messages = [(m, user(rng.randrange(500), n=m)) for m in valid]
-    messages += [rng.choice(messages) for _ in range(400)]
-    poison = ["p%03d" % i for i in range(40)]
+    valid = ["m%06d" % i for i in range(count)]
+    messages = [(m, user(rng.randrange(count // 8), n=m)) for m in valid]
+    expected = newest_of_each(messages)
+    messages += [rng.choice(messages) for _ in range(count // 10)]
+    poison = ["p%05d" % i for i in range(count // 100)]
     messages += [(p, "not JSON") for p in poison]
     rng.shuffle(messages)
+    outcomes = collections.Counter()
+    seen = set()
+
+    def read_log(service):
+        events = service.events("user.saved")
+        outcomes.update(e["outcome"] for e in events)
+        seen.update(e["message_id"] for e in events)
+        return len(events)
+
     with tempfile.TemporaryDirectory(prefix="session-service-") as state:
-        publish_all(world, messages)
-        seen = set()
-        for _ in range(10):
+        publish_unconfirmed(world, messages)
+        published = time.monotonic()
+        lives = []
+        for _ in range(kills):
             service = world.session_service("--state-dir", state, "--prefetch", "100")
-            time.sleep(rng.uniform(0, 0.15))  # the moment is the test's input, not a condition
+            # The moments are spread over the work, and lie anywhere in what follows a batch.
+            work = rng.randrange(16 * len(messages) // (10 * kills))
+            wait_until(lambda: os.path.getsize(service.log.name) >= work * LINE_BYTES, 60,
+                       "so much is logged")
+            time.sleep(rng.uniform(0, 0.01))
             service.kill()
-            seen |= set(service.handled_ids())
+            lives.append(read_log(service))
+        left = len(set(valid) - inbox_ids(state))
         service = world.session_service("--state-dir", state)
         service.wait_ready()
-        wait_until(lambda: inbox_ids(state) == set(valid), 60, "each valid id is in the inbox")
-        wait_until(lambda: set(valid) <= seen | set(service.handled_ids()), 30, "each id is logged")
-        wait_until(lambda: world.count(world.dead) >= len(poison), 30, "poison is put aside")
+        wait_until(lambda: len(inbox_ids(state)) == len(valid), 60 + count // 200,
+                   "each valid id is in the inbox")
+        wait_until(lambda: service.get("/readyz") and world.count() == 0, 60, "all was delivered")
         service.stop()
+        read_log(service)
         assert world.is_empty()
+        assert inbox_ids(state) == set(valid) == seen
         assert effects(state) == len(valid)
-        dead = set()
-        while len(dead) < len(poison):
-            _, properties, body = world.get(world.dead)
-            assert body == b"not JSON" and properties.headers["dead-letter-reason"] == "not-json"
-            dead.add(properties.message_id)
-        assert dead == set(poison)
+        stored = rows(state, "SELECT user_id, saves, body FROM users")
+        assert {row[0]: row[1:] for row in stored} == expected
+        assert rows(state, "PRAGMA integrity_check") == [("ok",)]
+    dead = take_all(world, world.dead)
+    assert {(p.message_id, p.headers["dead-letter-reason"], body) for p, body in dead} == {
+        (p, "not-json", b"not JSON") for p in poison}
+    print("%d messages, %d kills (%d of them after work was done), %d ids left at the last, "
+          "logged: %s, copies of poison more than once: %d; published in %.0f s, all in %.0f s" %
+          (len(messages), kills, sum(1 for n in lives if n > 0), left, dict(outcomes),
+           len(dead) - len(poison), published - begin, time.monotonic() - begin))
 
 
 def test_a_message_that_ends_the_process_is_put_aside(world, tmp_path):
