@@ -33,9 +33,15 @@ static bool is_wanted(struct command *command, const char *id)
 static enum dead_letter_action judge_list(struct command *command,
                                           const struct dead_letter_view *view)
 {
-    if (view->position > (uint64_t)command->settings.after) {
-        dead_letter_note_print(command, dead_letter_print_row(view, command->settings.json));
+    if (view->position <= (uint64_t)command->settings.after) {
+        return DEAD_LETTER_LEAVE;
     }
+    bool printed = true;
+    if (!command->has_heading && !command->settings.json) {
+        printed = dead_letter_print_heading();
+        command->has_heading = true;
+    }
+    dead_letter_note_print(command, printed && dead_letter_print_row(view, command->settings.json));
     return DEAD_LETTER_LEAVE;
 }
 

@@ -32,8 +32,9 @@ struct command {
     const struct verb *verb;
     struct wanted *wanted;
     size_t wanted_count;
-    uint64_t left;  /* letters that were meant, and stay */
-    bool unprinted; /* standard output takes nothing more: `print_errno` says why */
+    bool has_heading; /* of the list */
+    uint64_t left;    /* letters that were meant, and stay */
+    bool unprinted;   /* standard output takes nothing more: `print_errno` says why */
     int print_errno;
     volatile sig_atomic_t stop;
 };

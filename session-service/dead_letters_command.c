@@ -174,12 +174,15 @@ static int finish(struct command *command, const struct options_program *program
                   const struct dead_letter_walk_result *result, enum outcome outcome,
                   const struct error *error)
 {
-    if (command->verb == &dead_letter_verbs[VERB_LIST]) {
+    bool lists = command->verb == &dead_letter_verbs[VERB_LIST];
+    bool shows = command->verb == &dead_letter_verbs[VERB_SHOW];
+    bool failed = outcome != OUTCOME_OK;
+    if (lists && !failed) {
         tell_list(command, result);
-    } else if (command->verb != &dead_letter_verbs[VERB_SHOW]) {
+    } else if (!lists && !shows && (!failed || result->queue_exists)) {
         tell_summary(command, result);
     }
-    if (outcome != OUTCOME_OK) {
+    if (failed) {
         return lifecycle_fail(program, outcome, error);
     }
     if (fflush(stdout) != 0 || command->unprinted) {
@@ -223,9 +226,6 @@ static int run(struct command *command, const struct options_program *program)
         .tell_progress = tell_progress,
         .context = command,
     };
-    if (lists && !settings->json) {
-        dead_letter_note_print(command, dead_letter_print_heading());
-    }
     struct dead_letter_walk_result result;
     struct error error;
     enum outcome outcome = dead_letter_walk(&options, &result, &error);

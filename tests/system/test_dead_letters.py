@@ -223,8 +223,9 @@ def test_the_command_line_is_judged(world, arguments, what):
 
 def test_faults_of_the_broker_are_told(world):
     world.queue += "x"
-    assert "broker 127.0.0.1:1: " in command(
-        world, "list", "--amqp-url", "amqp://guest:hunter2@127.0.0.1:1/", check=1)[1]
+    for verb in ("list",), ("show", "m1"), ("redrive", "--all"), ("purge", "m1"):
+        out, err = command(world, *verb, "--amqp-url", "amqp://guest:hunter2@127.0.0.1:1/", check=1)
+        assert out == "" and len(err.splitlines()) == 1 and "broker 127.0.0.1:1: " in err
     _, err = command(world, "list", "--amqp-url", world.url.replace("guest@", "hunter2@"), check=2)
     assert "login" in err and "hunter2" not in err
 
