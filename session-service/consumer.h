@@ -11,8 +11,9 @@
  *                     not now       v     |  tried again, with backoff         |
  *                                   paused ------------------------------------+
  *
- * A pause keeps the connection and the batch: a broker counts deliveries, and may drop what it has
- * delivered too often. What was delivered over a lost connection comes again over the next. */
+ * A pause keeps the connection and the batch, and makes no new connection: a broker counts
+ * deliveries, and may drop what it has delivered too often. What was delivered over a lost
+ * connection comes again over the next. */
 #pragma once
 
 #include "session-service/consumer_status.h"
