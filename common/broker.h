@@ -13,6 +13,10 @@
 
 enum broker_queue_type { BROKER_QUEUE_QUORUM, BROKER_QUEUE_CLASSIC };
 
+/* Of a delivery, where a quorum queue has counted earlier ones; shown however many headers there
+ * are. */
+#define BROKER_HEADER_DELIVERY_COUNT "x-delivery-count"
+
 enum { BROKER_OPERATION_TIMEOUT_MS = 5000, BROKER_URLS_MAX = 16 };
 
 /* Where to connect: parsed from a URL, secrets included. Wipe with broker_address_done(). */

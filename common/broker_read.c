@@ -23,10 +23,15 @@ static enum outcome closed_by_broker(struct broker *broker, const char *what, in
 
 static void show_header(struct message *message, const amqp_table_entry_t *entry)
 {
-    if (message->header_count == MESSAGE_HEADERS_MAX) {
-        return;
-    }
     struct message_header header = {.name = broker_slice(entry->key)};
+    if (message->header_count == MESSAGE_HEADERS_MAX) {
+        /* Behind a sender's headers in the broker's order, and what saves a message from being
+         * dropped. */
+        if (!slice_equal(header.name, slice_of(BROKER_HEADER_DELIVERY_COUNT))) {
+            return;
+        }
+        message->header_count--;
+    }
     const amqp_field_value_t *value = &entry->value;
     switch (value->kind) {
     case AMQP_FIELD_KIND_UTF8:

@@ -215,7 +215,7 @@ static bool has_key(const amqp_table_entry_t *entries, size_t count, struct slic
 /* The broker puts these into what it delivers: in a copy they would be about another message. */
 static bool is_delivery_count(struct slice key)
 {
-    return slice_equal(key, slice_of("x-delivery-count")) ||
+    return slice_equal(key, slice_of(BROKER_HEADER_DELIVERY_COUNT)) ||
            slice_equal(key, slice_of("x-acquired-count"));
 }
 

@@ -98,7 +98,7 @@ static enum outcome handle_group(struct consumer *consumer, size_t end, struct e
 static int64_t broker_deliveries(const struct message *message)
 {
     const struct message_header *count =
-        message_find_header(message, "x-delivery-count", MESSAGE_HEADER_INTEGER);
+        message_find_header(message, BROKER_HEADER_DELIVERY_COUNT, MESSAGE_HEADER_INTEGER);
     return count != NULL ? count->integer : 0;
 }
 

@@ -213,7 +213,7 @@ static enum outcome publish(struct walk *walk, const struct broker_delivery *del
 static bool is_worn(const struct message *message)
 {
     const struct message_header *count =
-        message_find_header(message, "x-delivery-count", MESSAGE_HEADER_INTEGER);
+        message_find_header(message, BROKER_HEADER_DELIVERY_COUNT, MESSAGE_HEADER_INTEGER);
     return count != NULL && count->integer >= DELIVERIES_UNTIL_MOVED;
 }
 
