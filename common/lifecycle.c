@@ -5,6 +5,8 @@
 #include "common/log.h"
 #include "common/notify.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -32,12 +34,24 @@ int lifecycle_fail(const struct options_program *program, enum outcome outcome,
     return outcome == OUTCOME_INVALID ? EXIT_CONFIGURATION : EXIT_RUN_TIME;
 }
 
+/* Where one is closed the next file or socket would get its number, and what is printed or logged.
+ * What takes its place fails as the closed one would. */
+static void hold_standard_descriptors(void)
+{
+    for (int number = STDIN_FILENO; number <= STDERR_FILENO; number++) {
+        if (fcntl(number, F_GETFD) < 0 && errno == EBADF) {
+            (void)open("/dev/null", number == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+        }
+    }
+}
+
 void lifecycle_protect_process(void)
 {
     /* Memory holds people's data: no core. Lowering always works. */
     const struct rlimit none = {0};
     (void)setrlimit(RLIMIT_CORE, &none);
     signal(SIGPIPE, SIG_IGN); /* a reader of the log or a client that left is an error, no death */
+    hold_standard_descriptors();
 }
 
 static void raise_limits(void)

@@ -322,6 +322,18 @@ def test_a_reader_that_leaves(world):
     wait_until(lambda: both(world) == (0, 299), 10, "all are still there")
 
 
+def test_closed_standard_output_is_told(world):
+    """The connection must not get its number, and with it what is printed."""
+    put(world, [dead(n) for n in range(1, 601)])
+    done = subprocess.run(["sh", "-c", 'exec "$@" >&-', "sh", binary("session-service"),
+                           "dead-letters", "list", "--limit", "600", "--queue",
+                           world.queue],
+                          env=dict(os.environ, AMQP_URL=world.url), stderr=subprocess.PIPE,
+                          text=True, timeout=60)
+    assert done.returncode == 1 and "cannot write to standard output" in done.stderr
+    wait_until(lambda: both(world) == (0, 600), 10, "all are still there")
+
+
 def test_killed_in_the_middle_nothing_is_lost(world):
     """kill -9 between a list and a re-drive, and in the middle of a re-drive.
 
