@@ -25,6 +25,8 @@ struct common_settings {
     int64_t connection_limit;
     int64_t address_connection_limit;
     int64_t idle_timeout_ms;
+    int64_t request_timeout_ms;
+    int64_t reply_timeout_ms;
     int user_check;  /* enum user_check */
     int auth;        /* enum auth_mode */
     int log_format;  /* enum log_format */
@@ -136,7 +138,24 @@ struct common_settings {
          .default_text = "10s",                                                                    \
          .minimum = 1000,                                                                          \
          .maximum = 600000,                                                                        \
-         .help = "closes an HTTP connection that is silent for so long"},                          \
+         .help = "closes an HTTP connection on which no whole head of a request comes for so "     \
+                 "long"},                                                                          \
+        {.name = "request-timeout",                                                                \
+         .value_name = "DURATION",                                                                 \
+         .type = OPTION_DURATION,                                                                  \
+         .offset = COMMON_OFFSET(settings, request_timeout_ms),                                    \
+         .default_text = "20s",                                                                    \
+         .minimum = 1000,                                                                          \
+         .maximum = 600000,                                                                        \
+         .help = "the body of an HTTP request must be there so long after its head, else 408"},    \
+        {.name = "reply-timeout",                                                                  \
+         .value_name = "DURATION",                                                                 \
+         .type = OPTION_DURATION,                                                                  \
+         .offset = COMMON_OFFSET(settings, reply_timeout_ms),                                      \
+         .default_text = "20s",                                                                    \
+         .minimum = 1000,                                                                          \
+         .maximum = 600000,                                                                        \
+         .help = "an HTTP client must have taken a reply in so long"},                             \
         {.name = "user-check",                                                                     \
          .value_name = "MODE",                                                                     \
          .type = OPTION_CHOICE,                                                                    \

@@ -71,7 +71,8 @@ static bool add_headers(struct MHD_Response *response, const struct http_request
     if (added == MHD_YES && reply->challenge) {
         added = MHD_add_response_header(response, MHD_HTTP_HEADER_WWW_AUTHENTICATE, "Bearer");
     }
-    if (added == MHD_YES && (reply->close || http_server_is_draining(request->server))) {
+    if (added == MHD_YES &&
+        (reply->close || request->must_close || http_server_is_draining(request->server))) {
         added = MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
     }
     return added == MHD_YES;
@@ -97,6 +98,7 @@ enum MHD_Result http_queue_reply(struct http_request *request)
     MHD_destroy_response(response);
     if (queued == MHD_YES) {
         request->phase = HTTP_PHASE_QUEUED;
+        http_connection_wait_for(request->own, HTTP_WAIT_REPLY);
         metric_add(&request->server->replies[reply->status / 100 - 1], 1);
     }
     return queued;

@@ -80,15 +80,22 @@ static bool path_matches(const char *route_path, const char *path, const char **
 }
 
 /* Finds the route, or leaves the refusal in request->reply. */
-static void choose_route(struct http_request *request, const char *path, const char *method)
+static void choose_route(struct http_request *request, const struct http_head *head)
 {
+    const struct http_target *target = &request->own->target;
+    const char *method = head->method;
+    const char *path = head->path + target->path_offset;
+    if (target->path_offset > 0 && path[0] == '\0') {
+        path = "/";
+    }
     const struct http_server_options *options = &request->server->options;
     bool known = false;
     int allow_length = 0;
     for (size_t i = 0; i < options->route_count; i++) {
         const struct http_route *route = &options->routes[i];
         const char *tail = NULL;
-        if (!path_matches(route->path, path, &tail)) {
+        /* An encoded slash is no slash: it may be in a tail only. */
+        if (strlen(route->path) > target->plain_length || !path_matches(route->path, path, &tail)) {
             continue;
         }
         if (method_matches(route->method, method)) {
@@ -104,6 +111,10 @@ static void choose_route(struct http_request *request, const char *path, const c
         if (allow_length >= HTTP_ALLOW_BYTES) {
             allow_length = HTTP_ALLOW_BYTES - 1;
         }
+    }
+    if (strcmp(path, "*") == 0 && strcmp(method, MHD_HTTP_METHOD_OPTIONS) == 0) {
+        request->reply = (struct http_reply){.status = 204};
+        return;
     }
     if (!known) {
         http_set_problem(request, 404, "not-found", "Not Found", "there is nothing at this path");
@@ -150,59 +161,98 @@ static void refuse_large_body(struct http_request *request)
     request->reply.close = true;
 }
 
-/* The library closes a connection whose reply is queued before its body was read: so only what has
- * to close replies here. */
-static enum MHD_Result begin_request(struct http_server *server, struct MHD_Connection *connection,
-                                     const char *path, const char *method, const char *version,
-                                     void **request_slot)
+static void refuse_unwelcome_body(struct http_request *request)
 {
-    struct http_request *request = calloc(1, sizeof(*request));
+    request->route = NULL;
+    http_set_problem(request, 503, "unavailable", "Service Unavailable",
+                     "too many request bodies are arriving");
+    request->reply.retry_after_s = 1;
+}
+
+static bool has_room(const struct http_server *server, size_t bytes)
+{
+    size_t limit = server->options.receiving_bytes_max;
+    return limit == 0 || (bytes <= limit && server->receiving_bytes <= limit - bytes);
+}
+
+static void release_body(struct http_request *request)
+{
+    request->server->receiving_bytes -= request->body_counted_bytes;
+    request->body_counted_bytes = 0;
+    buffer_done(&request->body);
+}
+
+/* Refusals that must not wait for the body. The library closes a connection whose reply is queued
+ * before its body was read: so only what has to close replies here. */
+static bool is_refused_at_once(struct http_request *request, const struct http_head *head)
+{
+    struct http_server *server = request->server;
+    struct http_framing framing = http_judge_framing(request, head);
+    if (framing.problem != NULL) {
+        http_set_problem(request, 400, "malformed-request", "Bad Request", framing.problem);
+        request->reply.close = true;
+        return true;
+    }
+    /* Some versions of the library take a bare LF for the end of a chunk's line. What they take for
+     * the next request may be data to whoever is in front: there is no next request. */
+    request->must_close = framing.is_chunked;
+    choose_route(request, head);
+    if (request->route == NULL || !request->route->open) {
+        (void)is_allowed(request); /* also of what is not there, an unknown client learns nothing */
+    }
+    if (framing.length > server->options.body_bytes_max) {
+        refuse_large_body(request);
+        return true;
+    }
+    if (request->route != NULL && framing.length > 0 && !has_room(server, framing.length)) {
+        refuse_unwelcome_body(request);
+        request->reply.close = true;
+        return true;
+    }
+    return false;
+}
+
+static enum MHD_Result begin_request(struct http_server *server, struct MHD_Connection *connection,
+                                     const struct http_head *head, void **request_slot)
+{
+    struct http_connection *own = http_connection_begin_request(connection);
+    struct http_request *request = own == NULL ? NULL : calloc(1, sizeof(*request));
     if (request == NULL) {
         return MHD_NO;
     }
     request->server = server;
     request->connection = connection;
+    request->own = own;
     buffer_init(&request->body, server->options.body_bytes_max);
     *request_slot = request;
     server->active_requests++;
-    http_connection_is_used(server, connection);
-
-    const char *problem = http_framing_problem(connection, version);
-    if (problem != NULL) {
-        http_set_problem(request, 400, "malformed-request", "Bad Request", problem);
-        request->reply.close = true;
-        return http_queue_reply(request);
-    }
-    choose_route(request, path, method);
-    if (request->route == NULL || !request->route->open) {
-        (void)is_allowed(request); /* also of what is not there, an unknown client learns nothing */
-    }
-    uint64_t declared = http_declared_length(connection);
-    if (declared > server->options.body_bytes_max) {
-        refuse_large_body(request);
-        return http_queue_reply(request);
-    }
-    if (request->route != NULL && declared > 0 && !buffer_reserve(&request->body, declared)) {
-        return MHD_NO;
-    }
-    return MHD_YES;
+    http_connection_wait_for(own, HTTP_WAIT_BODY);
+    return is_refused_at_once(request, head) ? http_queue_reply(request) : MHD_YES;
 }
 
 /* In mid-body the library takes no reply: what is too much is read and forgotten up to a limit, and
- * a client that goes on beyond it is cut off. */
+ * a client that goes on beyond it is cut off. Memory is taken only for what has come. */
 static enum MHD_Result take_body(struct http_request *request, const char *data, size_t length)
 {
-    size_t limit = request->server->options.body_bytes_max;
+    struct http_server *server = request->server;
+    size_t limit = server->options.body_bytes_max;
     request->body_seen_bytes += length;
     if (request->body_seen_bytes > limit) {
         request->body_too_large = true;
-        buffer_done(&request->body);
+        release_body(request);
         return request->body_seen_bytes <= HTTP_DISCARD_FACTOR * limit ? MHD_YES : MHD_NO;
     }
-    if (request->route == NULL) {
+    if (request->route == NULL || request->body_unwelcome) {
+        return MHD_YES;
+    }
+    if (!has_room(server, length)) {
+        request->body_unwelcome = true;
+        release_body(request);
         return MHD_YES;
     }
     buffer_append(&request->body, data, length);
+    server->receiving_bytes += request->body.capacity - request->body_counted_bytes;
+    request->body_counted_bytes = request->body.capacity;
     return request->body.failed ? MHD_NO : MHD_YES;
 }
 
@@ -210,6 +260,8 @@ static enum MHD_Result run_handler(struct http_request *request)
 {
     if (request->body_too_large) {
         refuse_large_body(request);
+    } else if (request->body_unwelcome) {
+        refuse_unwelcome_body(request);
     }
     if (request->route != NULL) {
         request->in_library = true;
@@ -217,7 +269,8 @@ static enum MHD_Result run_handler(struct http_request *request)
         request->in_library = false;
         if (request->phase == HTTP_PHASE_DEFERRED) {
             request->server->deferred_requests++;
-            buffer_done(&request->body); /* whoever deferred has taken what he needs */
+            release_body(request); /* whoever deferred has taken what he needs */
+            http_connection_wait_for(request->own, HTTP_WAIT_SERVICE);
             MHD_suspend_connection(request->connection);
             return MHD_YES;
         }
@@ -232,7 +285,8 @@ enum MHD_Result http_handle_request(void *closure, struct MHD_Connection *connec
 {
     struct http_server *server = closure;
     if (*request_slot == NULL) {
-        return begin_request(server, connection, path, method, version, request_slot);
+        const struct http_head head = {.path = path, .method = method, .version = version};
+        return begin_request(server, connection, &head, request_slot);
     }
     struct http_request *request = *request_slot;
     switch (request->phase) {
@@ -264,7 +318,8 @@ void http_end_request(void *closure, struct MHD_Connection *connection, void **r
     }
     *request_slot = NULL;
     server->active_requests--;
-    buffer_done(&request->body);
+    release_body(request);
+    http_connection_wait_for(request->own, HTTP_WAIT_HEAD);
     free(request->reply.body);
     free(request);
 }

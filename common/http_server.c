@@ -2,12 +2,14 @@
 #include "common/http_internal.h"
 
 #include "common/clock.h"
+#include "common/descriptors.h"
 #include "common/log.h"
 
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -15,6 +17,8 @@
 enum {
     CONNECTION_MEMORY_BYTES = 16 * 1024,
     LONGEST_WAIT_MS = 1000,
+    ACCEPT_PAUSE_MS = 100,
+    OTHER_DESCRIPTORS = 32,       /* of the broker, the store, the log */
     LAST_ACCEPT_TURNS = 64,       /* the library accepts up to ten connections in a turn */
     FIRST_REQUEST_WAIT_MS = 1000, /* in a drain, for who has connected and sent nothing yet */
 };
@@ -24,47 +28,17 @@ bool http_server_is_draining(const struct http_server *server)
     return atomic_load(&server->draining);
 }
 
-/* Of each connection; lives from its acceptance to its close. */
-struct http_connection {
-    bool has_sent_request;
-};
-
-static void count_connection(void *closure, struct MHD_Connection *connection,
-                             void **connection_slot, enum MHD_ConnectionNotificationCode what)
-{
-    struct http_server *server = closure;
-    (void)connection;
-    if (what == MHD_CONNECTION_NOTIFY_STARTED) {
-        atomic_fetch_add(&server->connections, 1);
-        /* Without memory for it the connection only is not waited for in a drain. */
-        struct http_connection *own = calloc(1, sizeof(*own));
-        server->new_connections += own != NULL;
-        *connection_slot = own;
-        return;
-    }
-    atomic_fetch_sub(&server->connections, 1);
-    struct http_connection *own = *connection_slot;
-    server->new_connections -= own != NULL && !own->has_sent_request;
-    free(own);
-    *connection_slot = NULL;
-}
-
-void http_connection_is_used(struct http_server *server, struct MHD_Connection *connection)
-{
-    const union MHD_ConnectionInfo *info =
-        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
-    struct http_connection *own = info == NULL ? NULL : info->socket_context;
-    if (own != NULL && !own->has_sent_request) {
-        own->has_sent_request = true;
-        server->new_connections--;
-    }
-}
-
 PRINTF_LIKE(2, 0)
 static void log_library_message(void *closure, const char *format, va_list arguments)
 {
+    struct http_server *server = closure;
     char text[256];
-    (void)closure;
+    /* There is no other sign of these. */
+    if (strncmp(format, "Error accepting connection", 26) == 0) {
+        server->accept_failed = true;
+    } else if (strncmp(format, "Server reached connection limit", 31) == 0) {
+        metric_add(&server->refused_connections, 1);
+    }
     if (log_enabled(LOG_LEVEL_DEBUG)) {
         vsnprintf(text, sizeof(text), format, arguments);
         log_at(LOG_LEVEL_DEBUG, "http.library", log_string("message", text));
@@ -74,21 +48,39 @@ static void log_library_message(void *closure, const char *format, va_list argum
 static enum outcome start_library(struct http_server *server, struct error *ret_error)
 {
     const struct http_server_options *options = &server->options;
+    /* What is younger refuses by itself what cannot be judged from a handler. What is older does
+     * not, at any setting; strictly it only sends the head of a refusal twice. */
+    server->is_library_lenient = strncmp(MHD_get_version(), "0.", 2) == 0;
     server->daemon = MHD_start_daemon(
         MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_TURBO | MHD_USE_ERROR_LOG, 0, NULL, NULL,
-        http_handle_request, server, MHD_OPTION_EXTERNAL_LOGGER, log_library_message, NULL,
+        http_handle_request, server, MHD_OPTION_EXTERNAL_LOGGER, log_library_message, server,
         MHD_OPTION_LISTEN_SOCKET, server->listen_descriptor, MHD_OPTION_NOTIFY_COMPLETED,
-        http_end_request, server, MHD_OPTION_NOTIFY_CONNECTION, count_connection, server,
-        MHD_OPTION_CONNECTION_LIMIT, options->connections_max, MHD_OPTION_PER_IP_CONNECTION_LIMIT,
-        options->connections_per_address_max, MHD_OPTION_CONNECTION_TIMEOUT,
-        options->idle_timeout_s, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-        (size_t)CONNECTION_MEMORY_BYTES, MHD_OPTION_STRICT_FOR_CLIENT, 1,
+        http_end_request, server, MHD_OPTION_NOTIFY_CONNECTION, http_connection_changed, server,
+        MHD_OPTION_URI_LOG_CALLBACK, http_note_target, server, MHD_OPTION_CONNECTION_LIMIT,
+        options->connections_max, MHD_OPTION_PER_IP_CONNECTION_LIMIT,
+        options->connections_per_address_max, MHD_OPTION_CONNECTION_TIMEOUT, 0,
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY_BYTES,
+        MHD_OPTION_STRICT_FOR_CLIENT, server->is_library_lenient ? 0 : 1,
         MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_END);
     if (server->daemon == NULL) {
         return error_set(ret_error, OUTCOME_TRANSIENT, "start the HTTP library on %s",
                          options->listen);
     }
     return OUTCOME_OK;
+}
+
+/* Connections must leave descriptors for the rest of the service. */
+static void limit_connections(struct http_server_options *options)
+{
+    size_t wanted = (size_t)options->connections_max + OTHER_DESCRIPTORS;
+    size_t limit = descriptors_raise_limit(wanted);
+    if (limit < wanted) {
+        options->connections_max =
+            limit > OTHER_DESCRIPTORS ? (unsigned)limit - OTHER_DESCRIPTORS : 1;
+        log_at(LOG_LEVEL_WARNING, "http.connection_limit_lowered",
+               log_integer("descriptors", (int64_t)limit),
+               log_integer("connections", options->connections_max));
+    }
 }
 
 static enum outcome watch(struct http_server *server, int descriptor, struct error *ret_error)
@@ -100,6 +92,13 @@ static enum outcome watch(struct http_server *server, int descriptor, struct err
     return OUTCOME_OK;
 }
 
+static int library_descriptor(const struct http_server *server)
+{
+    const union MHD_DaemonInfo *info =
+        MHD_get_daemon_info(server->daemon, MHD_DAEMON_INFO_EPOLL_FD);
+    return info == NULL ? -1 : info->epoll_fd;
+}
+
 static enum outcome set_up_loop(struct http_server *server, struct error *ret_error)
 {
     server->epoll_descriptor = epoll_create1(EPOLL_CLOEXEC);
@@ -107,12 +106,11 @@ static enum outcome set_up_loop(struct http_server *server, struct error *ret_er
     if (server->epoll_descriptor < 0 || server->control_descriptor < 0) {
         return error_set_errno(ret_error, OUTCOME_TRANSIENT, errno, "set up the HTTP loop");
     }
-    const union MHD_DaemonInfo *info =
-        MHD_get_daemon_info(server->daemon, MHD_DAEMON_INFO_EPOLL_FD);
-    if (info == NULL) {
+    int library = library_descriptor(server);
+    if (library < 0) {
         return error_set(ret_error, OUTCOME_BROKEN, "this libmicrohttpd was built without epoll");
     }
-    enum outcome outcome = watch(server, info->epoll_fd, ret_error);
+    enum outcome outcome = watch(server, library, ret_error);
     if (outcome == OUTCOME_OK) {
         outcome = watch(server, server->control_descriptor, ret_error);
     }
@@ -130,6 +128,10 @@ enum outcome http_server_create(const struct http_server_options *options,
         return error_set(ret_error, OUTCOME_BUSY, "no memory for the HTTP server");
     }
     server->options = *options;
+    limit_connections(&server->options);
+    server->waits[HTTP_WAIT_HEAD].timeout_ms = options->idle_timeout_ms;
+    server->waits[HTTP_WAIT_BODY].timeout_ms = options->request_timeout_ms;
+    server->waits[HTTP_WAIT_REPLY].timeout_ms = options->reply_timeout_ms;
     server->listen_descriptor = server->epoll_descriptor = server->control_descriptor = -1;
     pthread_condattr_t attributes;
     pthread_condattr_init(&attributes);
@@ -172,13 +174,44 @@ static void stop_accepting(struct http_server *server)
     }
 }
 
+/* Out of descriptors the library spins where it has no connection; where it has some, it accepts no
+ * more until one of them closes. So the first is not listened to for a moment, and of the others
+ * the one that has been idle for longest is closed. */
+static void mind_accepting(struct http_server *server)
+{
+    bool has_connections = atomic_load(&server->connections) > 0;
+    if (server->accept_failed) {
+        server->accept_failed = false;
+        server->accept_retry_ms = server->now_ms + ACCEPT_PAUSE_MS;
+        if (!has_connections && !server->is_library_unwatched) {
+            server->is_library_unwatched = epoll_ctl(server->epoll_descriptor, EPOLL_CTL_DEL,
+                                                     library_descriptor(server), NULL) == 0;
+        }
+        return;
+    }
+    bool is_pause_over = server->accept_retry_ms != 0 && server->now_ms >= server->accept_retry_ms;
+    if (server->is_library_unwatched && (has_connections || is_pause_over)) {
+        struct error error;
+        server->is_library_unwatched =
+            watch(server, library_descriptor(server), &error) != OUTCOME_OK;
+    } else if (is_pause_over && !http_connections_give_up_one(server)) {
+        server->accept_retry_ms = server->now_ms + ACCEPT_PAUSE_MS;
+        return;
+    }
+    if (is_pause_over) {
+        server->accept_retry_ms = 0;
+    }
+}
+
 static int wait_ms(struct http_server *server)
 {
     MHD_UNSIGNED_LONG_LONG library_ms = 0;
-    if (MHD_get_timeout(server->daemon, &library_ms) == MHD_YES && library_ms < LONGEST_WAIT_MS) {
+    int longest_ms = server->accept_retry_ms != 0 ? ACCEPT_PAUSE_MS : LONGEST_WAIT_MS;
+    if (MHD_get_timeout(server->daemon, &library_ms) == MHD_YES &&
+        library_ms < (unsigned)longest_ms && !server->is_library_unwatched) {
         return (int)library_ms;
     }
-    return LONGEST_WAIT_MS;
+    return longest_ms;
 }
 
 static void wait_for_events(struct http_server *server, int timeout_ms)
@@ -213,6 +246,9 @@ static void *run_loop(void *argument)
     bool drained = false;
     while (!drained) {
         atomic_fetch_add_explicit(&server->turns, 1, memory_order_relaxed);
+        server->now_ms = clock_monotonic_ms();
+        http_connections_sweep(server);
+        mind_accepting(server);
         do {
             server->resumed = false;
             MHD_run(server->daemon);
@@ -328,4 +364,18 @@ void http_server_metric_rows(const struct http_server *server,
                                   .help = "Open HTTP connections.",
                                   .type = METRIC_GAUGE,
                                   .value = &server->connections};
+    rows[6] = (struct metric_row){.name = "http_refused_connections_total",
+                                  .help = "Connections closed at once: their address had too many.",
+                                  .type = METRIC_COUNTER,
+                                  .value = &server->refused_connections};
+    static const char *const waits[HTTP_WAITS] = {"", "wait=\"head\"", "wait=\"body\"",
+                                                  "wait=\"reply\""};
+    for (size_t i = HTTP_WAIT_HEAD; i < HTTP_WAITS; i++) {
+        rows[6 + i] = (struct metric_row){.name = "http_timeouts_total",
+                                          .labels = waits[i],
+                                          .help = "Connections cut off at a deadline, by what they "
+                                                  "kept waiting.",
+                                          .type = METRIC_COUNTER,
+                                          .value = &server->waits[i].timeouts};
+    }
 }

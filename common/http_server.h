@@ -28,7 +28,10 @@ struct http_server_options {
     size_t body_bytes_max;
     unsigned connections_max;
     unsigned connections_per_address_max; /* 0: no limit */
-    unsigned idle_timeout_s;
+    /* For the whole head of a request since the connection or the last reply; then for its body;
+     * then for the client to take the reply. However they drip. */
+    uint64_t idle_timeout_ms, request_timeout_ms, reply_timeout_ms;
+    size_t receiving_bytes_max;      /* of all bodies that are arriving; 0: no limit */
     const struct http_route *routes; /* borrowed */
     size_t route_count;
     void *context;       /* for handlers and callbacks */
@@ -108,7 +111,7 @@ void http_request_reply_problem(struct http_request *request, unsigned status, c
 /* Promises a later http_request_reply(). */
 void http_request_defer(struct http_request *request);
 
-/* Fills the rows for /metrics: http_replies_total by class, http_connections. Any thread. */
-enum { HTTP_METRIC_ROWS = 6 };
+/* Fills the rows for /metrics. Any thread. */
+enum { HTTP_METRIC_ROWS = 10 };
 void http_server_metric_rows(const struct http_server *server,
                              struct metric_row rows[HTTP_METRIC_ROWS]);

@@ -44,7 +44,7 @@ check_tree() {
         includes '(rabbitmq-c/|amqp[a-z_]*\.h)' "${outside[@]}"
     )
     mapfile -t outside < <(
-        except '^common/http_(server|request|reply|framing|listen|internal)\.[ch]$' "${all[@]}"
+        except '^common/http_(server|connection|request|reply|framing|listen|internal)\.[ch]$' "${all[@]}"
     )
     report "only common/http_* includes libmicrohttpd" < <(includes 'microhttpd' "${outside[@]}")
 
@@ -64,7 +64,7 @@ check_tree() {
     pure=(user-service/{confirm_window,admission,key_window}.[ch] session-service/ack_window.[ch]
         session-service/verdict.[ch] common/backoff.[ch]
         common/form.[ch] common/user.[ch] common/user_*.[ch] common/json_text.[ch]
-        common/utf8.[ch] common/slice.[h] common/message.[h] common/log_format.[ch])
+        common/utf8.[ch] common/http_syntax.[ch] common/slice.[h] common/message.[h] common/log_format.[ch])
     report "a pure module does no input or output and reads no clock" < <(
         includes '(unistd\.h|sys/socket\.h|sys/epoll\.h|poll\.h|pthread\.h|common/(clock|broker)\.h)' \
             "${pure[@]}"

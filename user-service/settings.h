@@ -9,6 +9,7 @@ struct settings {
     struct common_settings common;
     int64_t confirm_timeout_ms;
     int64_t body_bytes_max;
+    int64_t receive_bytes_max;
     int64_t in_flight_max;
     int64_t in_flight_bytes_max;
     int64_t overload_latency_ms;
