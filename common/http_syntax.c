@@ -97,7 +97,8 @@ static size_t origin_length(const char *target)
                     : strncasecmp(target, "https://", 8) == 0 ? 8
                                                               : 0;
     size_t authority = scheme == 0 ? 0 : strcspn(target + scheme, "/?#%");
-    bool is_host = authority > 0 && http_is_host((struct slice){target + scheme, authority});
+    bool is_host = authority > 0 && target[scheme + authority] != '%' &&
+                   http_is_host((struct slice){target + scheme, authority});
     return is_host ? scheme + authority : 0;
 }
 

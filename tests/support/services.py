@@ -21,7 +21,7 @@ def binary(name):
 
 
 class Service:
-    def __init__(self, name, *arguments, environment=None):
+    def __init__(self, name, *arguments, environment=None, wrapper=()):
         self.name = name
         self.port = free_port()
         self.base = "http://127.0.0.1:%d" % self.port
@@ -31,7 +31,7 @@ class Service:
         if "--state-dir" not in arguments:
             self.state = tempfile.TemporaryDirectory(prefix=name + "-")
             arguments += ("--state-dir", self.state.name)
-        self.arguments = [binary(name), "--listen", "127.0.0.1:%d" % self.port, *arguments]
+        self.arguments = [*wrapper, binary(name), "--listen", "127.0.0.1:%d" % self.port, *arguments]
         self.process = None
 
     def start(self):

@@ -1,0 +1,125 @@
+/* What may be in a request's parts, and what must not. */
+#include "common/http_syntax.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+static void test_tokens(void **state)
+{
+    (void)state;
+    assert_true(http_is_token(slice_of("Content-Length")));
+    assert_true(http_is_token(slice_of("!#$%&'*+-.^_`|~09azAZ")));
+    static const char *const bad[] = {"", "a b", "a:", "a(", "\xc3\xa9", "a\t", "a/b", "\"a\""};
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        assert_false(http_is_token(slice_of(bad[i])));
+    }
+    assert_false(http_is_token((struct slice){"a\0b", 3}));
+}
+
+static void test_field_values(void **state)
+{
+    (void)state;
+    assert_true(http_is_field_value(slice_of("")));
+    assert_true(http_is_field_value(slice_of("a\tb \xc3\xa9~")));
+    for (int c = 0; c < 0x100; c++) {
+        char text[3] = {'a', (char)c, 'b'};
+        bool is_control = (c < 0x20 && c != '\t') || c == 0x7f;
+        assert_int_equal(http_is_field_value((struct slice){text, 3}), !is_control);
+    }
+}
+
+static void test_lengths(void **state)
+{
+    (void)state;
+    uint64_t length = 7;
+    static const char *const bad[] = {"",   "+1",  "-1",  " 1", "1 ",
+                                      "0x", "1,1", "1.0", "e",  "1000000000000000000"};
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        assert_false(http_parse_length(slice_of(bad[i]), &length));
+    }
+    assert_int_equal(length, 7);
+    assert_true(http_parse_length(slice_of("999999999999999999"), &length));
+    assert_int_equal(length, UINT64_C(999999999999999999));
+    assert_true(http_parse_length(slice_of("000"), &length));
+    assert_int_equal(length, 0);
+}
+
+static void test_hosts(void **state)
+{
+    (void)state;
+    static const char *const good[] = {
+        "", "x", "x.example", "x:3000", "x:", "[::1]", "[::1]:80", "127.0.0.1", "a_b-c~", "x%20y"};
+    static const char *const bad[] = {"a b",  "x/y",    "u@x",     "x,y z", "x:http", "x:1:2",
+                                      "[::1", "[::1]x", "[::1]80", "::1",   "x?",     "x#"};
+    for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+        assert_true(http_is_host(slice_of(good[i])));
+    }
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        assert_false(http_is_host(slice_of(bad[i])));
+    }
+}
+
+static const struct target_row {
+    const char *target;
+    bool is_good;
+    size_t path_offset, plain_length;
+} target_rows[] = {
+    {"/", true, 0, SIZE_MAX},
+    {"*", true, 0, SIZE_MAX},
+    {"/users?a=/%2F", true, 0, SIZE_MAX},
+    {"/users%2fa", true, 0, 6},
+    {"/%75sers%2Fa%2Fb", true, 0, 6},
+    {"/%2F", true, 0, 1},
+    {"http://x", true, 8, SIZE_MAX},
+    {"HTTPS://x:1/a%2Fb", true, 11, 2},
+    {"http://x?a", true, 8, SIZE_MAX},
+    {"http://", false, 0, 0},
+    {"http:///a", false, 0, 0},
+    {"http://u@x/a", false, 0, 0},
+    {"http://x%2Fy/a", false, 0, 0},
+    {"ftp://x/a", false, 0, 0},
+    {"users", false, 0, 0},
+    {"x:443", false, 0, 0},
+    {"**", false, 0, 0},
+    {"", false, 0, 0},
+    {"/a b", false, 0, 0},
+    {"/a\t", false, 0, 0},
+    {"/\x7f", false, 0, 0},
+    {"/\xc3\xa9", false, 0, 0},
+    {"/#a", false, 0, 0},
+    {"/%", false, 0, 0},
+    {"/%2", false, 0, 0},
+    {"/%2g", false, 0, 0},
+    {"/?a=%zz", false, 0, 0},
+    {"/a%00", false, 0, 0},
+};
+
+static void test_targets(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof(target_rows) / sizeof(target_rows[0]); i++) {
+        const struct target_row *row = &target_rows[i];
+        struct http_target judged = http_judge_target(row->target);
+        print_message("%s\n", row->target);
+        assert_int_equal(judged.problem == NULL, row->is_good);
+        assert_int_equal(judged.length, strlen(row->target));
+        if (row->is_good) {
+            assert_int_equal(judged.path_offset, row->path_offset);
+            assert_int_equal(judged.plain_length, row->plain_length);
+        }
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_tokens),  cmocka_unit_test(test_field_values),
+        cmocka_unit_test(test_lengths), cmocka_unit_test(test_hosts),
+        cmocka_unit_test(test_targets),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
