@@ -54,10 +54,10 @@ void http_connection_wait_for(struct http_connection *own, enum http_wait wait)
     }
 }
 
-static int descriptor_of(const struct http_connection *own)
+static int descriptor_of(struct MHD_Connection *connection)
 {
     const union MHD_ConnectionInfo *info =
-        MHD_get_connection_info(own->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
     return info == NULL ? -1 : info->connect_fd;
 }
 
@@ -67,7 +67,7 @@ static void cut_off(struct http_connection *own)
 {
     static const char late[] = "HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n"
                                "Content-Length: 0\r\n\r\n";
-    int descriptor = descriptor_of(own);
+    int descriptor = descriptor_of(own->connection);
     if (own->wait == HTTP_WAIT_BODY) {
         /* Nothing is being sent to this client, and what is short of room does not matter. */
         (void)!send(descriptor, late, sizeof(late) - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
@@ -111,8 +111,10 @@ static void begin_connection(struct http_server *server, struct MHD_Connection *
     atomic_fetch_add(&server->connections, 1);
     server->accept_retry_ms = 0;
     struct http_connection *own = calloc(1, sizeof(*own));
-    *connection_slot = own; /* without memory for it the first request ends the connection */
+    *connection_slot = own;
     if (own == NULL) {
+        (void)shutdown(descriptor_of(connection),
+                       SHUT_RDWR); /* no memory, no deadlines: no client */
         return;
     }
     own->server = server;

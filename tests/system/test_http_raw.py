@@ -184,6 +184,7 @@ HEADS = [
     row("delete character", get(headers=HOST + b"X: \x7f\r\n") + HIDDEN, *REFUSED),
     row("tab in a value", get(headers=HOST + b"X: a\tb\r\n"), [200], KEPT),
     row("a value beyond ASCII", get(headers=HOST + b"X: \xc3\xa9\r\n"), [200], KEPT),
+    row("cookies", get(headers=HOST + b"Cookie: a=b; c=\"d e\"; f\r\nX: y\r\n"), [200], KEPT),
     row("an empty value", get(headers=HOST + b"X:\r\nY: \r\n"), [200], KEPT),
     row("a line of 7000 bytes", get(headers=HOST + b"X: " + b"y" * 7000 + b"\r\n"), [200], KEPT),
     row("a head of 40000 bytes", get(headers=HOST + b"X: " + b"y" * 40000 + b"\r\n"), [431], CLOSED),
@@ -266,6 +267,7 @@ TARGETS = [
 
 FLOW = [
     row("save", save(), [200], KEPT),
+    row("thirty saves", save() * 30, [200] * 30, KEPT),
     row("two saves", save() * 2, [200, 200], KEPT),
     row("save, get, save", save() + get() + save(), [200, 200, 200], KEPT),
     row("good, then bad", save() + get(headers=b"") + HIDDEN, [200, 400], CLOSED),
