@@ -245,7 +245,8 @@ static enum MHD_Result take_body(struct http_request *request, const char *data,
     if (request->route == NULL || request->body_unwelcome) {
         return MHD_YES;
     }
-    if (!has_room(server, length)) {
+    bool fits = length <= request->body.capacity - request->body.length;
+    if (!fits && !has_room(server, length)) {
         request->body_unwelcome = true;
         release_body(request);
         return MHD_YES;
