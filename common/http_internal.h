@@ -92,7 +92,7 @@ struct http_server {
     size_t new_connections;    /* those that have not sent a request yet */
     metric_counter replies[5]; /* by class, 1xx first */
     metric_counter refused_connections;
-    metric_gauge connections;
+    metric_gauge connections, shown_receiving_bytes;
 };
 
 struct http_head {

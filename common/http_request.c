@@ -175,11 +175,18 @@ static bool has_room(const struct http_server *server, size_t bytes)
     return limit == 0 || (bytes <= limit && server->receiving_bytes <= limit - bytes);
 }
 
+static void count_body(struct http_request *request)
+{
+    struct http_server *server = request->server;
+    server->receiving_bytes += request->body.capacity - request->body_counted_bytes;
+    request->body_counted_bytes = request->body.capacity;
+    metric_set(&server->shown_receiving_bytes, (int64_t)server->receiving_bytes);
+}
+
 static void release_body(struct http_request *request)
 {
-    request->server->receiving_bytes -= request->body_counted_bytes;
-    request->body_counted_bytes = 0;
     buffer_done(&request->body);
+    count_body(request);
 }
 
 /* Refusals that must not wait for the body. The library closes a connection whose reply is queued
@@ -252,8 +259,7 @@ static enum MHD_Result take_body(struct http_request *request, const char *data,
         return MHD_YES;
     }
     buffer_append(&request->body, data, length);
-    server->receiving_bytes += request->body.capacity - request->body_counted_bytes;
-    request->body_counted_bytes = request->body.capacity;
+    count_body(request);
     return request->body.failed ? MHD_NO : MHD_YES;
 }
 

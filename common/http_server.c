@@ -378,4 +378,8 @@ void http_server_metric_rows(const struct http_server *server,
                                           .type = METRIC_COUNTER,
                                           .value = &server->waits[i].timeouts};
     }
+    rows[10] = (struct metric_row){.name = "http_receiving_bytes",
+                                   .help = "Memory of the request bodies that are arriving.",
+                                   .type = METRIC_GAUGE,
+                                   .value = &server->shown_receiving_bytes};
 }
