@@ -1,7 +1,8 @@
-"""A TCP proxy on loopback whose connections a test can stall or cut."""
+"""A TCP proxy on loopback whose connections a test can stall, slow down, refuse or cut."""
 
 import socket
 import threading
+import time
 
 from support.broker import free_port
 
@@ -20,6 +21,10 @@ class Proxy:
         self.port = free_port()
         self.swallowing = False  # what a client sends is read and goes no further
         self.swallowed_bytes = 0
+        self.delay_s = 0  # before each piece, of at most 64 KiB
+        self.refusing = False  # new connections are ended at once
+        self.going = threading.Event()
+        self.going.set()
         self.pairs = []
         self.listener = socket.create_server(("127.0.0.1", self.port))
         threading.Thread(target=self._accept, daemon=True).start()
@@ -30,6 +35,9 @@ class Proxy:
                 client, _ = self.listener.accept()
             except OSError:
                 return
+            if self.refusing:
+                client.close()
+                continue
             try:
                 server = socket.create_connection(("127.0.0.1", self.target_port), timeout=10)
             except OSError:
@@ -43,6 +51,9 @@ class Proxy:
     def _pump(self, source, sink, from_client):
         try:
             while data := source.recv(65536):
+                self.going.wait()
+                if self.delay_s:
+                    time.sleep(self.delay_s)
                 if from_client and self.swallowing:
                     self.swallowed_bytes += len(data)
                 else:
@@ -52,6 +63,13 @@ class Proxy:
         end(source)
         end(sink)
 
+    def stall(self):
+        """Nothing goes either way until resume(), and nothing is lost."""
+        self.going.clear()
+
+    def resume(self):
+        self.going.set()
+
     def cut(self):
         """Ends every connection; new ones go through."""
         pairs, self.pairs = self.pairs, []
@@ -60,5 +78,6 @@ class Proxy:
                 end(one)
 
     def close(self):
+        self.resume()
         self.listener.close()
         self.cut()

@@ -1,0 +1,286 @@
+"""The faults: each a generator that does harm, yields for how long, and makes good.
+
+A fault occupies what it harms: two that share something never happen at once.
+"""
+
+import os
+import resource
+import shutil
+import signal
+import subprocess
+
+from support.wait import wait_until
+
+from stage import TMPFS_BYTES, as_root, is_root
+
+FAULTS = {}  # name: (generator function, what it occupies, what it needs)
+PAGE = 4096
+
+
+def fault(name, *occupies, needs=()):
+    def add(function):
+        FAULTS[name] = (function, frozenset(occupies), needs)
+        return function
+    return add
+
+
+def for_both(name, needs=()):
+    """Two faults: one for each service."""
+    def add(function):
+        for service in ("user", "session"):
+            fault("%s-%s" % (service, name), service, needs=needs)(
+                lambda stage, rng, service=service: function(stage, rng, service))
+        return function
+    return add
+
+
+def possible():
+    """The names of all that can be done here, and why not of the others."""
+    missing = {}
+    for name, (_, _, needs) in FAULTS.items():
+        for need in needs:
+            if need == "root" and not is_root():
+                missing[name] = "needs root"
+            elif need == "strace" and shutil.which("strace") is None:
+                missing[name] = "needs strace"
+    return [name for name in FAULTS if name not in missing], missing
+
+
+# The broker.
+
+@fault("broker-killed", "broker")
+def broker_killed(stage, rng):
+    stage.broker.kill()
+    yield rng.uniform(0, 3)
+    stage.broker.start()
+
+
+@fault("broker-stopped", "broker")
+def broker_stopped(stage, rng):
+    stage.broker.stop()
+    yield rng.uniform(0, 3)
+    stage.broker.start()
+
+
+@fault("broker-frozen", "broker")
+def broker_frozen(stage, rng):
+    stage.broker.freeze()
+    yield rng.choice((1, 3, 9))
+    stage.broker.thaw()
+
+
+@fault("memory-alarm", "broker")
+def memory_alarm(stage, rng):
+    stage.broker.ctl("set_vm_memory_high_watermark", "0.0000001")
+    yield rng.uniform(1, 5)
+    stage.broker.ctl("set_vm_memory_high_watermark", "0.4")
+
+
+@fault("disk-alarm", "broker")
+def disk_alarm(stage, rng):
+    stage.broker.ctl("set_disk_free_limit", "999999GB")
+    yield rng.uniform(1, 5)
+    stage.broker.ctl("set_disk_free_limit", "50MB")
+
+
+def full_queue(stage, rng, queue):
+    stage.broker.ctl("set_policy", "tiny", "^%s$" % queue.replace(".", "\\."),
+                     '{"max-length":1,"overflow":"reject-publish"}', "--apply-to", "queues")
+    yield rng.uniform(1, 4)
+    stage.broker.ctl("clear_policy", "tiny")
+
+
+@fault("publishes-refused", "broker")
+def publishes_refused(stage, rng):
+    return full_queue(stage, rng, stage.queue)
+
+
+@fault("dead-letters-refused", "broker")
+def dead_letters_refused(stage, rng):
+    stage.strangers.poison(rng, 10)
+    return full_queue(stage, rng, stage.dead)
+
+
+@fault("connections-closed", "broker")
+def connections_closed(stage, rng):
+    for _ in range(rng.randrange(1, 4)):
+        stage.broker.ctl("close_all_connections", "a test of the faults")
+        yield rng.uniform(0.1, 1)
+
+
+# What lies between.
+
+def for_both_paths(name):
+    def add(function):
+        for service in ("user", "session"):
+            fault("%s-%s" % (service, name), service + "-path")(
+                lambda stage, rng, service=service: function(stage.paths[service], rng))
+        return function
+    return add
+
+
+@for_both_paths("path-stalled")
+def path_stalled(path, rng):
+    """Nothing goes either way; later all of it does."""
+    path.stall()
+    yield rng.choice((1, 3, 9))
+    path.resume()
+
+
+@for_both_paths("path-half-open")
+def path_half_open(path, rng):
+    """What a service sends is gone; the connection stays, and ends at last."""
+    path.swallowing = True
+    yield rng.choice((1, 3, 9))
+    path.cut()
+    path.swallowing = False
+
+
+@for_both_paths("path-slow")
+def path_slow(path, rng):
+    path.delay_s = rng.choice((0.02, 0.1, 0.4))
+    yield rng.uniform(1, 5)
+    path.delay_s = 0
+
+
+@for_both_paths("path-cut")
+def path_cut(path, rng):
+    for _ in range(rng.randrange(1, 5)):
+        path.cut()
+        yield rng.uniform(0.05, 0.5)
+
+
+@for_both_paths("path-refused")
+def path_refused(path, rng):
+    path.refusing = True
+    path.cut()
+    yield rng.uniform(1, 4)
+    path.refusing = False
+
+
+# The services.
+
+@for_both("killed")
+def killed(stage, rng, name):
+    for _ in range(rng.randrange(1, 4)):
+        stage.daemons[name].kill()
+        stage.daemons[name].start()
+        yield rng.uniform(0, 1)
+
+
+@fault("both-killed", "user", "session")
+def both_killed(stage, rng):
+    for daemon in stage.daemons.values():
+        daemon.kill()
+    yield rng.uniform(0, 1)
+    for daemon in stage.daemons.values():
+        daemon.start()
+
+
+@for_both("restarted")
+def restarted(stage, rng, name):
+    stage.daemons[name].signal(signal.SIGTERM)
+    stage.daemons[name].ended()
+    yield rng.uniform(0, 0.5)
+    stage.daemons[name].start()
+
+
+@for_both("stopped-by-signal")
+def stopped_by_signal(stage, rng, name):
+    stage.daemons[name].signal(signal.SIGSTOP)
+    yield rng.choice((1, 3, 8))
+    stage.daemons[name].signal(signal.SIGCONT)
+
+
+@for_both("fsync-fails", needs=("strace",))
+def fsync_fails(stage, rng, name):
+    pid = stage.daemons[name].process.pid
+    tracer = subprocess.Popen(["strace", "-f", "-qq", "-o", "/dev/null", "-p", str(pid),
+                               "-e", "trace=fsync,fdatasync", "-e", "inject=fsync,fdatasync:error=EIO"],
+                              stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    wait_until(lambda: "TracerPid:\t0\n" not in open("/proc/%d/status" % pid).read(), 10,
+               "strace is attached")
+    yield rng.uniform(0.5, 3)
+    tracer.terminate()
+    tracer.wait(10)
+
+
+def used_bytes(directory):
+    room = os.statvfs(directory)
+    return (room.f_blocks - room.f_bfree) * room.f_frsize
+
+
+@for_both("disk-full", needs=("root",))
+def disk_full(stage, rng, name):
+    state = stage.state(name)
+
+    def shrink():
+        """Fails where more was written meanwhile than the spare pages."""
+        size = used_bytes(state) + PAGE * rng.choice((1, 4, 16))
+        return subprocess.run(["mount", "-o", "remount,size=%d" % size, state],
+                              stderr=subprocess.DEVNULL).returncode == 0
+    wait_until(shrink, 10, "the disk of the %s-service is full" % name)
+    yield rng.uniform(1, 4)
+    as_root("mount", "-o", "remount,size=%d" % TMPFS_BYTES, state)
+
+
+@for_both("out-of-descriptors")
+def out_of_descriptors(stage, rng, name):
+    pid = stage.daemons[name].process.pid
+    before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    opened = len(os.listdir("/proc/%d/fd" % pid))
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (opened + rng.randrange(3), before[1]))
+    yield rng.uniform(1, 4)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
+
+
+def rotated(stage, rng, name):
+    user, password = stage.user_name(name), "secret-%d" % rng.randrange(1 << 30)
+    stage.broker.ctl("change_password", user, password)
+    stage.broker.ctl("close_all_connections", "the password has changed")
+    yield rng.uniform(0, 2)
+    stage.write_password(name, password)
+
+
+@fault("user-password-rotated", "broker")
+def user_password_rotated(stage, rng):
+    return rotated(stage, rng, "user")
+
+
+@fault("session-password-rotated", "broker")
+def session_password_rotated(stage, rng):
+    return rotated(stage, rng, "session")
+
+
+# Others on the queue.
+
+def by_strangers(name):
+    def add(function):
+        def some(stage, rng):
+            for _ in range(3):
+                function(stage.strangers, rng)
+                yield rng.uniform(0, 0.5)
+        fault(name, "strangers")(some)
+        return function
+    return add
+
+
+@by_strangers("poison")
+def poison(strangers, rng):
+    strangers.poison(rng, 10)
+    strangers.invalid(rng, 5)
+
+
+@by_strangers("id-conflicts")
+def id_conflicts(strangers, rng):
+    strangers.conflicts(rng, 5)
+
+
+@by_strangers("bare-messages")
+def bare_messages(strangers, rng):
+    strangers.bare(rng, 10)
+
+
+@by_strangers("duplicates")
+def duplicates(strangers, rng):
+    strangers.duplicates(rng, 20)
