@@ -31,7 +31,7 @@ class Clients:
         self.number = 0
         self.statuses = {}
         self.longest_s = self.longest_gap_s = self.longest_gap_200_s = 0.0
-        self.last_ok = self.last_200 = None
+        self.last_ok = self.last_200 = time.monotonic()
         self.failure = None
         self.stopping = threading.Event()
         self.threads = [threading.Thread(target=self._run, args=(n,), daemon=True)

@@ -81,11 +81,12 @@ class Stage:
     """`build`: the build directory of the services. `users`: each service is a user of its own at the
     broker, with a password file. `disks`: each state directory is a tmpfs."""
 
-    def __init__(self, broker, build=None, users=False, disks=False, queue_type="quorum", options=()):
+    def __init__(self, broker, build=None, users=False, disks=False, queue_type="quorum", options=(), alone=False):
         self.broker, self.queue_type = broker, queue_type
         self.directory = tempfile.mkdtemp(prefix="faults-")
         self.queue = "faults%d-%d" % (os.getpid(), next(numbers))
         self.dead = self.queue + ".dead"
+        self.numbers = itertools.count(1)
         self.attempts = Attempts(os.path.join(self.directory, "attempts"))
         self.strangers = Strangers(broker.url(), self.queue, self.attempts)
         self.paths, self.passwords, self.mounts, self.daemons = {}, {}, [], {}
@@ -171,13 +172,13 @@ class Stage:
                 self.user.metric("user_service_saves_in_flight") == 0 and
                 self.session.metric("session_service_dead_letters_pending") == 0 and self.count() == 0)
 
-    def settle(self):
+    def settle(self, seconds=HEAL_SECONDS, still_s=STILL_SECONDS):
         """All is forwarded, handled and acked, and still so some seconds later."""
-        deadline = time.monotonic() + HEAL_SECONDS
+        deadline = time.monotonic() + seconds
         while True:
             self.wait_ready(60)
             wait_until(self._is_settled, max(1, deadline - time.monotonic()), "all is settled")
-            time.sleep(STILL_SECONDS)  # what recovers late has this long to show itself
+            time.sleep(still_s)  # what recovers late has this long to show itself
             if not self._is_settled():
                 continue
             self.user.signal(signal.SIGTERM)
@@ -206,6 +207,12 @@ class Stage:
                     "reason": (properties.headers or {}).get("dead-letter-reason")}) + "\n")
         channel.connection.close()
         return path
+
+    def judge(self):
+        """What the checker finds: {rule: where it is broken}."""
+        self.attempts.close()
+        dead = checker.read_dead_file(self.drain_dead_letters())
+        return checker.check(self.attempts.path, self.state("session"), dead, self.session.logs)[0]
 
     def check(self, min_ok=1):
         """The checker's exit status."""

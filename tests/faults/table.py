@@ -83,11 +83,23 @@ def disk_alarm(stage, rng):
     stage.broker.ctl("set_disk_free_limit", "50MB")
 
 
+def set_length(stage, queue, length):
+    """Publishes beyond it are refused."""
+    stage.broker.ctl("set_policy", queue, "^%s$" % queue.replace(".", "\\."),
+                     '{"max-length":%d,"overflow":"reject-publish"}' % length, "--apply-to", "queues")
+
+
+def unset_length(stage, queue):
+    """RabbitMQ 3.10 goes on refusing where the limit goes while it is reached, until the connection ends: so
+    it grows first."""
+    set_length(stage, queue, 100000000)
+    stage.broker.ctl("clear_policy", queue)
+
+
 def full_queue(stage, rng, queue):
-    stage.broker.ctl("set_policy", "tiny", "^%s$" % queue.replace(".", "\\."),
-                     '{"max-length":1,"overflow":"reject-publish"}', "--apply-to", "queues")
+    set_length(stage, queue, 1)
     yield rng.uniform(1, 4)
-    stage.broker.ctl("clear_policy", "tiny")
+    unset_length(stage, queue)
 
 
 @fault("publishes-refused", "broker")
@@ -192,17 +204,27 @@ def stopped_by_signal(stage, rng, name):
     stage.daemons[name].signal(signal.SIGCONT)
 
 
-@for_both("fsync-fails", needs=("strace",))
-def fsync_fails(stage, rng, name):
+def failing_calls(stage, rng, name, calls, error):
     pid = stage.daemons[name].process.pid
     tracer = subprocess.Popen(["strace", "-f", "-qq", "-o", "/dev/null", "-p", str(pid),
-                               "-e", "trace=fsync,fdatasync", "-e", "inject=fsync,fdatasync:error=EIO"],
+                               "-e", "trace=" + calls, "-e", "inject=%s:error=%s" % (calls, error)],
                               stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     wait_until(lambda: "TracerPid:\t0\n" not in open("/proc/%d/status" % pid).read(), 10,
                "strace is attached")
     yield rng.uniform(0.5, 3)
     tracer.terminate()
     tracer.wait(10)
+
+
+@for_both("fsync-fails", needs=("strace",))
+def fsync_fails(stage, rng, name):
+    return failing_calls(stage, rng, name, "fsync,fdatasync", "EIO")
+
+
+@for_both("writes-fail", needs=("strace",))
+def writes_fail(stage, rng, name):
+    """Only SQLite writes with this call."""
+    return failing_calls(stage, rng, name, "pwrite64", "ENOSPC")
 
 
 def used_bytes(directory):

@@ -1,0 +1,150 @@
+"""Short fixed sequences of faults, each made to show one kind of lie; for the builds with planted faults."""
+
+import random
+import subprocess
+import time
+
+from support.wait import wait_until
+
+import table
+from clients import Client, Clients, compact
+
+SCENARIOS = {}
+
+
+def scenario(**options):
+    """Options of the Stage; `alone`: it needs the broker for itself."""
+    def add(function):
+        SCENARIOS[function.__name__] = (function, options)
+        return function
+    return add
+
+
+def seconds(fault_name, stage, *more):
+    """A fault of the table: first call harms, second makes good."""
+    return table.FAULTS[fault_name][0](stage, random.Random(1), *more)
+
+
+def start_clients(stage, **options):
+    return Clients(stage.user.port, stage.attempts, stage.queue, plain=True, **options).start()
+
+
+def save(stage, count):
+    """One after the other."""
+    clients = Clients(stage.user.port, stage.attempts, stage.queue, plain=True)
+    client = Client(clients)
+    for _ in range(count):
+        name = "single%d" % next(stage.numbers)
+        client.save(name, compact({"id": name, "name": "Ada"}))
+    client.close()
+
+
+@scenario()
+def store_fails_and_the_process_is_killed(stage):
+    save(stage, 5)
+    fault = seconds("session-writes-fail", stage)
+    next(fault)
+    save(stage, 20)
+    wait_until(lambda: stage.session.get("/readyz").status_code == 503, 20, "the store fails")
+    stage.session.kill()
+    next(fault, None)
+    stage.session.start()
+
+
+@scenario()
+def nothing_reaches_the_broker(stage):
+    save(stage, 5)
+    stage.paths["user"].swallowing = True
+    clients = start_clients(stage, pause_s=0.2)
+    wait_until(lambda: clients.ok() > 16, 20, "their confirms are late")
+    stage.paths["user"].cut()
+    stage.paths["user"].swallowing = False
+    clients.stop()
+
+
+@scenario()
+def connection_ends_with_saves_in_flight(stage):
+    save(stage, 5)
+    stage.paths["user"].swallowing = True
+    clients = start_clients(stage, pause_s=0.2)
+    wait_until(lambda: stage.user.metric("user_service_saves_in_flight") >= 6, 20, "saves are sent")
+    stage.paths["user"].cut()
+    stage.paths["user"].swallowing = False
+    wait_until(lambda: clients.ok() > 20, 20, "it goes on")
+    clients.stop()
+
+
+@scenario()
+def queue_is_gone(stage):
+    """It is empty when it is deleted, so nothing is lost with it."""
+    stage.session.stop()
+    wait_until(lambda: stage.count() == 0, 10, "it is empty")
+    channel = stage.channel()
+    channel.queue_delete(stage.queue)
+    channel.connection.close()
+    save(stage, 10)
+    stage.session.start()
+
+
+@scenario()
+def strangers_on_the_queue(stage):
+    rng = random.Random(1)
+    stage.session.stop()
+    save(stage, 20)
+    stage.strangers.publish_all([
+        ("newer", compact({"id": "aged", "n": 2}), True, [], 2000),
+        ("older", compact({"id": "aged", "n": 1}), True, [], 1000)])
+    stage.strangers.duplicates(rng, 10)
+    stage.strangers.conflicts(rng, 5)
+    stage.strangers.poison(rng, 5)
+    stage.strangers.bare(rng, 5)
+    stage.session.start()
+
+
+@scenario()
+def publishes_are_refused(stage):
+    stage.session.stop()
+    table.set_length(stage, stage.queue, 1)
+    save(stage, 30)
+    time.sleep(1)  # nothing shows that some are forwarded, and refused again
+    table.unset_length(stage, stage.queue)
+    stage.session.start()
+
+
+@scenario()
+def outbox_cannot_be_written(stage):
+    stage.paths["user"].refusing = True
+    stage.paths["user"].cut()
+    wait_until(lambda: "not connected" in stage.user.get("/readyz").text, 10, "the broker is away")
+    save(stage, 5)
+    fault = seconds("user-writes-fail", stage)
+    next(fault)
+    save(stage, 10)
+    next(fault, None)
+    stage.user.kill()
+    stage.user.start()
+    stage.paths["user"].refusing = False
+
+
+@scenario()
+def dead_letters_are_refused_and_the_process_is_killed(stage):
+    rng = random.Random(1)
+    table.set_length(stage, stage.dead, 1)
+    # The broker tells a channel that the queue is full by refusing what comes after.
+    wait_until(lambda: stage.strangers.poison(rng, 2) or stage.session.events("dead_letters.refused"),
+               20, "copies are refused")
+    stage.strangers.poison(rng, 10)
+    save(stage, 10)
+    wait_until(lambda: len(stage.session.handled_ids()) >= 10, 20, "the good ones are handled")
+    stage.session.kill()
+    table.unset_length(stage, stage.dead)
+    stage.session.start()
+
+
+@scenario(queue_type="classic", alone=True)
+def broker_is_restarted(stage):
+    stage.session.stop()
+    save(stage, 20)
+    stage.broker.stop()
+    stage.broker.start()
+    stage.session.start()
