@@ -1,7 +1,7 @@
 #!/bin/bash
 # Installs what is missing, builds, and runs every check and test. Prints a summary and fails if any
 # step failed. Usage: test.sh [--fast | --machines]
-# --fast: no system tests of the sanitized builds.
+# --fast: no system tests of the sanitized builds, no random and planted faults.
 # --machines: also what needs root: the packages on a booted machine, the compose files on a Docker
 # engine, the other Debian.
 set -uo pipefail
@@ -103,6 +103,15 @@ system_tests() {
     SERVICES_BUILD_DIR=$PWD/$1 fixed_addresses /usr/bin/python3 -m pytest -q tests/system
 }
 
+# The seed is one of many: scripts/faults.sh without --seed takes another one each time.
+random_faults() {
+    scripts/faults.sh --build "$PWD/build" --minutes 2.5 --seed 1
+}
+
+planted_faults() {
+    /usr/bin/python3 -m pytest -q tests/faults
+}
+
 step "gcc release build and unit tests" build_and_unit_test release
 step "clang release build and unit tests" build_and_unit_test clang
 step "address and undefined-behaviour sanitizers, unit tests" build_and_unit_test asan-ubsan
@@ -114,6 +123,8 @@ step "shell scripts" check_shell
 step "the demo" scripts/demo.sh --once
 step "system tests" system_tests build
 if [ "$fast" = no ]; then
+    step "random faults" random_faults
+    step "the checker of the faults, and planted faults" planted_faults
     step "system tests, address and undefined-behaviour sanitizers" system_tests build-asan-ubsan
     step "system tests, thread sanitizer" system_tests build-tsan
 fi
