@@ -1,7 +1,6 @@
 """Short fixed sequences of faults, each made to show one kind of lie; for the builds with planted faults."""
 
 import random
-import subprocess
 import time
 
 from support.wait import wait_until
