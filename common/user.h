@@ -11,8 +11,8 @@
 
 enum {
     USER_DEPTH_MAX = 8,    /* the user object itself is depth 1 */
-    USER_MEMBERS_MAX = 64, /* in any one object; also the elements of any one array are at most
-                            * USER_ELEMENTS_MAX */
+    USER_MEMBERS_MAX = 64, /* in any one object, an id that will be assigned included; also the
+                            * elements of any one array are at most USER_ELEMENTS_MAX */
     USER_ELEMENTS_MAX = 1024,
     USER_ID_CHARACTERS_MAX = 128,
     USER_NAME_CHARACTERS_MAX = 200,

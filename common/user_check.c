@@ -171,13 +171,20 @@ static void check_elements(const struct check *check, json_t *array,
     }
 }
 
+/* A user without an id gets one, which must fit too: the other service counts it. */
+static size_t count_members(const json_t *object, int depth)
+{
+    bool gets_id = depth == 1 && json_object_getn(object, "id", 2) == NULL;
+    return json_object_size(object) + gets_id;
+}
+
 static void check_container(const struct check *check, json_t *value,
                             const struct user_place *place, int depth)
 {
     if (depth > USER_DEPTH_MAX) {
         user_problems_add(check->problems, place, "is deeper than %d levels", (int)USER_DEPTH_MAX);
     } else if (json_is_object(value)) {
-        if (json_object_size(value) > USER_MEMBERS_MAX) {
+        if (count_members(value, depth) > USER_MEMBERS_MAX) {
             user_problems_add(check->problems, place, "has more than %d members",
                               (int)USER_MEMBERS_MAX);
         } else {

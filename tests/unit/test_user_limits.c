@@ -77,6 +77,24 @@ static void members_are_bounded(void **state)
     }
 }
 
+static void assigned_id_is_counted(void **state)
+{
+    (void)state;
+    for (int count = USER_MEMBERS_MAX - 1; count <= USER_MEMBERS_MAX; count++) {
+        struct buffer json;
+        buffer_init(&json, LIMIT_BYTES);
+        buffer_append_text(&json, "{\"name\":\"Ada\"");
+        for (int i = 1; i < count; i++) {
+            buffer_append_format(&json, ",\"m%d\":%d", i, i);
+        }
+        buffer_append_text(&json, "}");
+        bool fits = count < USER_MEMBERS_MAX;
+        expect(buffer_slice(&json), &strict, fits ? USER_OK : USER_INVALID, "",
+               "has more than 64 members");
+        buffer_done(&json);
+    }
+}
+
 static void expect_depth(const char *open, const char *close, size_t levels,
                          enum user_result result, const char *pointer, const char *detail)
 {
@@ -172,6 +190,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(lengths_are_in_characters),
         cmocka_unit_test(members_are_bounded),
+        cmocka_unit_test(assigned_id_is_counted),
         cmocka_unit_test(depth_is_bounded),
         cmocka_unit_test(long_pointers_are_cut_between_characters),
         cmocka_unit_test(at_most_eight_problems_are_told),
