@@ -18,6 +18,9 @@ machines="debhelper dpkg-dev lintian debootstrap mmdebstrap systemd systemd-cont
 # shellcheck disable=SC1091 # what the system says it is
 if [ "$(. /etc/os-release && echo "${VERSION_ID:-}")" != 12 ]; then
     machines="$machines systemd-dev docker-cli" # on Debian 12 in systemd and docker.io
+    test="$test libclang-rt-19-dev"
+else
+    test="$test libclang-rt-14-dev"
 fi
 case $1 in
 build) wanted=$build ;;

@@ -121,6 +121,7 @@ step "options are documented" check_options
 step "format" check_format
 step "shell scripts" check_shell
 step "the demo" scripts/demo.sh --once
+step "fuzz targets, a while each" scripts/fuzz.sh --seconds 20
 step "system tests" system_tests build
 if [ "$fast" = no ]; then
     step "random faults" random_faults

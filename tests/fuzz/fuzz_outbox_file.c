@@ -1,0 +1,117 @@
+/* A damaged outbox: refused and left as it is, or saves in their order that can be forwarded. */
+#include "tests/fuzz/damaged_file.h"
+#include "user-service/outbox_store.h"
+
+enum { SAVES = 40, ROWS_MAX = 1000 };
+
+static struct damaged_file file = {.names = {"user-service.db", "user-service.db-wal"}};
+
+static struct outbox_store *create_store(void)
+{
+    const struct outbox_store_options options = {.directory = file.folder.path,
+                                                 .bytes_max = 1 << 30};
+    struct outbox_store *store = NULL;
+    must(outbox_store_create(&options, &store, NULL) == OUTCOME_OK);
+    return store;
+}
+
+static enum outcome insert_some(struct outbox_store *store, int first, int count)
+{
+    char body[64];
+    enum outcome outcome = outbox_store_begin(store, NULL);
+    for (int i = first; outcome == OUTCOME_OK && i < first + count; i++) {
+        struct save save = {.body = body, .saved_at_ms = 1769860800123 + (uint64_t)i};
+        save.body_length = (size_t)snprintf(body, sizeof(body), "{\"id\":%d,\"name\":\"Ada\"}", i);
+        save.message_id_length =
+            (size_t)snprintf(save.message_id, sizeof(save.message_id), "m-%d", i);
+        outcome = outbox_store_insert(store, &save, NULL);
+    }
+    if (outcome == OUTCOME_OK) {
+        outcome = outbox_store_commit(store, NULL);
+    }
+    if (outcome != OUTCOME_OK) {
+        outbox_store_rollback(store, outcome);
+    }
+    return outcome;
+}
+
+int LLVMFuzzerInitialize(int *argc, char ***argv)
+{
+    (void)argc;
+    (void)argv;
+    fuzz_folder_make(&file.folder);
+    struct outbox_store *store = create_store();
+    must(insert_some(store, 0, SAVES / 2) == OUTCOME_OK);
+    outbox_store_free(store);
+    store =
+        create_store(); /* writes the log back: the database has the first half, the log the rest */
+    must(insert_some(store, SAVES / 2, SAVES / 2) == OUTCOME_OK);
+    outbox_store_free(store);
+    damaged_file_learn(&file);
+    return 0;
+}
+
+static void judge_save(const struct save *save)
+{
+    must(memchr(save->message_id, '\0', sizeof(save->message_id)) != NULL);
+    must(strlen(save->traceparent) < sizeof(save->traceparent));
+    must(user_event_id_is_valid((struct slice){save->message_id, save->message_id_length}));
+    struct slice copy = copy_exactly((struct slice){save->body, save->body_length});
+    free_copy(copy);
+}
+
+/* As the outbox forwards: from the first to the last. Ends with the first failure. */
+static enum outcome read_all(struct outbox_store *store, int64_t sequences[ROWS_MAX],
+                             size_t *ret_count)
+{
+    int64_t sequence = 0;
+    struct save *save = NULL;
+    for (;;) {
+        enum outcome outcome = outbox_store_next(store, sequence, &save, NULL);
+        if (outcome != OUTCOME_OK || save == NULL) {
+            return outcome;
+        }
+        must(save->outbox_sequence > sequence && *ret_count < ROWS_MAX);
+        sequence = sequences[(*ret_count)++] = save->outbox_sequence;
+        judge_save(save);
+        save_free(save);
+    }
+}
+
+static void forward(struct outbox_store *store)
+{
+    int64_t sequences[ROWS_MAX];
+    size_t count = 0;
+    if (read_all(store, sequences, &count) != OUTCOME_OK) {
+        return;
+    }
+    enum outcome outcome = outbox_store_begin(store, NULL);
+    for (size_t i = 0; outcome == OUTCOME_OK && i < count; i++) {
+        outcome = outbox_store_delete(store, sequences[i], NULL);
+    }
+    if (outcome == OUTCOME_OK) {
+        outcome = outbox_store_commit(store, NULL);
+    }
+    if (outcome != OUTCOME_OK) {
+        outbox_store_rollback(store, outcome);
+        return;
+    }
+    (void)insert_some(store, 0, 2);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    damaged_file_make(&file, data, size);
+    struct outbox_store *store = create_store();
+    struct error error;
+    enum outcome outcome = outbox_store_open(store, &error);
+    if (outcome == OUTCOME_OK) {
+        forward(store);
+    } else if (outcome == OUTCOME_INVALID) {
+        must(strstr(error.text, "left as it is") != NULL);
+        damaged_file_must_be_untouched(&file);
+    }
+    outbox_store_free(store);
+    damaged_file_done(&file);
+    return 0;
+}
