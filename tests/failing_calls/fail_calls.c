@@ -1,5 +1,6 @@
-/* Preloaded: fails the FAIL_AT-th call of the class FAIL_CLASS, once, and writes how many there were to
- * FAIL_REPORT at the end of the process. Classes: malloc, read, write, fsync, accept, epoll. */
+/* Preloaded: fails the FAIL_AT-th call of the class FAIL_CLASS, once, and writes how many there
+ * were to FAIL_REPORT at the end of the process. Classes: malloc, read, write, fsync, accept,
+ * epoll. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -137,7 +138,10 @@ int epoll_wait(int descriptor, struct epoll_event *events, int count, int timeou
     return fails(EPOLLS, EINTR) ? -1 : next(epoll_wait)(descriptor, events, count, timeout_ms);
 }
 
+/* The kernel needs no memory to take one away. */
 int epoll_ctl(int descriptor, int what, int other, struct epoll_event *event)
 {
-    return fails(EPOLLS, ENOMEM) ? -1 : next(epoll_ctl)(descriptor, what, other, event);
+    return what != EPOLL_CTL_DEL && fails(EPOLLS, ENOMEM)
+               ? -1
+               : next(epoll_ctl)(descriptor, what, other, event);
 }
