@@ -94,6 +94,7 @@ enum outcome auth_tokens_read(const char *path, struct auth_tokens **ret_tokens,
                                : read_lines(tokens, file, path, ret_error);
     fclose(file);
     OPENSSL_cleanse(buffer, sizeof(buffer));
+    /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): without tokens it is not OK */
     if (outcome == OUTCOME_OK && tokens->count == 0) {
         outcome =
             error_set(ret_error, OUTCOME_INVALID, "--auth-token-file %s: holds no token", path);

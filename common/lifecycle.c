@@ -153,6 +153,7 @@ static void feed_watchdog(const struct lifecycle_watch *watch, struct watch_stat
             return;
         }
     }
+    /* cppcheck-suppress uninitvar ; as many as the loop above has written */
     memcpy(state->seen, turns, watch->loop_count * sizeof(turns[0]));
     notify_alive();
 }

@@ -13,7 +13,7 @@ usage() {
 [ $# -eq 1 ] || usage
 build="gcc libc6-dev cmake make ninja-build pkg-config librabbitmq-dev libmicrohttpd-dev libjansson-dev uuid-dev libinih-dev libssl-dev libsqlite3-dev libsystemd-dev"
 demo="rabbitmq-server python3 curl procps"
-test="clang libcmocka-dev python3-pytest python3-pika python3-requests clang-format shellcheck git openssl strace"
+test="clang libcmocka-dev python3-pytest python3-pika python3-requests clang-format clang-tidy cppcheck gcovr shellcheck git openssl strace"
 machines="debhelper dpkg-dev lintian debootstrap mmdebstrap systemd systemd-container docker.io docker-compose slirp4netns iproute2"
 # shellcheck disable=SC1091 # what the system says it is
 if [ "$(. /etc/os-release && echo "${VERSION_ID:-}")" != 12 ]; then

@@ -120,6 +120,7 @@ step "layering" check_layering
 step "options are documented" check_options
 step "format" check_format
 step "shell scripts" check_shell
+step "static analysis" scripts/static-analysis.sh
 step "the demo" scripts/demo.sh --once
 step "fuzz targets, a while each" scripts/fuzz.sh --seconds 20
 step "system tests" system_tests build
