@@ -85,6 +85,10 @@ check_options() {
     scripts/check-options.sh build --self-test && scripts/check-options.sh build
 }
 
+check_hardening() {
+    scripts/check-hardening.sh build --self-test && scripts/check-hardening.sh build
+}
+
 check_format() {
     local version
     version=$(clang-format --version | sed -n 's/.*version \([0-9]*\).*/\1/p')
@@ -121,6 +125,7 @@ step "options are documented" check_options
 step "format" check_format
 step "shell scripts" check_shell
 step "static analysis" scripts/static-analysis.sh
+step "hardening of the binaries" check_hardening
 step "the demo" scripts/demo.sh --once
 step "fuzz targets, a while each" scripts/fuzz.sh --seconds 20
 step "system tests" system_tests build

@@ -123,8 +123,8 @@ static enum outcome take_operands(struct command *command, const struct options_
     if (command->settings.all && command->wanted_count > 0) {
         return error_set(ret_error, OUTCOME_INVALID, "--all and ids contradict each other");
     }
-    /* NOLINTNEXTLINE(clang-analyzer-optin.portability.UnixAPI): one more than there are, never none
-     */
+    /* One more than there are, so never none. */
+    /* NOLINTNEXTLINE(clang-analyzer-optin.portability.UnixAPI) */
     command->wanted = calloc(command->wanted_count + 1, sizeof(*command->wanted));
     if (command->wanted == NULL) {
         return error_set(ret_error, OUTCOME_BUSY, "no memory");
