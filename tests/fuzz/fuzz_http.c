@@ -50,6 +50,8 @@ static void handle(struct http_request *request, void *context)
     use(http_request_path_tail(request));
     must(http_request_header_count(request, "Host") <= 1);
     must(http_request_header_count(request, "Content-Length") <= 1);
+    must(http_request_header(request, "Content-Length").length == 0 ||
+         http_request_header_count(request, "Transfer-Encoding") == 0);
     reply(request);
 }
 
