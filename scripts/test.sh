@@ -103,6 +103,10 @@ check_shell() {
     git ls-files '*.sh' .ci/run systemd/refresh-credentials | xargs shellcheck
 }
 
+failing_calls() {
+    SERVICES_BUILD_DIR=$PWD/$1 /usr/bin/python3 tests/failing_calls/sweep.py --points 6
+}
+
 system_tests() {
     SERVICES_BUILD_DIR=$PWD/$1 fixed_addresses /usr/bin/python3 -m pytest -q tests/system
 }
@@ -128,6 +132,7 @@ step "static analysis" scripts/static-analysis.sh
 step "hardening of the binaries" check_hardening
 step "the demo" scripts/demo.sh --once
 step "fuzz targets, a while each" scripts/fuzz.sh --seconds 20
+step "calls that fail" failing_calls build
 step "system tests" system_tests build
 if [ "$fast" = no ]; then
     step "random faults" random_faults
