@@ -1,12 +1,12 @@
 #!/bin/sh
-# Installs what is missing for building, for the demo, for the tests, or also for those tests that need
-# packages, containers and booted machines. Debian 12 and 13.
-# Usage: install-dependencies.sh build|demo|test|machines
+# Installs what is missing for building, for the demo, for the tests, for the benchmark, or also for those
+# tests that need packages, containers and booted machines. Debian 12 and 13.
+# Usage: install-dependencies.sh build|demo|test|bench|machines
 # A RabbitMQ that is there already is not touched; no service that is installed here is started.
 set -eu
 
 usage() {
-    echo "usage: $0 build|demo|test|machines" >&2
+    echo "usage: $0 build|demo|test|bench|machines" >&2
     exit 2
 }
 
@@ -14,6 +14,10 @@ usage() {
 build="gcc libc6-dev cmake make ninja-build pkg-config librabbitmq-dev libmicrohttpd-dev libjansson-dev uuid-dev libinih-dev libssl-dev libsqlite3-dev libsystemd-dev"
 demo="rabbitmq-server python3 curl procps"
 test="clang libcmocka-dev python3-pytest python3-pika python3-requests clang-format clang-tidy cppcheck gcovr shellcheck git openssl strace"
+bench="wrk golang-go golang-github-rabbitmq-amqp091-go-dev python3-pika python3-matplotlib valgrind strace"
+if ! command -v npm >/dev/null; then
+    bench="$bench nodejs npm"
+fi
 machines="debhelper dpkg-dev lintian debootstrap mmdebstrap systemd systemd-container docker.io docker-compose slirp4netns iproute2"
 # shellcheck disable=SC1091 # what the system says it is
 if [ "$(. /etc/os-release && echo "${VERSION_ID:-}")" != 12 ]; then
@@ -26,7 +30,8 @@ case $1 in
 build) wanted=$build ;;
 demo) wanted="$build $demo" ;;
 test) wanted="$build $demo $test" ;;
-machines) wanted="$build $demo $test $machines" ;;
+bench) wanted="$build $demo $bench" ;;
+machines) wanted="$build $demo $test $bench $machines" ;;
 *) usage ;;
 esac
 

@@ -1,0 +1,30 @@
+#!/bin/bash
+# Measures the services beside what others use for the job: installs and builds what is missing,
+# starts a private RabbitMQ, prints one table of medians.
+# Usage: bench.sh [--quick | --full] [--help] [options of tests/bench/bench.py]
+# --quick: a second for each case, to see that it runs. --full: the figures of docs/performance.md.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+scripts/install-dependencies.sh bench
+[ -e build/CMakeCache.txt ] || cmake --preset release -G Ninja >/dev/null
+cmake --build --preset release --target user-service session-service publish_alone instructions
+
+parts=build/bench
+mkdir -p "$parts"
+if ! cmp -s tests/bench/peers/package-lock.json "$parts/installed-lock.json"; then
+    cp tests/bench/peers/package.json tests/bench/peers/package-lock.json "$parts/"
+    npm ci --prefix "$parts" --no-audit --no-fund --ignore-scripts
+    cp "$parts/package-lock.json" "$parts/installed-lock.json"
+fi
+GO111MODULE=off GOPATH=/usr/share/gocode GOCACHE=$PWD/$parts/go-cache \
+    go build -o "$parts/go-peer" tests/bench/peers/main.go
+
+arguments=()
+for argument in "$@"; do
+    case $argument in
+    --full) arguments+=(--scale --memory-seconds 600 --json docs/performance.json --page docs/performance.md) ;;
+    *) arguments+=("$argument") ;;
+    esac
+done
+exec /usr/bin/python3 tests/bench/bench.py "${arguments[@]}"

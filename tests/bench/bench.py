@@ -1,0 +1,216 @@
+"""The benchmark: our service beside its peers, all runs interleaved, medians in one table.
+
+Use scripts/bench.sh, which builds what this needs.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.dirname(HERE))
+sys.path.insert(0, HERE)
+
+import machine_facts  # noqa: E402
+import measure  # noqa: E402
+import report  # noqa: E402
+import scale  # noqa: E402
+import targets  # noqa: E402
+from support.broker import Broker  # noqa: E402
+
+SYSTEM_CALL_SECONDS = 2
+USER_BYTES = 95
+
+
+def beam_pid(broker):
+    return next(pid for pid, name in broker._pids() if name.startswith("beam"))
+
+
+class Bench:
+    def __init__(self, options, broker):
+        self.options, self.broker = options, broker
+        self.beam = beam_pid(broker)
+        self.url = broker.url()
+        self.runs = []
+
+    def note(self, name, connections, round_number, result):
+        result.update(name=name, connections=connections, round=round_number)
+        self.runs.append(result)
+        print("%-48s %5d connections  round %d  %8.0f/s" % (
+            name, connections, round_number, result["rate"]), flush=True)
+
+    def empty(self, queue):
+        """What the last run has left must not weigh on the next one."""
+        import pika
+        connection = pika.BlockingConnection(pika.URLParameters(self.url))
+        try:
+            connection.channel().queue_purge(queue)
+        except pika.exceptions.ChannelClosedByBroker:
+            pass  # nothing has declared it
+        finally:
+            if connection.is_open:
+                connection.close()
+
+    def load(self, target, connections, round_number):
+        result = measure.run_load(target, self.beam, connections, self.options.seconds,
+                                  self.options.warm_up, self.options.user_bytes)
+        self.note(target.name, connections, round_number, result)
+        self.empty(target.queue)
+
+    def load_outbox(self, connections, round_number):
+        """A new one each time: an outbox that is filled for long is another measurement."""
+        with contextlib.closing(targets.UserServiceOutbox(
+                report.OUTBOX, "bench-outbox")) as target:
+            target.start(self.url)
+            self.load(target, connections, round_number)
+
+    def publish_alone(self, alone, in_flight, round_number):
+        broker = measure.cpu_seconds(self.beam)
+        out = subprocess.run(
+            alone.command(self.url, in_flight, self.options.seconds, self.options.user_bytes),
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, check=True,
+            timeout=self.options.seconds + 60)
+        broker = measure.cpu_seconds(self.beam) - broker
+        result = json.loads(out.stdout)
+        confirmed = max(1, result["confirmed"])
+        result.update(accepted=result["confirmed"], refused=0, failed=0,
+                      rate=result["confirmed"] / result["seconds"],
+                      service_cpu_us=result["cpu_seconds"] / confirmed * 1e6,
+                      broker_cpu_us=broker / confirmed * 1e6)
+        self.note(alone.name, in_flight, round_number, result)
+        self.empty(alone.queue)
+
+    def compare(self):
+        """All cases of a round, then the next round: drift hits all alike."""
+        with contextlib.ExitStack() as stack:
+            running = []
+            for connections in self.options.connections:
+                for target in self.chosen():
+                    stack.enter_context(contextlib.closing(target))
+                    running.append((target.start(self.url), connections))
+            for round_number in range(1, self.options.rounds + 1):
+                # Each round in another order, so that nobody always comes after the same one.
+                turn = round_number % len(running)
+                for target, connections in running[turn:] + running[:turn]:
+                    self.load(target, connections, round_number)
+                for connections in self.options.connections:
+                    for mode in ("each", "batch"):
+                        self.publish_alone(targets.PublishAlone(mode), connections, round_number)
+                self.load_outbox(self.options.connections[0], round_number)
+            return {target.name: self.system_calls(target, connections)
+                    for target, connections in running
+                    if connections == self.options.connections[0]}
+
+    def chosen(self):
+        return [t for t in targets.all_targets()
+                if not any(t.name.startswith(w) for w in self.options.without)]
+
+    def system_calls(self, target, connections):
+        """On a run of its own: being traced makes a process several times slower."""
+        with measure.SystemCalls(target.pid) as calls:
+            result = measure.wrk(target.port, connections, SYSTEM_CALL_SECONDS,
+                                 self.options.user_bytes)
+        self.empty(target.queue)
+        accepted = max(1, result["accepted"])
+        return {"per_save": calls.total() / accepted,
+                "calls": {n: c / accepted for n, c in sorted(
+                    calls.counts.items(), key=lambda item: -item[1])[:12]}}
+
+
+def medians(runs):
+    """One row for each case: the median of each figure over the rounds."""
+    rows = {}
+    for run in runs:
+        rows.setdefault((run["name"], run["connections"]), []).append(run)
+    found = []
+    for (name, connections), group in rows.items():
+        row = {"name": name, "connections": connections, "rounds": len(group)}
+        for key in report.FIGURES:
+            values = [run[key] for run in group if key in run]
+            if values:
+                row[key] = statistics.median(values)
+        rates = [run["rate"] for run in group]
+        row["rate_low"], row["rate_high"] = min(rates), max(rates)
+        row["refused"] = sum(run["refused"] + run["failed"] for run in group)
+        row["accepted"] = sum(run["accepted"] for run in group)
+        found.append(row)
+    return found
+
+
+def check(result, options):
+    """What --quick is for: that every case ran, gave successes only, and is in the table."""
+    expected = len(options.connections) * (len(targets.all_targets()) - len(options.without) + 2) + 1
+    rows = result["rows"]
+    problems = ["%s at %d: %s accepted, %s not" % (r["name"], r["connections"], r["accepted"],
+                                                   r["refused"])
+                for r in rows if r["accepted"] == 0 or r["refused"] > 0]
+    if len(rows) != expected:
+        problems.append("%d rows instead of %d" % (len(rows), expected))
+    for name, calls in result["system_calls"].items():
+        if calls["per_save"] <= 0:
+            problems.append("no system calls were counted for " + name)
+    return problems
+
+
+def parse(arguments):
+    parser = argparse.ArgumentParser(prog="bench.sh", description=__doc__)
+    parser.add_argument("--quick", action="store_true",
+                        help="a second for each case: does it run, does each case give successes")
+    parser.add_argument("--scale", action="store_true",
+                        help="also 1 to 4096 connections, 100-byte to 60-KiB users, idle connections")
+    parser.add_argument("--memory-seconds", type=float, default=0,
+                        help="with --scale: watch resident memory under full load for so long")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=6)
+    parser.add_argument("--warm-up", type=float, default=2)
+    parser.add_argument("--connections", type=int, nargs="+", default=[64, 512])
+    parser.add_argument("--user-bytes", type=int, default=USER_BYTES)
+    parser.add_argument("--without", nargs="*", default=[], metavar="NAME",
+                        help="leave out peers whose names begin so")
+    parser.add_argument("--json", metavar="FILE", help="where to write all figures")
+    parser.add_argument("--page", metavar="FILE", help="the page whose figures to replace")
+    options = parser.parse_args(arguments)
+    if options.quick:
+        options.rounds, options.seconds, options.warm_up = 1, 1, 0
+        options.connections = [16]
+    return options
+
+
+def main(arguments):
+    options = parse(arguments)
+    begin = time.monotonic()
+    broker = Broker().start()
+    try:
+        bench = Bench(options, broker)
+        calls = bench.compare()
+        result = {"machine": machine_facts.gather(), "seconds": options.seconds,
+                  "user_bytes": options.user_bytes, "rounds": options.rounds,
+                  "rows": medians(bench.runs), "system_calls": calls, "runs": bench.runs}
+        if options.scale:
+            result["scale"] = scale.run(bench, options)
+    finally:
+        broker.close()
+    result["took_seconds"] = round(time.monotonic() - begin)
+    print()
+    print(report.table(result))
+    print()
+    print(report.targets_table(result))
+    if options.json:
+        with open(options.json, "w") as file:
+            json.dump(result, file, indent=1)
+            file.write("\n")
+    if options.page:
+        report.write_page(result, options.page)
+    problems = check(result, options)
+    for problem in problems:
+        print("FAILED: " + problem, file=sys.stderr)
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,155 @@
+/* A fixed amount of work on the two hot paths, to be counted by callgrind: no network, and no clock
+ * that decides anything.
+ *
+ * Usage: instructions save|delivery COUNT DIRECTORY
+ * save: parse, validate, serialize, choose an id, encode as frames, settle. delivery: decode,
+ * judge, apply to the store (in DIRECTORY), format the log line, ack; in batches. */
+#include "common/broker_internal.h"
+#include "common/message_id.h"
+#include "session-service/ack_window.h"
+#include "session-service/handle_user_saved.h"
+#include "user-service/confirm_window.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { BATCH = 50, MESSAGE_BYTES_MAX = 65536, WINDOW = 1024 };
+
+static const int64_t SAVED_AT_MS = INT64_C(1795466420711);
+static const char json[] = "{\"name\": \"Ada Lovelace\", \"email\": \"ada@example.org\",\n"
+                           " \"address\": {\"city\": \"London\", \"born\": 1815}}";
+static const struct user_rules rules = {.strict = true,
+                                        .refused_members = USER_REFUSED_MEMBERS_DEFAULT};
+
+static void must(bool good, const char *what)
+{
+    if (!good) {
+        fprintf(stderr, "instructions: %s failed\n", what);
+        exit(1);
+    }
+}
+
+static void ignore(void *item, bool returned, void *context)
+{
+    (void)item;
+    (void)returned;
+    (void)context;
+}
+
+static void append_save(struct broker *broker, struct message_id_generator *ids,
+                        struct confirm_window *window)
+{
+    struct error error;
+    struct user user;
+    struct user_problems problems;
+    must(user_parse(slice_of(json), &rules, &user, &problems) == USER_OK, "user_parse");
+    char message_id[MESSAGE_ID_TEXT_BYTES], user_id[MESSAGE_ID_TEXT_BYTES];
+    must(message_id_generate(ids, (uint64_t)SAVED_AT_MS, message_id, &error) == OUTCOME_OK, "id");
+    must(message_id_generate(ids, (uint64_t)SAVED_AT_MS, user_id, &error) == OUTCOME_OK, "id");
+    struct buffer text;
+    buffer_init(&text, MESSAGE_BYTES_MAX);
+    user_append_text(&user, user_id, &text);
+    must(!text.failed, "user_append_text");
+    struct message message;
+    user_event_encode(buffer_slice(&text), slice_of(message_id), (uint64_t)SAVED_AT_MS,
+                      (struct slice){0}, &message);
+    must(broker_append_publish(broker, "session", &message, &error) == OUTCOME_OK, "publish");
+    (void)confirm_window_add(window, broker);
+    buffer_done(&text);
+    user_done(&user);
+}
+
+static void run_saves(uint64_t count)
+{
+    struct broker broker = {.frame_max = BROKER_FRAME_BYTES_MAX};
+    struct message_id_generator ids = {.left_bytes = 0};
+    struct confirm_window window;
+    struct error error;
+    buffer_init(&broker.out, BROKER_UNSENT_BYTES_MAX);
+    must(confirm_window_init(&window, WINDOW, &error) == OUTCOME_OK, "window");
+    for (uint64_t i = 1; i <= count; i++) {
+        append_save(&broker, &ids, &window);
+        if (i % BATCH == 0 || i == count) {
+            buffer_clear(&broker.out);
+            must(confirm_window_settle(&window, i, true, ignore, NULL, &error) == OUTCOME_OK,
+                 "settle");
+        }
+    }
+    confirm_window_done(&window);
+    buffer_done(&broker.out);
+}
+
+static void handle_delivery(struct user_saved_handler *handler, struct ack_window *window,
+                            uint64_t number, struct buffer *lines)
+{
+    struct error error;
+    char message_id[64], body[256];
+    int id_length = snprintf(message_id, sizeof(message_id), "01a20a23-61e7-7652-a769-%012llx",
+                             (unsigned long long)number);
+    int body_length = snprintf(body, sizeof(body),
+                               "{\"id\":\"01a20a23-61e7-7cb6-bab1-%012llx\",\"name\":\"Ada\","
+                               "\"email\":\"ada@example.org\",\"city\":\"London\"}",
+                               (unsigned long long)number);
+    struct message message;
+    user_event_encode((struct slice){body, (size_t)body_length},
+                      (struct slice){message_id, (size_t)id_length}, (uint64_t)SAVED_AT_MS,
+                      (struct slice){0}, &message);
+    must(ack_window_add(window, number, 0, &error) == OUTCOME_OK, "ack_window_add");
+    struct handled handled;
+    must(user_saved_handle(handler, &message, false, SAVED_AT_MS, lines, &handled, &error) ==
+             OUTCOME_OK,
+         "user_saved_handle");
+    must(handled.verdict == VERDICT_ACK && !handled.duplicate, "the delivery");
+    ack_window_settle(window, number);
+}
+
+static void run_deliveries(uint64_t count, const char *directory)
+{
+    const struct store_options options = {
+        .directory = directory, .session_ttl_ms = 1800000, .inbox_retention_ms = 86400000};
+    struct broker broker = {.frame_max = BROKER_FRAME_BYTES_MAX};
+    struct user_saved_handler handler;
+    struct ack_window window;
+    struct buffer lines;
+    struct store *store = NULL;
+    struct error error;
+    buffer_init(&broker.out, BROKER_UNSENT_BYTES_MAX);
+    buffer_init(&lines, BATCH * MESSAGE_BYTES_MAX);
+    must(store_create(&options, &store, &error) == OUTCOME_OK, "store_create");
+    must(ack_window_init(&window, WINDOW, &error) == OUTCOME_OK, "ack_window_init");
+    user_saved_handler_init(&handler, &rules, MESSAGE_BYTES_MAX, LOG_PAYLOAD_REDACTED, store);
+    for (uint64_t i = 1; i <= count; i++) {
+        must((i - 1) % BATCH != 0 || store_begin(store, &error) == OUTCOME_OK, "store_begin");
+        handle_delivery(&handler, &window, i, &lines);
+        if (i % BATCH == 0 || i == count) {
+            must(store_commit(store, &error) == OUTCOME_OK, "store_commit");
+            struct ack_batch acks = ack_window_take_acks(&window);
+            must(acks.ack_count == 1 &&
+                     broker_append_ack(&broker, acks.acks[0].tag, true, &error) == OUTCOME_OK,
+                 "ack");
+            buffer_clear(&broker.out);
+            buffer_clear(&lines);
+        }
+    }
+    user_saved_handler_done(&handler);
+    ack_window_done(&window);
+    store_free(store);
+    buffer_done(&lines);
+    buffer_done(&broker.out);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc != 4) {
+        fputs("usage: instructions save|delivery COUNT DIRECTORY\n", stderr);
+        return 2;
+    }
+    uint64_t count = strtoull(argv[2], NULL, 10);
+    if (strcmp(argv[1], "save") == 0) {
+        run_saves(count);
+    } else {
+        run_deliveries(count, argv[3]);
+    }
+    return 0;
+}
