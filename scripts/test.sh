@@ -120,6 +120,10 @@ planted_faults() {
     /usr/bin/python3 -m pytest -q tests/faults
 }
 
+guards() {
+    /usr/bin/python3 tests/bench/guards.py
+}
+
 step "gcc release build and unit tests" build_and_unit_test release
 step "clang release build and unit tests" build_and_unit_test clang
 step "address and undefined-behaviour sanitizers, unit tests" build_and_unit_test asan-ubsan
@@ -134,6 +138,7 @@ step "the demo" scripts/demo.sh --once
 step "fuzz targets, a while each" scripts/fuzz.sh --seconds 20
 step "calls that fail" failing_calls build
 step "system tests" system_tests build
+step "instructions and system calls for each save and delivery" guards
 if [ "$fast" = no ]; then
     step "random faults" random_faults
     step "the checker of the faults, and planted faults" planted_faults
@@ -141,6 +146,7 @@ if [ "$fast" = no ]; then
     step "system tests, thread sanitizer" system_tests build-tsan
 fi
 if [ "$machines" = yes ]; then
+    step "the benchmark runs" scripts/bench.sh --quick
     step "packages and units on a booted machine" scripts/test-packages.sh
     step "compose files on a Docker engine" scripts/test-docker.sh
     step "the other Debian" scripts/test-other-debian.sh
