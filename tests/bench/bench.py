@@ -98,15 +98,23 @@ class Bench:
                 turn = round_number % len(running)
                 for target, connections in running[turn:] + running[:turn]:
                     self.load(target, connections, round_number)
-                for connections in self.options.connections:
-                    for mode in ("each", "batch"):
-                        self.publish_alone(targets.PublishAlone(mode), connections, round_number)
-                self.load_outbox(self.options.connections[0], round_number)
+                if self.options.against is None:
+                    self.round_without_http(round_number)
             return {target.name: self.system_calls(target, connections)
                     for target, connections in running
                     if connections == self.options.connections[0]}
 
+    def round_without_http(self, round_number):
+        for connections in self.options.connections:
+            for mode in ("each", "batch"):
+                self.publish_alone(targets.PublishAlone(mode), connections, round_number)
+        self.load_outbox(self.options.connections[0], round_number)
+
     def chosen(self):
+        if self.options.against is not None:
+            return [targets.UserService(),
+                    targets.UserService("user-service, the other program", "bench-other",
+                                        self.options.against)]
         return [t for t in targets.all_targets()
                 if not any(t.name.startswith(w) for w in self.options.without)]
 
@@ -144,7 +152,10 @@ def medians(runs):
 
 def check(result, options):
     """What --quick is for: that every case ran, gave successes only, and is in the table."""
-    expected = len(options.connections) * (len(targets.all_targets()) - len(options.without) + 2) + 1
+    services = len(targets.all_targets()) - len(options.without) + 2
+    expected = len(options.connections) * services + 1
+    if options.against is not None:
+        expected = len(options.connections) * 2
     rows = result["rows"]
     problems = ["%s at %d: %s accepted, %s not" % (r["name"], r["connections"], r["accepted"],
                                                    r["refused"])
@@ -172,6 +183,8 @@ def parse(arguments):
     parser.add_argument("--user-bytes", type=int, default=USER_BYTES)
     parser.add_argument("--without", nargs="*", default=[], metavar="NAME",
                         help="leave out peers whose names begin so")
+    parser.add_argument("--against", metavar="PROGRAM",
+                        help="compare only with another build of the user-service")
     parser.add_argument("--json", metavar="FILE", help="where to write all figures")
     parser.add_argument("--page", metavar="FILE", help="the page whose figures to replace")
     options = parser.parse_args(arguments)
