@@ -247,6 +247,9 @@ enum outcome database_open(const struct database_options *options, struct databa
         return error_set(ret_error, OUTCOME_BUSY, "no memory to open %s", options->path);
     }
     database->path = options->path;
+    /* Nobody asks how much memory SQLite has, and to count it takes a lock at each allocation. It
+     * refuses this once it was used. */
+    (void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
     int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
     int code = sqlite3_open_v2(options->path, &database->handle,
                                options->second ? flags : flags | SQLITE_OPEN_CREATE, NULL);
