@@ -196,12 +196,13 @@ def parse(arguments):
 
 def main(arguments):
     options = parse(arguments)
-    begin = time.monotonic()
+    begin, load_before = time.monotonic(), os.getloadavg()[0]
     broker = Broker().start()
     try:
         bench = Bench(options, broker)
         calls = bench.compare()
-        result = {"machine": machine_facts.gather(), "seconds": options.seconds,
+        result = {"machine": machine_facts.gather(), "load_before": load_before,
+                  "seconds": options.seconds,
                   "user_bytes": options.user_bytes, "rounds": options.rounds,
                   "rows": medians(bench.runs), "system_calls": calls, "runs": bench.runs}
         if options.scale:

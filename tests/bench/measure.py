@@ -20,9 +20,10 @@ def cpu_seconds(pid):
     return (int(fields[11]) + int(fields[12])) / TICKS_PER_SECOND
 
 
-def resident_bytes(pid):
+def resident_bytes(pid, field="VmRSS"):
+    """RssAnon: without what is mapped from files, which are mostly libraries."""
     with open("/proc/%d/status" % pid) as file:
-        return int(re.search(r"^VmRSS:\s+(\d+) kB", file.read(), re.M).group(1)) * 1024
+        return int(re.search(r"^%s:\s+(\d+) kB" % field, file.read(), re.M).group(1)) * 1024
 
 
 def wrk(port, connections, seconds, body_bytes):
@@ -50,7 +51,8 @@ def run_load(target, broker_pid, connections, seconds, warm_up_seconds, body_byt
     accepted = max(1, result["accepted"])
     result.update(rate=result["accepted"] / result["seconds"],
                   service_cpu_us=own / accepted * 1e6, broker_cpu_us=broker / accepted * 1e6,
-                  rss_bytes=resident_bytes(target.pid))
+                  rss_bytes=resident_bytes(target.pid),
+                  private_bytes=resident_bytes(target.pid, "RssAnon"))
     return result
 
 

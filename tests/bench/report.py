@@ -2,7 +2,8 @@
 
 import os
 
-FIGURES = ("rate", "p50_ms", "p99_ms", "p999_ms", "service_cpu_us", "broker_cpu_us", "rss_bytes")
+FIGURES = ("rate", "p50_ms", "p99_ms", "p999_ms", "service_cpu_us", "broker_cpu_us", "rss_bytes",
+           "private_bytes")
 OURS = "user-service"
 OUTBOX = "user-service, broker down: outbox"
 FASTIFY = "fastify + amqplib, confirms"
@@ -32,7 +33,7 @@ def _cell(row, key, form, factor=1.0):
 def table(result):
     """Markdown; ratios are against our service at the same number of connections."""
     lines = ["| | connections | saves/s | of ours | p50 / p99 / p99.9 ms | CPU per save: service, "
-             "broker | RSS | system calls per save |", "|---|---|---|---|---|---|---|---|"]
+             "broker | RSS, of it not from files | system calls per save |", "|---|---|---|---|---|---|---|---|"]
     for connections in sorted({row["connections"] for row in result["rows"]}):
         ours = find(result, OURS, connections)
         rows = [row for row in result["rows"] if row["connections"] == connections]
@@ -44,7 +45,7 @@ def table(result):
                 row["name"], connections, "{:,.0f}".format(row["rate"]),
                 "%.2f" % (row["rate"] / ours["rate"]) if ours else "", times,
                 _cell(row, "service_cpu_us", "%.1f"), _cell(row, "broker_cpu_us", "%.1f"),
-                _cell(row, "rss_bytes", "%.0f MB", 1e-6),
+                _cell(row, "rss_bytes", "%.0f MB", 1e-6) + _cell(row, "private_bytes", ", %.1f MB", 1e-6),
                 "%.2f" % calls["per_save"]
                 if calls and connections == min(r["connections"] for r in result["rows"]) else ""))
     return "\n".join(lines)
@@ -113,10 +114,11 @@ def machine_text(result):
     versions = ", ".join("%s %s" % (name, machine[name]) for name in (
         "RabbitMQ", "Erlang", "librabbitmq", "libmicrohttpd", "Node.js", "wrk"))
     return ("Measured on %s, %d cores, %d GiB, Linux %s, %s; %s; %s; %s. Broker, service and load "
-            "share the machine. %d rounds of %g s for each case, interleaved; %d-byte users; "
+            "share the machine, whose load average was %.1f before. %d rounds of %g s for each case, interleaved; %d-byte users; "
             "medians. Only ratios of one run mean anything." % (
                 machine["processor"], machine["cores"], machine["memory_gib"], machine["kernel"],
-                machine["system"], versions, machine["Go"], machine["compiler"], result["rounds"],
+                machine["system"], versions, machine["Go"], machine["compiler"], result["load_before"],
+                result["rounds"],
                 result["seconds"], result["user_bytes"]))
 
 
