@@ -55,7 +55,7 @@ static void append_save(struct broker *broker, struct message_id_generator *ids,
     user_event_encode(buffer_slice(&text), slice_of(message_id), (uint64_t)SAVED_AT_MS,
                       (struct slice){0}, &message);
     must(broker_append_publish(broker, "session", &message, &error) == OUTCOME_OK, "publish");
-    (void)confirm_window_add(window, broker);
+    (void)confirm_window_add(window, broker, 0);
     buffer_done(&text);
     user_done(&user);
 }

@@ -80,7 +80,7 @@ static void fill_window(struct run *run)
         if (outcome != OUTCOME_OK) {
             die("publish", &run->error);
         }
-        (void)confirm_window_add(&run->window, run);
+        (void)confirm_window_add(&run->window, run, 0);
         run->published++;
     }
     if (broker_flush(run->broker, &run->error) != OUTCOME_OK) {

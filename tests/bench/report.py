@@ -127,12 +127,13 @@ def scale_text(result):
     if not scale:
         return ""
     lines = ["", "### More of it", "",
-             "| connections | user bytes | saves/s | p50 / p99 / p99.9 ms | service CPU | RSS |",
-             "|---|---|---|---|---|---|"]
+             "| connections | user bytes | saves/s | refused (503) | p50 / p99 / p99.9 ms | service CPU | RSS |",
+             "|---|---|---|---|---|---|---|"]
     for row in scale["connections"] + scale["user_bytes"]:
-        lines.append("| %d | %d | %s | %.1f / %.1f / %.1f | %.1f us | %.0f MB |" % (
-            row["connections"], row["user_bytes"], "{:,.0f}".format(row["rate"]), row["p50_ms"],
-            row["p99_ms"], row["p999_ms"], row["service_cpu_us"], row["rss_bytes"] / 1e6))
+        refused = 100 * row["refused"] / max(1, row["replies"])
+        lines.append("| %d | %d | %s | %.0f%% | %.1f / %.1f / %.1f | %.1f us | %.0f MB |" % (
+            row["connections"], row["user_bytes"], "{:,.0f}".format(row["rate"]), refused,
+            row["p50_ms"], row["p99_ms"], row["p999_ms"], row["service_cpu_us"], row["rss_bytes"] / 1e6))
     idle = scale["idle"]
     lines += ["", "With %d idle connections: %.0f MB, and one busy client still saved %d users in "
               "a second." % (idle["connections"], idle["rss_bytes"] / 1e6, idle["accepted"])]
