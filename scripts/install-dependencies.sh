@@ -31,7 +31,7 @@ build) wanted=$build ;;
 demo) wanted="$build $demo" ;;
 test) wanted="$build $demo $test" ;;
 bench) wanted="$build $demo $bench" ;;
-machines) wanted="$build $demo $test $bench $machines" ;;
+machines) wanted="$build $demo $test $machines" ;;
 *) usage ;;
 esac
 

@@ -1,7 +1,7 @@
 #!/bin/bash
 # Installs what is missing, builds, and runs every check and test. Prints a summary and fails if any
 # step failed. Usage: test.sh [--fast | --machines]
-# --fast: no system tests of the sanitized builds, no random and planted faults.
+# --fast: the unit tests, the checks of a moment, and the system tests of the plain build.
 # --machines: also what needs root: the packages on a booted machine, the compose files on a Docker
 # engine, the other Debian.
 set -uo pipefail
@@ -132,21 +132,20 @@ step "layering" check_layering
 step "options are documented" check_options
 step "format" check_format
 step "shell scripts" check_shell
-step "static analysis" scripts/static-analysis.sh
 step "hardening of the binaries" check_hardening
 step "the demo" scripts/demo.sh --once
-step "fuzz targets, a while each" scripts/fuzz.sh --seconds 20
-step "calls that fail" failing_calls build
 step "system tests" system_tests build
-step "instructions and system calls for each save and delivery" guards
 if [ "$fast" = no ]; then
+    step "static analysis" scripts/static-analysis.sh
+    step "fuzz targets, a while each" scripts/fuzz.sh --seconds 5
+    step "calls that fail" failing_calls build
+    step "instructions and system calls for each save and delivery" guards
     step "random faults" random_faults
     step "the checker of the faults, and planted faults" planted_faults
     step "system tests, address and undefined-behaviour sanitizers" system_tests build-asan-ubsan
     step "system tests, thread sanitizer" system_tests build-tsan
 fi
 if [ "$machines" = yes ]; then
-    step "the benchmark runs" scripts/bench.sh --quick
     step "packages and units on a booted machine" scripts/test-packages.sh
     step "compose files on a Docker engine" scripts/test-docker.sh
     step "the other Debian" scripts/test-other-debian.sh
