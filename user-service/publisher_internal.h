@@ -26,6 +26,7 @@ struct publisher {
     struct broker *broker; /* NULL: DISCONNECTED */
     bool blocked;          /* by an alarm */
     uint64_t unblocked_ms; /* since when it is not */
+    uint64_t refused_ms;   /* of the first nack since the last ack; 0: none */
     bool late;      /* with an outbox: the oldest confirm is, and what comes now goes there */
     bool declaring; /* a return came: the queue is being declared again */
     bool proven;    /* this connection has confirmed something */
@@ -58,7 +59,8 @@ MUST_CHECK enum outcome publisher_take_event(struct publisher *publisher,
                                              const struct broker_event *event,
                                              struct error *ret_error);
 void publisher_expire(struct publisher *publisher);
-/* TRANSIENT: the connection has not confirmed for so long that it is of no more use. */
+/* TRANSIENT: the connection has not confirmed, or has refused, for so long that it is of no more
+ * use. */
 MUST_CHECK enum outcome publisher_judge_confirms(struct publisher *publisher,
                                                  struct error *ret_error);
 void publisher_keep_for_next_connection(struct publisher *publisher);

@@ -173,6 +173,18 @@ def test_what_the_queue_refuses_waits(world, broker):
     wait_until(lambda: set(load.ok) <= inbox_ids(session.state.name), 20, "all arrive")
 
 
+def test_a_queue_that_was_full_is_forwarded_to_again(world, broker):
+    """RabbitMQ 3.10 goes on refusing a channel after the limit has gone: it needs another one."""
+    user = world.user_service().wait_ready()
+    broker.ctl("set_policy", "tiny", "^%s$" % world.queue,
+               '{"max-length":1,"overflow":"reject-publish"}', "--apply-to", "queues")
+    try:
+        wait_until(lambda: user.save({"name": "Ada"}).status_code == 202, 10, "the queue is full")
+    finally:
+        broker.ctl("clear_policy", "tiny")
+    wait_forwarded(user)
+
+
 def test_a_deleted_queue_loses_nothing(world):
     user = world.user_service().wait_ready()
     load = Load(user.port, 16, 3000, "gone").start()
