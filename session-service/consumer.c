@@ -205,8 +205,11 @@ static void turn(struct consumer *consumer)
     }
     if (consumer->broker == NULL) {
         dead_letters_turn(consumer->dead_letters, &consumer->window, now_ms);
+        /* Whether the store takes what it did not take shows only by trying that. It comes again:
+         * what is to be put aside is so then. */
         if (consumer->paused && now_ms >= consumer->resume_at_ms &&
             consumer_handle_batch(consumer, now_ms)) {
+            dead_letters_forget(consumer->dead_letters);
             connect_again(consumer);
         }
         return;

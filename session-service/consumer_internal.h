@@ -48,7 +48,8 @@ struct consumer {
 /* The thread, until it is told to stop. */
 void consumer_run(struct consumer *consumer);
 
-/* Forgets all that belongs to the connection: the broker delivers it again. */
+/* Forgets all that belongs to the connection: the broker delivers it again. A batch that the store
+ * has not taken stays, to try the store with. */
 void consumer_drop_connection(struct consumer *consumer);
 
 /* Handles what is left of the batch: effects on disk, then log lines, then settled in the ack

@@ -147,7 +147,9 @@ bool consumer_wait(struct consumer *consumer, uint64_t timeout_ms)
 void consumer_drop_connection(struct consumer *consumer)
 {
     ack_window_clear(&consumer->window);
-    delivery_batch_clear(&consumer->batch);
+    if (!consumer->paused) {
+        delivery_batch_clear(&consumer->batch);
+    }
     dead_letters_forget(consumer->dead_letters);
     consumer->more = false;
     broker_free(consumer->broker);

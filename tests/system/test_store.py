@@ -299,7 +299,8 @@ def test_a_full_disk_pauses_and_loses_nothing(world, tmp_path):
         connected = lambda: service.metric("session_service_broker_connected") == 1
         wait_until(lambda: not connected(), 10, "the connection is lost")
         with pytest.raises(AssertionError, match="not within"):
-            wait_until(connected, 3, "what cannot be stored is delivered again")
+            # Longer than two of the longest pauses between attempts at the store.
+            wait_until(connected, 12, "what cannot be stored is delivered again")
         assert is_paused(service, "full")
         as_root("mount", "-o", "remount,size=64m", state)
         wait_until(lambda: len(inbox_ids(state)) == len(messages), 60, "it goes on by itself")
