@@ -36,7 +36,7 @@ def test_its_consumer_understands_ours(world):
 def test_a_save_that_is_sent_again_is_the_same_message(world):
     """Without an id of the client's: else the repetition would be a conflict in the session-service."""
     session = world.session_service().wait_ready()
-    user = world.user_service().wait_ready()
+    user = world.user_service("--idempotency-keys", "0").wait_ready()  # as after a restart
     first = user.save({"name": "Ada"}, Idempotency_Key="k1")
     again = user.save({"name": "Ada"}, Idempotency_Key="k1")
     assert first.status_code == again.status_code == 200
