@@ -141,16 +141,20 @@ failing_calls() {
 }
 
 system_tests() {
-    SERVICES_BUILD_DIR=$PWD/$1 TEST_PORTS=${2:-20000-32000} fixed_addresses /usr/bin/python3 -m pytest -q tests/system
+    SERVICES_BUILD_DIR=$PWD/$1 TEST_PORTS=${2:-${TEST_PORTS:-20000-32000}} fixed_addresses /usr/bin/python3 -m pytest -q tests/system
 }
 
 # The seed is one of many: scripts/faults.sh without --seed takes another one each time.
 random_faults() {
-    scripts/faults.sh --build "$PWD/build" --minutes 2.5 --seed 1
+    TEST_PORTS=$1 scripts/faults.sh --build "$PWD/build" --minutes 2.5 --seed 1
 }
 
 planted_faults() {
-    /usr/bin/python3 -m pytest -q tests/faults
+    TEST_PORTS=$1 /usr/bin/python3 -m pytest -q tests/faults
+}
+
+other_debian() {
+    TEST_PORTS=$1 scripts/test-other-debian.sh
 }
 
 guards() {
@@ -173,8 +177,10 @@ if [ "$fast" = no ]; then
     step "fuzz targets, a while each" scripts/fuzz.sh --seconds 5
     step "calls that fail" failing_calls build
     step "instructions and system calls for each save and delivery" guards
-    step "random faults" random_faults
-    step "the checker of the faults, and planted faults" planted_faults
+    [ "$machines" = no ] || begin_beside "the other Debian" other_debian 26001-32000
+    step "random faults" random_faults 20000-26000
+    step "the checker of the faults, and planted faults" planted_faults 20000-26000
+    end_beside
     begin_beside "system tests, address and undefined-behaviour sanitizers" system_tests build-asan-ubsan 20000-26000
     begin_beside "system tests, thread sanitizer" system_tests build-tsan 26001-32000
     end_beside
@@ -182,7 +188,6 @@ fi
 if [ "$machines" = yes ]; then
     step "packages and units on a booted machine" scripts/test-packages.sh
     step "compose files on a Docker engine" scripts/test-docker.sh
-    step "the other Debian" scripts/test-other-debian.sh
 fi
 
 echo
