@@ -30,8 +30,12 @@ passed=0
 skipped=0
 failed=0
 summary=""
-note() {
-    local name=$1 code=$2 seconds=$3 result
+step() {
+    local name=$1 begin=$SECONDS result code=0
+    shift
+    echo
+    echo "== $name"
+    "$@" || code=$?
     case $code in
     0)
         passed=$((passed + 1))
@@ -46,44 +50,7 @@ note() {
         result=FAIL
         ;;
     esac
-    summary="$summary$result ${seconds}s $name"$'\n'
-}
-
-step() {
-    local name=$1 begin=$SECONDS code=0
-    shift
-    echo
-    echo "== $name"
-    "$@" || code=$?
-    note "$name" "$code" $((SECONDS - begin))
-}
-
-# Steps that mostly wait run side by side; what they print comes at their end.
-names=()
-pids=()
-logs=()
-begin_beside() {
-    local log
-    log=$(mktemp) || exit 1
-    names+=("$1")
-    logs+=("$log")
-    shift
-    "$@" >"$log" 2>&1 </dev/null &
-    pids+=($!)
-}
-
-end_beside() {
-    local i code begin=$SECONDS
-    for i in "${!pids[@]}"; do
-        code=0
-        wait "${pids[i]}" || code=$?
-        echo
-        echo "== ${names[i]}"
-        cat "${logs[i]}"
-        rm -f "${logs[i]}"
-        note "${names[i]}" "$code" $((SECONDS - begin))
-    done
-    names=() pids=() logs=()
+    summary="$summary$result $((SECONDS - begin))s $name"$'\n'
 }
 
 # A thread-sanitized program cannot map its memory where the kernel randomizes more bits than it knows.
@@ -141,20 +108,16 @@ failing_calls() {
 }
 
 system_tests() {
-    SERVICES_BUILD_DIR=$PWD/$1 TEST_PORTS=${2:-${TEST_PORTS:-20000-32000}} fixed_addresses /usr/bin/python3 -m pytest -q tests/system
+    SERVICES_BUILD_DIR=$PWD/$1 fixed_addresses /usr/bin/python3 -m pytest -q tests/system
 }
 
 # The seed is one of many: scripts/faults.sh without --seed takes another one each time.
 random_faults() {
-    TEST_PORTS=$1 scripts/faults.sh --build "$PWD/build" --minutes 2.5 --seed 1
+    scripts/faults.sh --build "$PWD/build" --minutes 2.5 --seed 1
 }
 
 planted_faults() {
-    TEST_PORTS=$1 /usr/bin/python3 -m pytest -q tests/faults
-}
-
-other_debian() {
-    TEST_PORTS=$1 scripts/test-other-debian.sh
+    /usr/bin/python3 -m pytest -q tests/faults
 }
 
 guards() {
@@ -177,17 +140,15 @@ if [ "$fast" = no ]; then
     step "fuzz targets, a while each" scripts/fuzz.sh --seconds 5
     step "calls that fail" failing_calls build
     step "instructions and system calls for each save and delivery" guards
-    [ "$machines" = no ] || begin_beside "the other Debian" other_debian 26001-32000
-    step "random faults" random_faults 20000-26000
-    step "the checker of the faults, and planted faults" planted_faults 20000-26000
-    end_beside
-    begin_beside "system tests, address and undefined-behaviour sanitizers" system_tests build-asan-ubsan 20000-26000
-    begin_beside "system tests, thread sanitizer" system_tests build-tsan 26001-32000
-    end_beside
+    step "random faults" random_faults
+    step "the checker of the faults, and planted faults" planted_faults
+    step "system tests, address and undefined-behaviour sanitizers" system_tests build-asan-ubsan
+    step "system tests, thread sanitizer" system_tests build-tsan
 fi
 if [ "$machines" = yes ]; then
     step "packages and units on a booted machine" scripts/test-packages.sh
     step "compose files on a Docker engine" scripts/test-docker.sh
+    step "the other Debian" scripts/test-other-debian.sh
 fi
 
 echo
