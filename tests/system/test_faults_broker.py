@@ -152,7 +152,7 @@ def test_queue_deleted_under_load_is_declared_again(world):
     load = Load(user.port, 16, 1000000, "gone").start()
     wait_until(lambda: len(load.ok) > 500, 30, "some saves")
     world.delete()
-    # RabbitMQ 3.10 returns what comes next, or closes the connection with an internal error.
+    # RabbitMQ 3.10 returns or refuses what comes next, or closes the connection with an internal error.
     wait_until(lambda: user.events("queue.missing") or user.events("broker.disconnected"), 10,
                "the deletion is noticed")
     after_deletion = len(load.ok)
@@ -163,7 +163,8 @@ def test_queue_deleted_under_load_is_declared_again(world):
     assert set(load.statuses) <= {200, 503, 504}, load.statuses
     unroutable = user.metric('user_service_saves_total{outcome="unroutable"}')
     disconnected = user.metric('user_service_saves_total{outcome="disconnected"}')
-    assert load.statuses.get(503, 0) == unroutable + disconnected
+    nacked = user.metric('user_service_saves_total{outcome="nacked"}')
+    assert load.statuses.get(503, 0) == unroutable + disconnected + nacked
     # What was confirmed before the deletion went with the queue; all that came after is there.
     session = world.session_service().wait_ready()
     late = set(load.ok[after_deletion + 32:])

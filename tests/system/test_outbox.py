@@ -165,7 +165,7 @@ def test_what_the_queue_refuses_waits(world, broker):
         wait_until(lambda: user.save({"name": "Ada"}).status_code == 202, 10, "the queue is full")
         load = Load(user.port, 4, 50, "nack").start().join()
         assert load.statuses == {202: 50}
-        assert depth(user) >= 51
+        wait_until(lambda: depth(user) >= 51, 5, "the metric counts them")
     finally:
         broker.ctl("clear_policy", "tiny")
     session = world.session_service("--queue-type", "classic").wait_ready()
