@@ -107,8 +107,16 @@ failing_calls() {
     SERVICES_BUILD_DIR=$PWD/$1 /usr/bin/python3 tests/failing_calls/sweep.py --points 6
 }
 
+# They wait more than they work: three processes, each with its own broker, share them.
 system_tests() {
-    SERVICES_BUILD_DIR=$PWD/$1 fixed_addresses /usr/bin/python3 -m pytest -q tests/system
+    local folder=$1
+    shift
+    SERVICES_BUILD_DIR=$PWD/$folder fixed_addresses /usr/bin/python3 -m pytest -q -n 3 tests/system "$@"
+}
+
+# The README's build is the same one whatever is tested.
+sanitized_system_tests() {
+    system_tests "$1" --deselect tests/system/test_readme.py::test_the_build_alone
 }
 
 # The seed is one of many: scripts/faults.sh without --seed takes another one each time.
@@ -142,8 +150,8 @@ if [ "$fast" = no ]; then
     step "instructions and system calls for each save and delivery" guards
     step "random faults" random_faults
     step "the checker of the faults, and planted faults" planted_faults
-    step "system tests, address and undefined-behaviour sanitizers" system_tests build-asan-ubsan
-    step "system tests, thread sanitizer" system_tests build-tsan
+    step "system tests, address and undefined-behaviour sanitizers" sanitized_system_tests build-asan-ubsan
+    step "system tests, thread sanitizer" sanitized_system_tests build-tsan
 fi
 if [ "$machines" = yes ]; then
     step "packages and units on a booted machine" scripts/test-packages.sh

@@ -24,13 +24,20 @@ START_SECONDS = 90
 STOP_SECONDS = 30
 
 
+# Below the ephemeral range, where no client socket can take it meanwhile. Each of the processes that
+# share a test run has its own part: what one hands out and has not bound yet, no other takes.
+FIRST_PORT = 20000
+PORTS_FOR_EACH = 1500
+PROCESSES = 8
 handed_out = set()
 
 
 def free_port():
-    """Below the ephemeral range, where no client socket can take it meanwhile; each one once."""
+    """Each one once."""
+    process = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % PROCESSES
+    first = FIRST_PORT + process * PORTS_FOR_EACH
     for _ in range(200):
-        port = random.randint(20000, 32000)
+        port = random.randrange(first, first + PORTS_FOR_EACH)
         if port in handed_out:
             continue
         with socket.socket() as probe:
@@ -40,7 +47,7 @@ def free_port():
                 return port
             except OSError:
                 continue
-    raise RuntimeError("no free port on loopback between 20000 and 32000")
+    raise RuntimeError("no free port on loopback from %d on" % first)
 
 
 class Broker:
