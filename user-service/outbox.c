@@ -293,7 +293,6 @@ static void forward(struct outbox *outbox)
         outbox->cursor = save->outbox_sequence;
         outbox->forwarded++;
         save->accepted_us = clock_monotonic_us();
-        save->deadline_ms = outbox->now_ms + (uint64_t)outbox->settings->confirm_timeout_ms;
         handover_list_append(&batch, &save->node);
     }
     if (batch.head != NULL) {

@@ -212,6 +212,7 @@ enum outcome publisher_create(const struct settings *settings, struct handover *
     publisher->outbox = outbox;
     publisher->submitted.wake_descriptor = publisher->completed.wake_descriptor = -1;
     TAILQ_INIT(&publisher->owned);
+    TAILQ_INIT(&publisher->forwarded);
     TAILQ_INIT(&publisher->waiting);
     pthread_mutex_init(&publisher->lock, NULL);
     error_set(&publisher->reason, OUTCOME_OK, "no attempt has been made yet");

@@ -11,7 +11,7 @@
  * With an outbox a save that cannot be confirmed now goes there, and so does what was published
  * when the connection is lost. While the oldest confirm is late, what arrives goes there at once (a
  * BLOCKED of our own making). A connection that owes a confirm for too long is given up. What the
- * outbox forwards goes back to it, confirmed or not. */
+ * outbox forwards goes back to it, confirmed or not; it has no deadline but the connection's. */
 #pragma once
 
 #include "common/metrics.h"

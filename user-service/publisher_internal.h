@@ -35,7 +35,9 @@ struct publisher {
     atomic_uint_least64_t turns;
     uint64_t read_at_ms;
     struct confirm_window window;
-    struct save_queue owned, waiting;
+    struct save_queue owned;     /* requests' saves, in the order of their deadlines */
+    struct save_queue forwarded; /* the outbox's: theirs is that of the connection */
+    struct save_queue waiting;   /* of both, to be sent */
     struct handover_list done, to_outbox;
     uint64_t now_ms;
 

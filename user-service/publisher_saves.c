@@ -26,10 +26,15 @@ static void complete(struct publisher *publisher, struct save *save, enum save_o
     handover_list_append(goes_to_outbox ? &publisher->to_outbox : &publisher->done, &save->node);
 }
 
+static struct save_queue *queue_of(struct publisher *publisher, const struct save *save)
+{
+    return save->outbox_sequence != 0 ? &publisher->forwarded : &publisher->owned;
+}
+
 static void complete_owned(struct publisher *publisher, struct save *save,
                            enum save_outcome outcome)
 {
-    TAILQ_REMOVE(&publisher->owned, save, in_order);
+    TAILQ_REMOVE(queue_of(publisher, save), save, in_order);
     complete(publisher, save, outcome);
 }
 
@@ -42,7 +47,7 @@ void publisher_accept(struct publisher *publisher, struct save *save)
     } else if (publisher->blocked || publisher->late) {
         complete(publisher, save, SAVE_BLOCKED);
     } else {
-        TAILQ_INSERT_TAIL(&publisher->owned, save, in_order);
+        TAILQ_INSERT_TAIL(queue_of(publisher, save), save, in_order);
         TAILQ_INSERT_TAIL(&publisher->waiting, save, waiting);
     }
 }
@@ -204,7 +209,9 @@ static enum save_outcome unsent_outcome(const struct publisher *publisher)
     return publisher->blocked ? SAVE_BLOCKED : SAVE_OVERLOADED;
 }
 
-/* All have the same time to live, so the oldest expires first. */
+/* All have the same time to live, so the oldest expires first. What the outbox forwards waits for
+ * its confirm as long as the connection lasts: given up earlier it would be forwarded again, and
+ * with a broker that is slower than the deadline for ever. */
 void publisher_expire(struct publisher *publisher)
 {
     struct save *save = NULL;
@@ -304,7 +311,8 @@ void publisher_complete_all(struct publisher *publisher)
     struct save_queue unsettled = TAILQ_HEAD_INITIALIZER(unsettled);
     confirm_window_drain(&publisher->window, collect_unsettled, &unsettled);
     TAILQ_INIT(&publisher->waiting);
-    while ((save = TAILQ_FIRST(&publisher->owned)) != NULL) {
+    while ((save = TAILQ_FIRST(&publisher->owned)) != NULL ||
+           (save = TAILQ_FIRST(&publisher->forwarded)) != NULL) {
         complete_owned(publisher, save, save->published ? SAVE_UNKNOWN : SAVE_DRAINING);
     }
 }

@@ -29,7 +29,7 @@ enum save_outcome {
 
 struct save {
     struct handover_node node;    /* first: see handover.h */
-    TAILQ_ENTRY(save) in_order;   /* publisher: all it owns, oldest first */
+    TAILQ_ENTRY(save) in_order;   /* publisher: all it has, oldest first */
     TAILQ_ENTRY(save) waiting;    /* publisher: to be published, oldest first */
     struct http_request *request; /* HTTP thread only */
     struct key_entry *key;        /* HTTP thread only; NULL: without Idempotency-Key */
@@ -40,7 +40,7 @@ struct save {
     char traceparent[USER_EVENT_TRACEPARENT_BYTES + 1]; /* "" where there was none */
     uint64_t saved_at_ms;                               /* wall clock */
     uint64_t accepted_us;                               /* monotonic */
-    uint64_t deadline_ms;                               /* monotonic */
+    uint64_t deadline_ms;    /* monotonic; not of one that is forwarded from the outbox */
     uint64_t tag;            /* publisher: 0 while it is not in the window */
     bool published;          /* publisher: may have reached a broker */
     bool is_ambiguous;       /* publisher: a refusal may mean another publish of the same id */

@@ -12,6 +12,7 @@ import requests
 
 from support.broker import Broker
 from support.load import Load
+from support.proxy import Proxy
 from support.services import Service
 from support.store import effects, inbox_ids
 from support.wait import wait_until
@@ -286,6 +287,20 @@ def test_a_failed_fsync_is_no_success(away):
     wait_until(lambda: user.save({"name": "Ada"}, Idempotency_Key="after").status_code == 202, 20,
                "it goes on by itself")
     assert "before" in stored(away.state.name) and "after" in stored(away.state.name)
+
+
+def test_a_broker_slower_than_the_deadline_is_forwarded_to(world):
+    """A confirm that comes after the deadline is one: or the same would be forwarded for ever."""
+    proxy = Proxy(world.broker.port)
+    world.closers.append(proxy.close)
+    user = world.user_service("--confirm-timeout", "100ms", "--amqp-url",
+                              "amqp://guest:guest@127.0.0.1:%d/" % proxy.port).wait_ready()
+    proxy.delay_s = 0.15
+    load = Load(user.port, 4, 8, "slow").start().join(20)
+    assert load.statuses == {202: 8}, load.statuses
+    wait_until(lambda: user.metric("user_service_outbox_forwarded_total") == 8, 10, "all forwarded")
+    # Each twice at the most: once when it was taken, once from the outbox.
+    assert world.count() <= 16
 
 
 def test_a_second_process_is_refused(away):
