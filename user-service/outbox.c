@@ -198,7 +198,9 @@ static enum outcome insert_at_hand(struct outbox *outbox, struct error *ret_erro
     return OUTCOME_OK;
 }
 
-static enum outcome commit_batch(struct outbox *outbox, struct error *ret_error)
+enum commit { COMMITTED, NOT_COMMITTED, COMMIT_IN_DOUBT };
+
+static enum commit commit_batch(struct outbox *outbox, struct error *ret_error)
 {
     enum outcome outcome = outbox_store_begin(outbox->store, ret_error);
     for (size_t i = 0; outcome == OUTCOME_OK && i < outbox->settled_count; i++) {
@@ -207,22 +209,34 @@ static enum outcome commit_batch(struct outbox *outbox, struct error *ret_error)
     if (outcome == OUTCOME_OK) {
         outcome = insert_at_hand(outbox, ret_error);
     }
+    enum commit commit = NOT_COMMITTED;
     if (outcome == OUTCOME_OK) {
         outcome = outbox_store_commit(outbox->store, ret_error);
+        commit = outcome == OUTCOME_OK     ? COMMITTED
+                 : outcome == OUTCOME_BUSY ? NOT_COMMITTED
+                                           : COMMIT_IN_DOUBT;
     }
     if (outcome != OUTCOME_OK) {
         outbox_store_rollback(outbox->store, outcome);
     }
-    return outcome;
+    return commit;
 }
 
-static void answer_at_hand(struct outbox *outbox, bool committed)
+static enum save_outcome outcome_of(const struct save *save, enum commit commit)
+{
+    if (!save->is_stored || commit == NOT_COMMITTED) {
+        return refusal(save);
+    }
+    return commit == COMMITTED ? SAVE_STORED : SAVE_UNKNOWN;
+}
+
+static void answer_at_hand(struct outbox *outbox, enum commit commit)
 {
     for (struct handover_node *node = outbox->at_hand.head; node != NULL; node = node->next) {
         struct save *save = (struct save *)node;
-        bool is_stored = committed && save->is_stored;
-        save->outcome = is_stored ? SAVE_STORED : refusal(save);
-        metric_add(is_stored ? &outbox->metrics.stored : &outbox->metrics.refused, 1);
+        save->outcome = outcome_of(save, commit);
+        metric_add(
+            save->outcome == SAVE_STORED ? &outbox->metrics.stored : &outbox->metrics.refused, 1);
     }
     handover_push(publisher_completed(outbox->publisher), &outbox->at_hand);
 }
@@ -234,15 +248,15 @@ static void store_batch(struct outbox *outbox)
     }
     struct error error = {.text = ""};
     bool is_due = outbox->now_ms >= outbox->store_at_ms;
-    bool committed = is_due && commit_batch(outbox, &error) == OUTCOME_OK;
-    if (committed) {
+    enum commit commit = is_due ? commit_batch(outbox, &error) : NOT_COMMITTED;
+    if (commit == COMMITTED) {
         outbox->settled_count = 0;
         backoff_reset(&outbox->store_backoff);
     } else if (is_due) {
         outbox->store_at_ms = outbox->now_ms + wait_ms(&outbox->store_backoff);
         note_trouble(outbox, &error);
     }
-    answer_at_hand(outbox, committed);
+    answer_at_hand(outbox, commit);
 }
 
 static bool may_forward(struct outbox *outbox)

@@ -33,6 +33,8 @@ MUST_CHECK enum outcome outbox_store_open(struct outbox_store *store, struct err
 
 /* Outcomes as for outbox_store_open(). */
 MUST_CHECK enum outcome outbox_store_begin(struct outbox_store *store, struct error *ret_error);
+/* After anything but OK and BUSY it is not known whether the transaction will be there when the
+ * file is opened again. */
 MUST_CHECK enum outcome outbox_store_commit(struct outbox_store *store, struct error *ret_error);
 /* Ends a transaction that failed with the outcome `why`. Outside of one it does no harm. */
 void outbox_store_rollback(struct outbox_store *store, enum outcome why);

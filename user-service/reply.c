@@ -82,8 +82,8 @@ static void reply_unknown(struct http_request *request, const struct save *save)
     size_t length = 0;
     char *text = buffer_take(&members, &length);
     reply_problem_with(request, &reply, "unknown-outcome", "Gateway Timeout",
-                       "the broker did not confirm in time; the user may have been saved: send it "
-                       "again with this id as the Idempotency-Key",
+                       "it was not confirmed in time; the user may have been saved: send it again "
+                       "with this id as the Idempotency-Key",
                        text == NULL ? "" : text);
     free(text);
 }

@@ -21,7 +21,7 @@ enum save_outcome {
     SAVE_UNROUTABLE,   /* the broker had no queue for it */
     SAVE_OVERLOADED,   /* a limit is reached: not sent */
     SAVE_DRAINING,     /* the service is stopping: not sent */
-    SAVE_UNKNOWN,      /* sent, and not confirmed in time */
+    SAVE_UNKNOWN,      /* sent, or written to the outbox, and nobody knows whether it is safe */
     SAVE_STORED,       /* committed to the outbox */
     SAVE_OUTBOX_FULL,  /* not sent, and the outbox takes nothing */
     SAVE_OUTCOMES
