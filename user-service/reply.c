@@ -72,10 +72,12 @@ static void reply_accepted(struct http_request *request, const struct save *save
     reply_with(request, &reply, &body);
 }
 
-static void reply_unknown(struct http_request *request, const struct save *save)
+void reply_to_unknown_save(struct http_request *request, const struct save *save,
+                           struct reply_metrics *metrics)
 {
     struct http_reply reply = {.status = 504};
     struct buffer members;
+    metric_add(&metrics->saves[SAVE_UNKNOWN], 1);
     buffer_init(&members, REPLY_BYTES_MAX);
     buffer_append_text(&members, ",\"outcome\":\"unknown\",\"id\":");
     append_string(&members, (struct slice){save->message_id, save->message_id_length});
@@ -109,8 +111,7 @@ void reply_to_save(struct http_request *request, const struct save *save,
         reply_accepted(request, save);
         return;
     case SAVE_UNKNOWN:
-        metric_add(&metrics->saves[SAVE_UNKNOWN], 1);
-        reply_unknown(request, save);
+        reply_to_unknown_save(request, save, metrics);
         return;
     case SAVE_DISCONNECTED:
     case SAVE_BLOCKED:

@@ -16,6 +16,10 @@ struct reply_metrics {
 void reply_to_save(struct http_request *request, const struct save *save,
                    struct reply_metrics *metrics);
 
+/* As to one with the outcome SAVE_UNKNOWN: reads nothing that another thread may write. */
+void reply_to_unknown_save(struct http_request *request, const struct save *save,
+                           struct reply_metrics *metrics);
+
 /* Refuses a request that never became a save. */
 void reply_refused(struct http_request *request, enum save_outcome outcome,
                    struct reply_metrics *metrics);

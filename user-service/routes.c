@@ -119,4 +119,5 @@ void routes_on_turn(void *context)
 {
     struct routes *routes = context;
     save_user_submit(&routes->save_user);
+    save_user_give_up_late(&routes->save_user);
 }

@@ -31,7 +31,8 @@ struct save {
     struct handover_node node;    /* first: see handover.h */
     TAILQ_ENTRY(save) in_order;   /* publisher: all it has, oldest first */
     TAILQ_ENTRY(save) waiting;    /* publisher: to be published, oldest first */
-    struct http_request *request; /* HTTP thread only */
+    TAILQ_ENTRY(save) parked;     /* HTTP thread only: not answered yet, oldest first */
+    struct http_request *request; /* HTTP thread only; NULL: answered before its outcome came */
     struct key_entry *key;        /* HTTP thread only; NULL: without Idempotency-Key */
     char *body;                   /* owned: the user's JSON */
     size_t body_length;

@@ -10,7 +10,12 @@
 enum media_type { MEDIA_JSON, MEDIA_FORM, MEDIA_OTHER };
 
 /* A form is at most as large as a body; as JSON each byte may become six. */
-enum { FORM_GROWTH = 8, ID_MEMBER_BYTES = 64 };
+enum {
+    FORM_GROWTH = 8,
+    ID_MEMBER_BYTES = 64,
+    /* After the confirm timeout the outbox has so long for its commit: a disk may hang. */
+    OUTBOX_PATIENCE_MS = 5000,
+};
 
 void save_user_init(struct save_user *save_user, const struct settings *settings,
                     struct publisher *publisher)
@@ -22,6 +27,7 @@ void save_user_init(struct save_user *save_user, const struct settings *settings
                   .required_members = settings->required_members,
                   .refused_members = settings->refused_members},
     };
+    TAILQ_INIT(&save_user->parked);
     admission_init(&save_user->admission, (size_t)settings->in_flight_max,
                    (size_t)settings->in_flight_bytes_max,
                    (uint64_t)settings->overload_latency_ms * 1000);
@@ -30,6 +36,7 @@ void save_user_init(struct save_user *save_user, const struct settings *settings
 
 void save_user_done(struct save_user *save_user)
 {
+    save_user_take_completed(save_user); /* those that were answered before their outcome came */
     key_window_done(&save_user->keys);
 }
 
@@ -182,6 +189,7 @@ static void accept_save(struct http_request *request, struct save_user *save_use
         save->accepted_us / 1000 + (uint64_t)save_user->settings->confirm_timeout_ms;
     admission_enter(&save_user->admission, save->body_length);
     http_request_defer(request);
+    TAILQ_INSERT_TAIL(&save_user->parked, save, parked);
     if (is_repeated) {
         key_window_wait(save);
     } else {
@@ -298,8 +306,24 @@ static void finish(struct save_user *save_user, struct save *save, uint64_t now_
         admission_note_confirm(&save_user->admission, now_us - save->accepted_us, now_us);
     }
     admission_leave(&save_user->admission, save->body_length);
-    reply_to_save(save->request, save, &save_user->metrics);
+    if (save->request != NULL) {
+        TAILQ_REMOVE(&save_user->parked, save, parked);
+        reply_to_save(save->request, save, &save_user->metrics);
+    }
     save_free(save);
+}
+
+/* What becomes of it is still noted, for its key and for the limits, when it is known. */
+void save_user_give_up_late(struct save_user *save_user)
+{
+    struct save *save = NULL;
+    uint64_t now_ms = clock_monotonic_ms();
+    while ((save = TAILQ_FIRST(&save_user->parked)) != NULL &&
+           save->deadline_ms + OUTBOX_PATIENCE_MS < now_ms) {
+        TAILQ_REMOVE(&save_user->parked, save, parked);
+        reply_to_unknown_save(save->request, save, &save_user->metrics);
+        save->request = NULL;
+    }
 }
 
 /* Those that came with its key while it was under way become what it has become. */

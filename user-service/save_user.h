@@ -14,6 +14,7 @@ struct save_user {
     struct user_rules rules;
     struct message_id_generator ids;
     struct handover_list outgoing; /* accepted in this turn of the loop */
+    struct save_queue parked;      /* accepted and not answered */
     struct admission admission;
     struct key_window keys;
     metric_gauge limit;      /* admission.limit, as it was last */
@@ -26,7 +27,7 @@ enum { SAVE_USER_METRIC_ROWS = 2 };
 /* Borrows everything. */
 void save_user_init(struct save_user *save_user, const struct settings *settings,
                     struct publisher *publisher);
-/* When no request is left. */
+/* When no request is left, and the publisher and the outbox have stopped. */
 void save_user_done(struct save_user *save_user);
 
 /* The route. */
@@ -34,6 +35,9 @@ void save_user_handle(struct http_request *request, struct save_user *save_user)
 
 /* After each turn of the loop: hands over what was accepted in it. */
 void save_user_submit(struct save_user *save_user);
+
+/* At least once a second: replies to those that are late beyond every deadline. */
+void save_user_give_up_late(struct save_user *save_user);
 
 /* When the publisher has completed some: replies to them. */
 void save_user_take_completed(struct save_user *save_user);

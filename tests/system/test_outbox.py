@@ -296,6 +296,22 @@ def test_a_failed_fsync_is_no_success(away):
     assert "before" in stored(away.state.name) and "after" in stored(away.state.name)
 
 
+def test_a_disk_that_hangs_hangs_no_client(away):
+    """strace holds each fsync back for longer than a client is left to wait."""
+    user = away.user_service("--confirm-timeout", "500ms")
+    tracer = trace(user, "inject=fsync,fdatasync:delay_enter=20000000")
+    try:
+        load = Load(user.port, 4, 4, "hang").start().join(12)
+        assert load.statuses == {504: 4}, load.statuses
+        assert user.get("/healthz").status_code == 200
+    finally:
+        tracer.terminate()
+        tracer.wait(30)
+    wait_until(lambda: user.save({"name": "Ada"}, Idempotency_Key="after").status_code == 202, 30,
+               "it goes on by itself")
+    assert "after" in stored(away.state.name)
+
+
 def test_a_broker_slower_than_the_deadline_is_forwarded_to(world):
     """A confirm that comes after the deadline is one: or the same would be forwarded for ever."""
     proxy = Proxy(world.broker.port)
