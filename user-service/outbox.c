@@ -20,7 +20,7 @@ enum {
 };
 
 struct outbox_metrics {
-    metric_gauge saves, bytes, oldest_age_s;
+    metric_gauge saves, bytes, oldest_age_s, unreadable;
     metric_counter stored, forwarded, refused;
 };
 
@@ -38,10 +38,11 @@ struct outbox {
     struct handover_list at_hand;          /* requests' saves, to be stored */
     int64_t settled[OUTBOX_FORWARDED_MAX]; /* confirmed, to be deleted */
     size_t settled_count;
-    size_t forwarded;                    /* at the publisher */
-    int64_t cursor;                      /* the last that was forwarded */
-    bool forward_again;                  /* one came back unconfirmed */
-    uint64_t forward_at_ms, store_at_ms; /* not before */
+    size_t forwarded;                          /* at the publisher */
+    int64_t cursor;                            /* the last that was forwarded */
+    int64_t unreadable_up_to, unreadable_rows; /* the last row that is no save, how many */
+    bool forward_again;                        /* one came back unconfirmed */
+    uint64_t forward_at_ms, store_at_ms;       /* not before */
     struct backoff forward_backoff, store_backoff;
     uint64_t now_ms;
 
@@ -285,6 +286,16 @@ static size_t forwarded_max(const struct outbox *outbox)
     return share < 1 ? 1 : share > OUTBOX_FORWARDED_MAX ? OUTBOX_FORWARDED_MAX : (size_t)share;
 }
 
+/* Rows are met in their order, and again after each one that came back. */
+static void pass_over(struct outbox *outbox, int64_t sequence, const struct error *why)
+{
+    if (sequence > outbox->unreadable_up_to) {
+        outbox->unreadable_up_to = sequence;
+        metric_set(&outbox->metrics.unreadable, ++outbox->unreadable_rows);
+        log_at(LOG_LEVEL_ERROR, "outbox.unreadable", log_string("error", why->text));
+    }
+}
+
 static void forward(struct outbox *outbox)
 {
     struct handover_list batch = {0};
@@ -293,21 +304,25 @@ static void forward(struct outbox *outbox)
     struct error error = {.text = ""};
     while (content.saves > 0 && may_forward(outbox) &&
            outbox->forwarded + outbox->settled_count < forwarded_max(outbox)) {
-        struct save *save = NULL;
-        enum outcome outcome = outbox_store_next(outbox->store, outbox->cursor, &save, &error);
+        struct outbox_store_row row;
+        enum outcome outcome = outbox_store_next(outbox->store, outbox->cursor, &row, &error);
         if (outcome != OUTCOME_OK) {
             outbox_store_rollback(outbox->store, outcome);
             outbox->store_at_ms = outbox->now_ms + wait_ms(&outbox->store_backoff);
             note_trouble(outbox, &error);
             break;
         }
-        if (save == NULL) {
+        if (row.sequence == 0) {
             break;
         }
-        outbox->cursor = save->outbox_sequence;
+        outbox->cursor = row.sequence;
+        if (row.save == NULL) {
+            pass_over(outbox, row.sequence, &error);
+            continue;
+        }
         outbox->forwarded++;
-        save->accepted_us = clock_monotonic_us();
-        handover_list_append(&batch, &save->node);
+        row.save->accepted_us = clock_monotonic_us();
+        handover_list_append(&batch, &row.save->node);
     }
     if (batch.head != NULL) {
         publisher_submit(outbox->publisher, &batch);
@@ -434,6 +449,9 @@ void outbox_metric_rows(struct outbox *outbox, struct metric_row rows[OUTBOX_MET
          &metrics->bytes, 0},
         {"user_service_outbox_oldest_age_seconds", NULL, "Age of the oldest save in the outbox.",
          METRIC_GAUGE, &metrics->oldest_age_s, 0},
+        {"user_service_outbox_unreadable_rows", NULL,
+         "Rows of the outbox's file that are no saves: kept, and not forwarded.", METRIC_GAUGE,
+         &metrics->unreadable, 0},
         {"user_service_outbox_stored_total", NULL, "Saves that were committed to the outbox.",
          METRIC_COUNTER, &metrics->stored, 0},
         {"user_service_outbox_forwarded_total", NULL,

@@ -11,8 +11,9 @@
  *                                                            v
  *                                                         deleted
  *
- * A save is forwarded with its own message id; one that is forwarded twice is a duplicate to the
- * session-service. */
+ * A row that is not a save (damaged, or put there by another program) is told and counted once, and
+ * left where it is. A save is forwarded with its own message id; one that is forwarded twice is a
+ * duplicate to the session-service. */
 #pragma once
 
 #include "common/handover.h"
@@ -24,7 +25,7 @@
 struct outbox;
 struct publisher;
 
-enum { OUTBOX_METRIC_ROWS = 6, OUTBOX_FORWARDED_MAX = 512 };
+enum { OUTBOX_METRIC_ROWS = 7, OUTBOX_FORWARDED_MAX = 512 };
 
 /* Borrows the settings, and the directory, which this process holds. Opens the file: INVALID is
  * what only a person can mend; what may pass is only logged. */

@@ -40,6 +40,7 @@ struct outbox_store {
     struct database *database; /* NULL: not open */
     struct statement *statements[STATEMENTS];
     bool in_transaction;
+    int64_t inserted_bytes; /* in this transaction: the file system does not know of them yet */
     struct outbox_store_content content, committed;
 };
 
@@ -135,6 +136,7 @@ enum outcome outbox_store_begin(struct outbox_store *store, struct error *ret_er
     if (outcome == OUTCOME_OK) {
         outcome = database_execute(store->database, "BEGIN IMMEDIATE", ret_error);
         store->in_transaction = outcome == OUTCOME_OK;
+        store->inserted_bytes = 0;
     }
     return outcome;
 }
@@ -147,6 +149,7 @@ enum outcome outbox_store_commit(struct outbox_store *store, struct error *ret_e
     }
     if (outcome == OUTCOME_OK) {
         store->in_transaction = false;
+        store->inserted_bytes = 0;
         store->committed = store->content;
     }
     return outcome;
@@ -155,6 +158,7 @@ enum outcome outbox_store_commit(struct outbox_store *store, struct error *ret_e
 void outbox_store_rollback(struct outbox_store *store, enum outcome why)
 {
     store->content = store->committed;
+    store->inserted_bytes = 0;
     if (store->database == NULL) {
         return;
     }
@@ -191,7 +195,8 @@ bool outbox_store_has_room(struct outbox_store *store, int64_t bytes, struct err
         return false;
     }
     uint64_t free_bytes = (uint64_t)system.f_bavail * system.f_frsize;
-    if (free_bytes < (uint64_t)(store->options.free_bytes_min + bytes)) {
+    int64_t wanted_bytes = store->options.free_bytes_min + store->inserted_bytes + bytes;
+    if (free_bytes < (uint64_t)wanted_bytes) {
         error_set(ret_error, OUTCOME_BUSY,
                   "the disk of the state directory is nearly full: --outbox-min-free");
         return false;
@@ -211,6 +216,7 @@ enum outcome outbox_store_insert(struct outbox_store *store, const struct save *
     if (outcome == OUTCOME_OK) {
         store->content.saves++;
         store->content.bytes += outbox_store_bytes_of(save);
+        store->inserted_bytes += outbox_store_bytes_of(save);
     }
     return outcome;
 }
@@ -230,50 +236,89 @@ enum outcome outbox_store_delete(struct outbox_store *store, int64_t sequence,
     return outcome;
 }
 
-static struct save *save_of_row(struct statement *row)
+/* What is borrowed from a row, and why it is no save: NULL where it is one. */
+struct row_texts {
+    struct slice message_id, body, traceparent;
+    int64_t saved_at_ms;
+};
+
+static const char *fault_of(const struct row_texts *texts)
+{
+    if (!user_event_id_is_valid(texts->message_id)) {
+        return "its message id is not valid";
+    }
+    if (texts->body.length == 0) {
+        return "it has no body";
+    }
+    if (texts->traceparent.length > 0 && !user_event_traceparent_is_valid(texts->traceparent)) {
+        return "its traceparent is not valid";
+    }
+    return texts->saved_at_ms < 0 ? "its time is not valid" : NULL;
+}
+
+static struct save *copy_save(const struct row_texts *texts)
 {
     struct save *save = calloc(1, sizeof(*save));
-    struct slice message_id = statement_text(row, 1);
-    struct slice body = statement_text(row, 2);
-    struct slice traceparent = statement_text(row, 3);
-    char *copy = save == NULL ? NULL : malloc(body.length + 1);
-    if (copy == NULL) {
+    char *body = malloc(texts->body.length);
+    if (save == NULL || body == NULL) {
         free(save);
+        free(body);
         return NULL;
     }
-    save->outbox_sequence = statement_integer(row, 0);
-    save->body = memcpy(copy, body.data, body.length);
-    save->body_length = body.length;
-    if (message_id.length < sizeof(save->message_id)) {
-        memcpy(save->message_id, message_id.data, message_id.length);
-        save->message_id_length = message_id.length;
+    save->body = memcpy(body, texts->body.data, texts->body.length);
+    save->body_length = texts->body.length;
+    memcpy(save->message_id, texts->message_id.data, texts->message_id.length);
+    save->message_id_length = texts->message_id.length;
+    if (texts->traceparent.length > 0) {
+        memcpy(save->traceparent, texts->traceparent.data, texts->traceparent.length);
     }
-    if (traceparent.length > 0 && traceparent.length < sizeof(save->traceparent)) {
-        memcpy(save->traceparent, traceparent.data, traceparent.length);
-    }
-    save->saved_at_ms = (uint64_t)statement_integer(row, 4);
+    save->saved_at_ms = (uint64_t)texts->saved_at_ms;
     return save;
 }
 
-enum outcome outbox_store_next(struct outbox_store *store, int64_t sequence, struct save **ret_save,
-                               struct error *ret_error)
+static enum outcome read_row(struct statement *row, struct outbox_store_row *ret_row,
+                             struct error *ret_error)
 {
-    *ret_save = NULL;
+    const struct row_texts texts = {
+        .message_id = statement_text(row, 1),
+        .body = statement_text(row, 2),
+        .traceparent = statement_text(row, 3),
+        .saved_at_ms = statement_integer(row, 4),
+    };
+    int64_t sequence = statement_integer(row, 0);
+    const char *fault = fault_of(&texts);
+    if (fault != NULL) {
+        *ret_row = (struct outbox_store_row){.sequence = sequence};
+        error_set(ret_error, OUTCOME_OK, "row %lld is not a save, and stays: %s",
+                  (long long)sequence, fault);
+        return OUTCOME_OK;
+    }
+    struct save *save = copy_save(&texts);
+    if (save == NULL) {
+        return error_set(ret_error, OUTCOME_BUSY, "no memory to forward a save");
+    }
+    save->outbox_sequence = sequence;
+    *ret_row = (struct outbox_store_row){.sequence = sequence, .save = save};
+    return OUTCOME_OK;
+}
+
+enum outcome outbox_store_next(struct outbox_store *store, int64_t sequence,
+                               struct outbox_store_row *ret_row, struct error *ret_error)
+{
+    *ret_row = (struct outbox_store_row){.sequence = 0};
     enum outcome outcome = outbox_store_open(store, ret_error);
     if (outcome != OUTCOME_OK) {
         return outcome;
     }
     struct statement *next = store->statements[NEXT_SAVE];
     statement_bind_integer(next, 1, sequence);
-    bool row = false;
-    outcome = statement_step(next, &row, ret_error);
-    if (outcome != OUTCOME_OK || !row) {
-        return outcome;
+    bool is_row = false;
+    outcome = statement_step(next, &is_row, ret_error);
+    if (outcome == OUTCOME_OK && is_row) {
+        outcome = read_row(next, ret_row, ret_error);
+        statement_reset(next);
     }
-    *ret_save = save_of_row(next);
-    statement_reset(next);
-    return *ret_save == NULL ? error_set(ret_error, OUTCOME_BUSY, "no memory to forward a save")
-                             : OUTCOME_OK;
+    return outcome;
 }
 
 void outbox_store_content(const struct outbox_store *store,

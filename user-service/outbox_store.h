@@ -51,10 +51,16 @@ MUST_CHECK bool outbox_store_has_room(struct outbox_store *store, int64_t bytes,
 /* What a save counts as. */
 int64_t outbox_store_bytes_of(const struct save *save);
 
-/* Reads the first save after `sequence`, outside of a transaction: owned by the caller, its
- * `outbox_sequence` set; NULL: there is none. */
+struct outbox_store_row {
+    int64_t sequence;  /* 0: there is none */
+    struct save *save; /* owned by the caller, `outbox_sequence` set; NULL: the row is no save */
+};
+
+/* Reads the first row after `sequence`, outside of a transaction. A row that is no save is OK too,
+ * with the reason in the text; it stays as it is. */
 MUST_CHECK enum outcome outbox_store_next(struct outbox_store *store, int64_t sequence,
-                                          struct save **ret_save, struct error *ret_error);
+                                          struct outbox_store_row *ret_row,
+                                          struct error *ret_error);
 
 /* What is in it; *ret_oldest_ms is the wall time at which its oldest was accepted, 0 where there is
  * none. */

@@ -54,7 +54,9 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 static void judge_save(const struct save *save)
 {
     must(memchr(save->message_id, '\0', sizeof(save->message_id)) != NULL);
-    must(strlen(save->traceparent) < sizeof(save->traceparent));
+    must(save->traceparent[0] == '\0' ||
+         user_event_traceparent_is_valid(slice_of(save->traceparent)));
+    must(save->body_length > 0);
     must(user_event_id_is_valid((struct slice){save->message_id, save->message_id_length}));
     struct slice copy = copy_exactly((struct slice){save->body, save->body_length});
     free_copy(copy);
@@ -65,16 +67,20 @@ static enum outcome read_all(struct outbox_store *store, int64_t sequences[ROWS_
                              size_t *ret_count)
 {
     int64_t sequence = 0;
-    struct save *save = NULL;
     for (;;) {
-        enum outcome outcome = outbox_store_next(store, sequence, &save, NULL);
-        if (outcome != OUTCOME_OK || save == NULL) {
+        struct outbox_store_row row;
+        enum outcome outcome = outbox_store_next(store, sequence, &row, NULL);
+        if (outcome != OUTCOME_OK || row.sequence == 0) {
             return outcome;
         }
-        must(save->outbox_sequence > sequence && *ret_count < ROWS_MAX);
-        sequence = sequences[(*ret_count)++] = save->outbox_sequence;
-        judge_save(save);
-        save_free(save);
+        must(row.sequence > sequence && *ret_count < ROWS_MAX);
+        sequence = row.sequence;
+        if (row.save != NULL) {
+            must(row.save->outbox_sequence == sequence);
+            sequences[(*ret_count)++] = sequence;
+            judge_save(row.save);
+            save_free(row.save);
+        }
     }
 }
 

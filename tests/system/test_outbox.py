@@ -260,6 +260,22 @@ def test_a_full_disk_refuses_and_keeps_what_it_has(away, tmp_path):
         as_root("umount", "--lazy", state)
 
 
+def test_a_row_that_is_no_save_is_told_and_kept(world, tmp_path):
+    state = str(tmp_path)
+    world.user_service("--state-dir", state).stop()
+    connection = sqlite3.connect(os.path.join(state, FILE))
+    with connection:
+        connection.executemany("INSERT INTO outbox (message_id, body, traceparent, saved_at_ms)"
+                               " VALUES (?, '{\"id\":1}', '', 1)", [("x" * 129,), ("good",)])
+    connection.close()
+    user = world.user_service("--state-dir", state)
+    wait_until(lambda: stored(state) == ["x" * 129], 10, "the good one is forwarded")
+    assert user.metric("user_service_outbox_unreadable_rows") == 1
+    assert [e["error"] for e in user.events("outbox.unreadable")] == [
+        "row 1 is not a save, and stays: its message id is not valid"]
+    assert world.get()[1].message_id == "good" and world.count() == 0
+
+
 def test_a_limit_of_bytes(away):
     user = away.user_service("--outbox-max-bytes", "64KiB")
     statuses = [user.save({"name": "x" * 200, "pad": "y" * 3000}).status_code for _ in range(30)]

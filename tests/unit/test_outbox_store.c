@@ -1,25 +1,34 @@
 /* The outbox's file: order, limits, what it knows of itself, and that a rollback takes all back. */
+#include "common/database.h"
 #include "user-service/outbox_store.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
-enum { BYTES_MAX = 100000 };
+#define TRACEPARENT "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+enum { BYTES_MAX = 100000, MIB = 1024 * 1024, EMPTY_ROW_BYTES = 55 + 64 };
 
 static char folder[] = "/tmp/test_outbox_store_XXXXXX";
 static struct outbox_store *store;
 
-static void create_store(int64_t free_bytes_min)
+static void create_store_of(int64_t bytes_max, int64_t free_bytes_min)
 {
     const struct outbox_store_options options = {
-        .directory = folder, .bytes_max = BYTES_MAX, .free_bytes_min = free_bytes_min};
+        .directory = folder, .bytes_max = bytes_max, .free_bytes_min = free_bytes_min};
     assert_int_equal(outbox_store_create(&options, &store, NULL), OUTCOME_OK);
     assert_int_equal(outbox_store_open(store, NULL), OUTCOME_OK);
+}
+
+static void create_store(int64_t free_bytes_min)
+{
+    create_store_of(BYTES_MAX, free_bytes_min);
 }
 
 static void insert(const char *message_id, char *body, uint64_t saved_at_ms)
@@ -29,7 +38,7 @@ static void insert(const char *message_id, char *body, uint64_t saved_at_ms)
                         .message_id_length = strlen(message_id),
                         .saved_at_ms = saved_at_ms};
     (void)snprintf(save.message_id, sizeof(save.message_id), "%s", message_id);
-    (void)snprintf(save.traceparent, sizeof(save.traceparent), "trace");
+    (void)snprintf(save.traceparent, sizeof(save.traceparent), TRACEPARENT);
     assert_int_equal(outbox_store_insert(store, &save, NULL), OUTCOME_OK);
 }
 
@@ -46,15 +55,18 @@ static void commit(void)
 /* Returns the sequence of the next save, which has that id; NULL: there is none. */
 static int64_t expect_next(int64_t after, const char *message_id)
 {
-    struct save *save = NULL;
-    assert_int_equal(outbox_store_next(store, after, &save, NULL), OUTCOME_OK);
+    struct outbox_store_row row;
+    assert_int_equal(outbox_store_next(store, after, &row, NULL), OUTCOME_OK);
+    struct save *save = row.save;
     if (message_id == NULL) {
         assert_null(save);
+        assert_int_equal(row.sequence, 0);
         return 0;
     }
     assert_non_null(save);
+    assert_int_equal(row.sequence, save->outbox_sequence);
     assert_string_equal(save->message_id, message_id);
-    assert_string_equal(save->traceparent, "trace");
+    assert_string_equal(save->traceparent, TRACEPARENT);
     assert_int_equal(save->body_length, 2);
     assert_memory_equal(save->body, "{}", 2);
     int64_t sequence = save->outbox_sequence;
@@ -76,7 +88,7 @@ static void test_order_and_content(void **state)
 {
     (void)state;
     char body[] = "{}";
-    const int64_t each = 2 + 1 + 5 + 64;
+    const int64_t each = 2 + 1 + EMPTY_ROW_BYTES;
     expect_content(0, 0, 0);
     expect_next(0, NULL);
     begin();
@@ -121,14 +133,14 @@ static void test_rollback(void **state)
     insert("b", body, 20);
     assert_int_equal(outbox_store_delete(store, sequence, NULL), OUTCOME_OK);
     outbox_store_rollback(store, OUTCOME_BUSY);
-    expect_content(1, 72, 10);
+    expect_content(1, 3 + EMPTY_ROW_BYTES, 10);
     assert_int_equal(expect_next(0, "a"), sequence);
     expect_next(sequence, NULL);
     begin();
     insert("b", body, 20);
     outbox_store_rollback(store, OUTCOME_BROKEN); /* closes the file; the next use opens it */
     expect_next(sequence, NULL);
-    expect_content(1, 72, 10);
+    expect_content(1, 3 + EMPTY_ROW_BYTES, 10);
 }
 
 static void test_limits(void **state)
@@ -142,12 +154,83 @@ static void test_limits(void **state)
     begin();
     insert("a", body, 10);
     assert_false(outbox_store_has_room(store, BYTES_MAX, &error));
-    assert_true(outbox_store_has_room(store, BYTES_MAX - 72, &error));
+    assert_true(outbox_store_has_room(store, BYTES_MAX - 3 - EMPTY_ROW_BYTES, &error));
     commit();
     outbox_store_free(store);
     create_store(INT64_MAX / 2);
     assert_false(outbox_store_has_room(store, 1, &error));
     assert_non_null(strstr(error.text, "--outbox-min-free"));
+}
+
+static int64_t free_bytes(void)
+{
+    struct statvfs system;
+    assert_int_equal(statvfs(folder, &system), 0);
+    return (int64_t)(system.f_bavail * system.f_frsize);
+}
+
+/* Also of what is not committed yet, which the file system does not know of. */
+static void test_room_on_the_disk(void **state)
+{
+    (void)state;
+    static char body[16 * MIB];
+    memset(body, 'x', sizeof(body) - 1);
+    bool had = false, has = true;
+    int64_t before = 0;
+    do { /* until nobody else has used the disk meanwhile */
+        before = free_bytes();
+        outbox_store_free(store);
+        create_store_of(64 * MIB, before - 20 * MIB);
+        begin();
+        had = outbox_store_has_room(store, 12 * MIB, NULL);
+        insert("a", body, 10);
+        has = outbox_store_has_room(store, 12 * MIB, NULL);
+        outbox_store_rollback(store, OUTCOME_BUSY);
+    } while (free_bytes() < before - 4 * MIB || free_bytes() > before + 4 * MIB);
+    assert_true(had);
+    assert_false(has);
+}
+
+/* What another program, or a flipped bit that SQLite cannot see, has left in the file. */
+static void test_a_row_that_is_no_save_is_told_and_kept(void **state)
+{
+    (void)state;
+    static const char *const rows[] = {
+        "INSERT INTO outbox VALUES (1, 'a', '{}', '" TRACEPARENT "', 1)",
+        "INSERT INTO outbox VALUES (2, '', '{}', '', 2)",
+        "INSERT INTO outbox SELECT 3, group_concat(message_id, '') || hex(zeroblob(65)), '{}', '', "
+        "3"
+        " FROM outbox",
+        "INSERT INTO outbox VALUES (4, 'b', '', '', 4)",
+        "INSERT INTO outbox VALUES (5, 'c', '{}', 'trace', 5)",
+        "INSERT INTO outbox VALUES (6, 'd', '{}', '', -6)",
+        "INSERT INTO outbox VALUES (7, 'e', '{}', '" TRACEPARENT "', 7)",
+    };
+    static const char *const faults[] = {"message id", "message id", "body", "traceparent", "time"};
+    char path[64];
+    (void)snprintf(path, sizeof(path), "%s/user-service.db", folder);
+    const struct database_options options = {.path = path, .second = true};
+    struct database *database = NULL;
+    assert_int_equal(database_open(&options, &database, NULL), OUTCOME_OK);
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        assert_int_equal(database_execute(database, rows[i], NULL), OUTCOME_OK);
+    }
+    database_close(database);
+    assert_int_equal(expect_next(0, "a"), 1);
+    for (int64_t i = 2; i <= 6; i++) {
+        struct outbox_store_row row;
+        struct error error;
+        assert_int_equal(outbox_store_next(store, i - 1, &row, &error), OUTCOME_OK);
+        assert_int_equal(row.sequence, i);
+        assert_null(row.save);
+        assert_non_null(strstr(error.text, faults[i - 2]));
+    }
+    assert_int_equal(expect_next(6, "e"), 7);
+    outbox_store_free(store);
+    create_store(0);
+    struct outbox_store_content content;
+    outbox_store_content(store, &content);
+    assert_int_equal(content.saves, 7);
 }
 
 static int set_up(void **state)
@@ -177,6 +260,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_order_and_content, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_rollback, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_limits, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_room_on_the_disk, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_row_that_is_no_save_is_told_and_kept, set_up,
+                                        tear_down),
     };
     if (mkdtemp(folder) == NULL) {
         return 1;
