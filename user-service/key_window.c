@@ -11,6 +11,7 @@ struct key_entry {
     struct slice key; /* its bytes follow the entry */
     unsigned char digest[DIGEST_BYTES];
     enum key_state state;
+    bool was_doubtful; /* an earlier attempt may have been saved */
     enum save_outcome outcome;
     struct handover_list waiting;
     TAILQ_ENTRY(key_entry) by_age;
@@ -84,6 +85,7 @@ static enum key_verdict judge(struct key_window *window, struct key_entry *entry
         TAILQ_REMOVE(&window->by_age, entry, by_age);
         window->remembered--;
         entry->state = STATE_IN_FLIGHT;
+        entry->was_doubtful = true;
         return KEY_NEW;
     }
     return KEY_REUSED;
@@ -132,11 +134,14 @@ static void remember(struct key_window *window, struct key_entry *entry, enum ke
     }
 }
 
-struct handover_list key_window_settle(struct key_window *window, const struct save *save)
+struct handover_list key_window_settle(struct key_window *window, struct save *save)
 {
     struct key_entry *entry = save->key;
     struct handover_list waiting = entry->waiting;
     entry->waiting = (struct handover_list){NULL, NULL};
+    if (entry->was_doubtful && save->outcome != SAVE_CONFIRMED && save->outcome != SAVE_STORED) {
+        save->outcome = SAVE_UNKNOWN;
+    }
     entry->outcome = save->outcome;
     switch (save->outcome) {
     case SAVE_CONFIRMED:

@@ -6,7 +6,8 @@
  *   unknown --------> IN FLIGHT ------------------> SETTLED ---------------------> the same answer
  *      ^              |   ^  |  settle: not known                 beyond the capacity
  *      |  not saved   |   |  +--------------------> DOUBTFUL ------------------------> unknown
- *      +--------------+   +----------------------------+ claim: tried again
+ *      +--------------+   +----------------------------+ claim: tried again; then "not saved" is
+ *                                                        not known either
  *
  * With another body the key is REUSED in every state: it would be another message under a known id.
  */
@@ -44,6 +45,6 @@ MUST_CHECK enum outcome key_window_claim(struct key_window *window, struct save 
 /* Of a save with KEY_IN_FLIGHT: borrowed until the claiming one is settled. */
 void key_window_wait(struct save *save);
 
-/* Of the save that claimed the key: notes its outcome, and returns those that wait for it. */
-MUST_CHECK struct handover_list key_window_settle(struct key_window *window,
-                                                  const struct save *save);
+/* Of the save that claimed the key: notes its outcome, and returns those that wait for it. What is
+ * refused after an attempt that was not known becomes SAVE_UNKNOWN. */
+MUST_CHECK struct handover_list key_window_settle(struct key_window *window, struct save *save);

@@ -327,7 +327,7 @@ void save_user_give_up_late(struct save_user *save_user)
 }
 
 /* Those that came with its key while it was under way become what it has become. */
-static void finish_waiting(struct save_user *save_user, const struct save *save, uint64_t now_us)
+static void finish_waiting(struct save_user *save_user, struct save *save, uint64_t now_us)
 {
     struct handover_list waiting = key_window_settle(&save_user->keys, save);
     struct handover_node *node = NULL;

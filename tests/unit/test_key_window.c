@@ -115,6 +115,25 @@ static void an_unknown_outcome_is_tried_again_with_the_same_body_only(void **sta
     key_window_done(&window);
 }
 
+/* The first attempt may have been saved, whatever is known of the second. */
+static void what_is_refused_after_an_unknown_outcome_stays_unknown(void **state)
+{
+    (void)state;
+    struct key_window window;
+    enum save_outcome outcome = SAVE_OUTCOMES;
+    key_window_init(&window, CAPACITY);
+    claim_and_settle(&window, "k", SAVE_UNKNOWN);
+    struct save *again = save_of("k", "{}");
+    assert_int_equal(claim(&window, again), KEY_NEW);
+    again->outcome = SAVE_NACKED;
+    assert_null(key_window_settle(&window, again).head);
+    assert_int_equal(again->outcome, SAVE_UNKNOWN);
+    save_free(again);
+    assert_int_equal(ask(&window, "k", "[]", &outcome), KEY_REUSED);
+    claim_and_settle(&window, "k", SAVE_CONFIRMED);
+    key_window_done(&window);
+}
+
 static void without_a_capacity_only_those_in_flight_are_known(void **state)
 {
     (void)state;
@@ -172,6 +191,7 @@ int main(void)
         cmocka_unit_test(a_settled_key_has_its_answer),
         cmocka_unit_test(those_that_come_meanwhile_wait),
         cmocka_unit_test(an_unknown_outcome_is_tried_again_with_the_same_body_only),
+        cmocka_unit_test(what_is_refused_after_an_unknown_outcome_stays_unknown),
         cmocka_unit_test(without_a_capacity_only_those_in_flight_are_known),
         cmocka_unit_test(it_remembers_as_many_as_it_has_room_for),
     };
