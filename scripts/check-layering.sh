@@ -62,7 +62,7 @@ check_tree() {
     )
 
     pure=(user-service/{confirm_window,admission,key_window}.[ch] session-service/ack_window.[ch]
-        session-service/verdict.[ch] common/backoff.[ch]
+        session-service/verdict.[ch] common/backoff.[ch] common/nack_streak.[ch]
         common/form.[ch] common/user.[ch] common/user_*.[ch] common/json_text.[ch]
         common/utf8.[ch] common/http_syntax.[ch] common/slice.[h] common/message.[h] common/log_format.[ch])
     report "a pure module does no input or output and reads no clock" < <(

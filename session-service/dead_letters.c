@@ -7,6 +7,7 @@
 #include "common/clock.h"
 #include "common/connector.h"
 #include "common/log.h"
+#include "common/nack_streak.h"
 
 #include <stdlib.h>
 #include <sys/random.h>
@@ -27,6 +28,7 @@ struct dead_letters {
     bool requested;
     struct broker *broker; /* NULL: none */
     uint64_t next_publish_tag;
+    struct nack_streak nacks;
 
     struct dead_letter_list waiting, published; /* published: ascending publish tags */
     size_t pending, pending_bytes;
@@ -174,6 +176,11 @@ static void retry_later(struct dead_letters *letters, const char *why, uint64_t 
 static void take_confirm(struct dead_letters *letters, const struct broker_event *event,
                          struct ack_window *window, uint64_t now_ms)
 {
+    if (event->type == BROKER_EVENT_NACK) {
+        nack_streak_note_nack(&letters->nacks, now_ms);
+    } else {
+        nack_streak_note_ack(&letters->nacks);
+    }
     struct dead_letter_list about =
         dead_letter_list_take_confirmed(&letters->published, event->tag, event->multiple);
     struct dead_letter_list confirmed = {0};
@@ -290,6 +297,9 @@ static enum outcome exchange(struct dead_letters *letters, struct ack_window *wi
     if (outcome == OUTCOME_OK) {
         outcome = read_events(letters, window, now_ms, ret_error);
     }
+    if (outcome == OUTCOME_OK) {
+        outcome = nack_streak_judge(&letters->nacks, now_ms, ret_error);
+    }
     /* As long as the socket takes everything nothing wakes poll() for the rest. */
     while (outcome == OUTCOME_OK && broker_unsent_bytes(letters->broker) == 0 &&
            letters->waiting.head != NULL && now_ms >= letters->retry_at_ms) {
@@ -322,6 +332,7 @@ static void connect_if_needed(struct dead_letters *letters)
     if (letters->broker != NULL) {
         letters->requested = false;
         letters->next_publish_tag = 1;
+        letters->nacks = (struct nack_streak){0};
         letters->retry_at_ms = 0;
         letters->declare_first = false;
         letters->trouble.text[0] = '\0';

@@ -5,6 +5,8 @@
  *                   ^                    |
  *                   +--------------------+  nacked, returned, connection lost
  *
+ * A connection on which every copy is refused for long is given up.
+ *
  * The connection is asked for with the first copy and kept. A copy may reach the queue twice, and
  * never gets lost: its delivery stays unsettled until the confirm, so that the broker keeps the
  * original. Everything here runs on the consumer's thread. */

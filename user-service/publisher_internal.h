@@ -3,6 +3,7 @@
 
 #include "common/broker.h"
 #include "common/connector.h"
+#include "common/nack_streak.h"
 #include "user-service/confirm_window.h"
 #include "user-service/publisher.h"
 
@@ -26,7 +27,7 @@ struct publisher {
     struct broker *broker; /* NULL: DISCONNECTED */
     bool blocked;          /* by an alarm */
     uint64_t unblocked_ms; /* since when it is not */
-    uint64_t refused_ms;   /* of the first nack since the last ack; 0: none */
+    struct nack_streak nacks;
     bool late;      /* with an outbox: the oldest confirm is, and what comes now goes there */
     bool declaring; /* a return came: the queue is being declared again */
     bool proven;    /* this connection has confirmed something */

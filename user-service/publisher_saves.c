@@ -9,8 +9,6 @@ enum {
     LATE_CONFIRM_MS_MIN = 500,
     /* Twice the confirm timeout, and at least so long: then the connection is given up. */
     LOST_CONFIRM_MS_MIN = 10000,
-    /* A queue of RabbitMQ 3.10 goes on refusing a channel after its reason for it has passed. */
-    REFUSING_MS_MAX = 10000,
 };
 
 /* Every save leaves here, once. */
@@ -163,13 +161,11 @@ enum outcome publisher_take_event(struct publisher *publisher, const struct brok
             publisher->proven = true;
             connector_succeeded(publisher->connector);
         }
-        publisher->refused_ms = 0;
+        nack_streak_note_ack(&publisher->nacks);
         return confirm_window_settle(&publisher->window, event->tag, event->multiple, confirmed,
                                      publisher, ret_error);
     case BROKER_EVENT_NACK:
-        if (publisher->refused_ms == 0) {
-            publisher->refused_ms = publisher->now_ms;
-        }
+        nack_streak_note_nack(&publisher->nacks, publisher->now_ms);
         return confirm_window_settle(&publisher->window, event->tag, event->multiple, refused,
                                      publisher, ret_error);
     case BROKER_EVENT_RETURN:
@@ -254,11 +250,6 @@ enum outcome publisher_judge_confirms(struct publisher *publisher, struct error 
                          "the broker has not confirmed a message for %llu s",
                          (unsigned long long)(lost_ms / 1000));
     }
-    if (publisher->refused_ms > 0 && publisher->now_ms - publisher->refused_ms > REFUSING_MS_MAX) {
-        return error_set(ret_error, OUTCOME_TRANSIENT,
-                         "the broker has refused every message for %d s: is the queue full?",
-                         REFUSING_MS_MAX / 1000);
-    }
     bool late =
         publisher->outbox != NULL && owed_ms > at_least(timeout_ms / 10, LATE_CONFIRM_MS_MIN);
     if (late != publisher->late && !publisher->blocked) {
@@ -266,7 +257,7 @@ enum outcome publisher_judge_confirms(struct publisher *publisher, struct error 
                             late ? "the broker is slow to confirm" : "");
     }
     publisher->late = late;
-    return OUTCOME_OK;
+    return nack_streak_judge(&publisher->nacks, publisher->now_ms, ret_error);
 }
 
 static void collect_unsettled(void *item, bool returned, void *context)

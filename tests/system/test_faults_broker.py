@@ -252,3 +252,20 @@ def test_no_broker_at_the_start(world, broker):
     session.wait_ready(10)
     assert user.save({"name": "Ada"}, Idempotency_Key="m1").status_code == 200
     wait_until(lambda: "m1" in session.handled_ids(), 10, "the save arrives")
+
+
+def test_dead_letters_that_were_refused_are_taken_when_there_is_room_again(world, broker):
+    """RabbitMQ 3.10 goes on refusing a channel after the limit has gone: it needs another one."""
+    session = world.session_service().wait_ready()
+    broker.ctl("set_policy", "tiny", "^%s$" % world.dead,
+               '{"max-length":1,"overflow":"reject-publish"}', "--apply-to", "queues")
+    try:
+        sent = 0
+        while not session.events("dead_letters.refused"):
+            world.publish("not JSON", message_id="dead-%d" % sent)
+            sent += 1
+            wait_until(lambda: world.count() == 0, 10, "it is taken")
+    finally:
+        broker.ctl("clear_policy", "tiny")
+    wait_until(lambda: world.count(world.dead) == sent, 60, "all are put aside")
+    wait_until(lambda: session.metric("session_service_dead_letters_pending") == 0, 10, "acked")
