@@ -129,6 +129,17 @@ static bool choose_user_id(struct http_request *request, struct save_user *save_
     return message_id_generate(&save_user->ids, save->saved_at_ms, user_id, &error) == OUTCOME_OK;
 }
 
+/* A wall clock that is set back must not make what is saved now older than what was saved before.
+ */
+static uint64_t choose_saved_at_ms(struct save_user *save_user)
+{
+    uint64_t now_ms = clock_wall_ms();
+    if (now_ms > save_user->last_saved_at_ms) {
+        save_user->last_saved_at_ms = now_ms;
+    }
+    return save_user->last_saved_at_ms;
+}
+
 /* Puts the user's JSON into the save, with an id of its own where the client gave none. */
 static bool write_body(struct http_request *request, struct save_user *save_user,
                        const struct user *user, struct save *save)
@@ -237,7 +248,7 @@ static void save_json(struct http_request *request, struct save_user *save_user,
     if (save == NULL) {
         reply_refused(request, SAVE_OVERLOADED, &save_user->metrics);
     } else {
-        save->saved_at_ms = clock_wall_ms();
+        save->saved_at_ms = choose_saved_at_ms(save_user);
         take_traceparent(request, save);
         if (choose_message_id(request, save_user, save) &&
             write_body(request, save_user, &user, save)) {

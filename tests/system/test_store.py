@@ -410,3 +410,18 @@ def test_pages_are_stable_while_users_arrive(world, service):
     old = [u for u in seen if u.startswith("old")]
     assert len(seen) == len(set(seen))
     assert sorted(old) == sorted("old%d" % i for i in range(300))
+
+
+def test_a_save_after_the_clock_was_set_back_is_the_newer_one(world, service, tmp_path):
+    library, back = str(tmp_path / "clock_back.so"), tmp_path / "back"
+    source = os.path.join(os.path.dirname(__file__), "..", "support", "clock_back.c")
+    subprocess.run(["gcc", "-shared", "-fPIC", "-o", library, source, "-ldl"], check=True)
+    environment = {"LD_PRELOAD": library, "ASAN_OPTIONS": "verify_asan_link_order=0",
+                   "CLOCK_BACK_FILE": str(back)}
+    user_service = world.user_service(environment=environment).wait_ready()
+    assert user_service.save({"id": 1, "name": "before"}).status_code == 200
+    back.touch()
+    for number in range(8):
+        assert user_service.save({"id": 1, "name": "after%d" % number}).status_code == 200
+    wait_until(lambda: effects(service.state.name) == 9, 10, "all are handled")
+    assert service.get("/users/1").json()["data"]["name"] == "after7"

@@ -27,6 +27,7 @@ static void form_and_time(void **state)
     struct message_id_generator generator = {.left_bytes = 0};
     bool variants[4] = {false};
     for (int i = 0; i < 1000; i++) {
+        generator.last_ms = 0; /* else it goes on from the last */
         char id[MESSAGE_ID_TEXT_BYTES];
         assert_int_equal(message_id_generate(&generator, 0x0123456789ab, id, NULL), OUTCOME_OK);
         assert_int_equal(strlen(id), 36);
@@ -66,12 +67,28 @@ static void later_ids_sort_after(void **state)
     assert_true(strcmp(earlier, later) < 0);
 }
 
+/* Also when the clock stands, or is set back: what is saved later must sort after. */
+static void each_sorts_after_the_one_before(void **state)
+{
+    (void)state;
+    struct message_id_generator generator = {.left_bytes = 0};
+    char before[MESSAGE_ID_TEXT_BYTES] = "";
+    for (uint64_t i = 0; i < IDS; i++) {
+        char id[MESSAGE_ID_TEXT_BYTES];
+        uint64_t wall_ms = i < IDS / 2 ? 1000 + i / 100 : 500;
+        assert_int_equal(message_id_generate(&generator, wall_ms, id, NULL), OUTCOME_OK);
+        assert_true(strcmp(before, id) < 0);
+        memcpy(before, id, sizeof(id));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(form_and_time),
         cmocka_unit_test(unique_in_one_millisecond),
         cmocka_unit_test(later_ids_sort_after),
+        cmocka_unit_test(each_sorts_after_the_one_before),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
