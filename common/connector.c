@@ -4,12 +4,12 @@
 #include "common/backoff.h"
 #include "common/broker_hosts.h"
 #include "common/clock.h"
+#include "common/jitter.h"
 #include "common/log.h"
 
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <unistd.h>
 
 enum {
@@ -65,15 +65,6 @@ static enum outcome attempt(struct connector *connector, const struct broker_add
     return OUTCOME_OK;
 }
 
-static uint32_t random_number(void)
-{
-    uint32_t number = 0;
-    if (getrandom(&number, sizeof(number), GRND_NONBLOCK) != (ssize_t)sizeof(number)) {
-        number = (uint32_t)clock_monotonic_us(); /* any spread will do for a jitter */
-    }
-    return number;
-}
-
 /* A whole round over the hosts is tried before the first wait. */
 static uint32_t wait_after_failure_ms(struct connector *connector, enum outcome outcome)
 {
@@ -84,7 +75,7 @@ static uint32_t wait_after_failure_ms(struct connector *connector, enum outcome 
     if (connector->next_address % connector->hosts.count != 0) {
         return 0;
     }
-    return backoff_next_ms(&connector->backoff, random_number());
+    return backoff_next_ms(&connector->backoff, jitter_random());
 }
 
 /* The same failure again and again is told once in a while, a new one at once. */
@@ -184,7 +175,7 @@ static void *connector_thread(void *argument)
         if (reconnecting && connector->ready == NULL && !connector->reset_backoff) {
             /* The last connection did not last: a broker that accepts and closes is no reason to
              * spin. */
-            wait_locked(connector, backoff_next_ms(&connector->backoff, random_number()));
+            wait_locked(connector, backoff_next_ms(&connector->backoff, jitter_random()));
         }
         while (connector->wanted && !connector->stopping) {
             connect_locked(connector);

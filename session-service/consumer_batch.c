@@ -2,9 +2,8 @@
 #include "session-service/consumer_internal.h"
 
 #include "common/clock.h"
+#include "common/jitter.h"
 #include "common/log.h"
-
-#include <sys/random.h>
 
 enum {
     /* RabbitMQ 4 drops a message of a quorum queue after 20 deliveries that failed. */
@@ -149,11 +148,8 @@ static enum outcome handle_suspect(struct consumer *consumer, struct error *ret_
 
 static void pause_consumer(struct consumer *consumer, const struct error *error, uint64_t now_ms)
 {
-    uint32_t random = 0;
-    if (getrandom(&random, sizeof(random), GRND_NONBLOCK) != (ssize_t)sizeof(random)) {
-        random = (uint32_t)clock_monotonic_us();
-    }
-    consumer->resume_at_ms = now_ms + backoff_next_ms(&consumer->pause_backoff, random) + 1;
+    consumer->resume_at_ms =
+        now_ms + backoff_next_ms(&consumer->pause_backoff, jitter_random()) + 1;
     if (!consumer->paused) {
         log_at(LOG_LEVEL_ERROR, "consumer.paused", log_string("error", error->text));
     }

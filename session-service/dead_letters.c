@@ -6,11 +6,11 @@
 #include "common/backoff.h"
 #include "common/clock.h"
 #include "common/connector.h"
+#include "common/jitter.h"
 #include "common/log.h"
 #include "common/nack_streak.h"
 
 #include <stdlib.h>
-#include <sys/random.h>
 
 enum {
     RETRY_BASE_MS = 100,
@@ -162,11 +162,7 @@ static void retry_later(struct dead_letters *letters, const char *why, uint64_t 
     if (letters->retry_at_ms > now_ms) {
         return;
     }
-    uint32_t random = 0;
-    if (getrandom(&random, sizeof(random), GRND_NONBLOCK) != (ssize_t)sizeof(random)) {
-        random = (uint32_t)clock_monotonic_us();
-    }
-    uint32_t wait_ms = backoff_next_ms(&letters->backoff, random);
+    uint32_t wait_ms = backoff_next_ms(&letters->backoff, jitter_random());
     letters->retry_at_ms = now_ms + wait_ms + 1;
     letters->declare_first = true;
     log_at(LOG_LEVEL_WARNING, "dead_letters.refused", log_string("queue", letters->queue),

@@ -1,0 +1,50 @@
+/* What the outbox's source files share. */
+#pragma once
+
+#include "common/backoff.h"
+#include "user-service/outbox.h"
+#include "user-service/outbox_store.h"
+#include "user-service/publisher.h"
+
+struct outbox_metrics {
+    metric_gauge saves, bytes, oldest_age_s, unreadable;
+    metric_counter stored, forwarded, refused;
+};
+
+struct outbox {
+    const struct settings *settings;
+    struct publisher *publisher;
+    struct handover arriving;
+    pthread_t thread;
+    bool started;
+    atomic_bool stopping, forwarding_ended;
+    atomic_uint_least64_t turns;
+
+    /* The thread's own. */
+    struct outbox_store *store;
+    struct handover_list at_hand;          /* requests' saves, to be stored */
+    int64_t settled[OUTBOX_FORWARDED_MAX]; /* confirmed, to be deleted */
+    size_t settled_count;
+    size_t forwarded;                          /* at the publisher */
+    int64_t cursor;                            /* the last that was forwarded */
+    int64_t unreadable_up_to, unreadable_rows; /* the last row that is no save, how many */
+    bool forward_again;                        /* one came back unconfirmed */
+    uint64_t forward_at_ms, store_at_ms;       /* not before */
+    struct backoff forward_backoff, store_backoff;
+    uint64_t now_ms;
+
+    pthread_mutex_t lock; /* guards what follows */
+    struct outbox_store_content content;
+    struct error trouble; /* "" where saves are taken */
+
+    struct outbox_metrics metrics;
+};
+
+/* outbox_saves.c: what is taken, stored, forwarded and deleted; no waiting. */
+void outbox_take_arriving(struct outbox *outbox);
+void outbox_store_batch(struct outbox *outbox);
+void outbox_forward(struct outbox *outbox);
+
+/* outbox_status.c: the only way the trouble changes; "" for none. */
+void outbox_note_trouble(struct outbox *outbox, const struct error *error);
+void outbox_show_state(struct outbox *outbox);

@@ -1,0 +1,219 @@
+/* What becomes of each save: stored and answered, forwarded, deleted. */
+#include "user-service/outbox_internal.h"
+
+#include "common/clock.h"
+#include "common/jitter.h"
+#include "common/log.h"
+
+static uint32_t wait_ms(struct backoff *backoff)
+{
+    return backoff_next_ms(backoff, jitter_random()) + 1;
+}
+
+static void take_forwarded(struct outbox *outbox, struct save *save)
+{
+    outbox->forwarded--;
+    if (save->outcome == SAVE_CONFIRMED) {
+        outbox->settled[outbox->settled_count++] = save->outbox_sequence;
+        metric_add(&outbox->metrics.forwarded, 1);
+        backoff_reset(&outbox->forward_backoff);
+    } else {
+        outbox->forward_again = true;
+    }
+    save_free(save);
+}
+
+void outbox_take_arriving(struct outbox *outbox)
+{
+    struct handover_list batch = handover_take_all(&outbox->arriving);
+    struct handover_node *node = NULL;
+    while ((node = handover_list_take(&batch)) != NULL) {
+        struct save *save = (struct save *)node;
+        if (save->outbox_sequence != 0) {
+            take_forwarded(outbox, save);
+        } else {
+            handover_list_append(&outbox->at_hand, node);
+        }
+    }
+}
+
+/* What the broker itself has said, or not said, of a save stays true; the others have nowhere to
+ * go. */
+static enum save_outcome refusal(const struct save *save)
+{
+    switch (save->outcome) {
+    case SAVE_NACKED:
+    case SAVE_UNROUTABLE:
+    case SAVE_UNKNOWN:
+        return save->outcome;
+    case SAVE_CONFIRMED:
+    case SAVE_DISCONNECTED:
+    case SAVE_BLOCKED:
+    case SAVE_OVERLOADED:
+    case SAVE_DRAINING:
+    case SAVE_STORED:
+    case SAVE_OUTBOX_FULL:
+    case SAVE_OUTCOMES:
+        break;
+    }
+    return save->published ? SAVE_UNKNOWN : SAVE_OUTBOX_FULL;
+}
+
+static int64_t bytes_at_hand(const struct outbox *outbox)
+{
+    int64_t bytes = 0;
+    for (const struct handover_node *node = outbox->at_hand.head; node != NULL; node = node->next) {
+        bytes += outbox_store_bytes_of((const struct save *)node);
+    }
+    return bytes;
+}
+
+/* Those for which there is room; what is marked here holds only after the commit. */
+static enum outcome insert_at_hand(struct outbox *outbox, struct error *ret_error)
+{
+    struct error full;
+    bool has_room_for_all = outbox_store_has_room(outbox->store, bytes_at_hand(outbox), &full);
+    for (struct handover_node *node = outbox->at_hand.head; node != NULL; node = node->next) {
+        struct save *save = (struct save *)node;
+        if (!has_room_for_all &&
+            !outbox_store_has_room(outbox->store, outbox_store_bytes_of(save), &full)) {
+            continue;
+        }
+        enum outcome outcome = outbox_store_insert(outbox->store, save, ret_error);
+        if (outcome != OUTCOME_OK) {
+            return outcome;
+        }
+        save->is_stored = true;
+    }
+    return OUTCOME_OK;
+}
+
+enum commit { COMMITTED, NOT_COMMITTED, COMMIT_IN_DOUBT };
+
+static enum commit commit_batch(struct outbox *outbox, struct error *ret_error)
+{
+    enum outcome outcome = outbox_store_begin(outbox->store, ret_error);
+    for (size_t i = 0; outcome == OUTCOME_OK && i < outbox->settled_count; i++) {
+        outcome = outbox_store_delete(outbox->store, outbox->settled[i], ret_error);
+    }
+    if (outcome == OUTCOME_OK) {
+        outcome = insert_at_hand(outbox, ret_error);
+    }
+    enum commit commit = NOT_COMMITTED;
+    if (outcome == OUTCOME_OK) {
+        outcome = outbox_store_commit(outbox->store, ret_error);
+        commit = outcome == OUTCOME_OK     ? COMMITTED
+                 : outcome == OUTCOME_BUSY ? NOT_COMMITTED
+                                           : COMMIT_IN_DOUBT;
+    }
+    if (outcome != OUTCOME_OK) {
+        outbox_store_rollback(outbox->store, outcome);
+    }
+    return commit;
+}
+
+static enum save_outcome outcome_of(const struct save *save, enum commit commit)
+{
+    if (!save->is_stored || commit == NOT_COMMITTED) {
+        return refusal(save);
+    }
+    return commit == COMMITTED ? SAVE_STORED : SAVE_UNKNOWN;
+}
+
+static void answer_at_hand(struct outbox *outbox, enum commit commit)
+{
+    for (struct handover_node *node = outbox->at_hand.head; node != NULL; node = node->next) {
+        struct save *save = (struct save *)node;
+        save->outcome = outcome_of(save, commit);
+        metric_add(
+            save->outcome == SAVE_STORED ? &outbox->metrics.stored : &outbox->metrics.refused, 1);
+    }
+    handover_push(publisher_completed(outbox->publisher), &outbox->at_hand);
+}
+
+void outbox_store_batch(struct outbox *outbox)
+{
+    if (outbox->at_hand.head == NULL && outbox->settled_count == 0) {
+        return;
+    }
+    struct error error = {.text = ""};
+    bool is_due = outbox->now_ms >= outbox->store_at_ms;
+    enum commit commit = is_due ? commit_batch(outbox, &error) : NOT_COMMITTED;
+    if (commit == COMMITTED) {
+        outbox->settled_count = 0;
+        backoff_reset(&outbox->store_backoff);
+    } else if (is_due) {
+        outbox->store_at_ms = outbox->now_ms + wait_ms(&outbox->store_backoff);
+        outbox_note_trouble(outbox, &error);
+    }
+    answer_at_hand(outbox, commit);
+}
+
+static bool may_forward(struct outbox *outbox)
+{
+    struct error reason;
+    if (outbox->forwarding_ended || outbox->now_ms < outbox->store_at_ms ||
+        publisher_get_state(outbox->publisher, &reason) != PUBLISHER_CONNECTED) {
+        return false;
+    }
+    if (outbox->forward_again) {
+        if (outbox->forwarded > 0) {
+            return false;
+        }
+        outbox->forward_again = false;
+        outbox->cursor = 0;
+        outbox->forward_at_ms = outbox->now_ms + wait_ms(&outbox->forward_backoff);
+    }
+    return outbox->now_ms >= outbox->forward_at_ms;
+}
+
+/* So many at once that the publisher is kept busy, and so few that requests' saves are not behind
+ * all of them. */
+static size_t forwarded_max(const struct outbox *outbox)
+{
+    int64_t share = outbox->settings->in_flight_max / 4;
+    return share < 1 ? 1 : share > OUTBOX_FORWARDED_MAX ? OUTBOX_FORWARDED_MAX : (size_t)share;
+}
+
+/* Rows are met in their order, and again after each one that came back. */
+static void pass_over(struct outbox *outbox, int64_t sequence, const struct error *why)
+{
+    if (sequence > outbox->unreadable_up_to) {
+        outbox->unreadable_up_to = sequence;
+        metric_set(&outbox->metrics.unreadable, ++outbox->unreadable_rows);
+        log_at(LOG_LEVEL_ERROR, "outbox.unreadable", log_string("error", why->text));
+    }
+}
+
+void outbox_forward(struct outbox *outbox)
+{
+    struct handover_list batch = {0};
+    struct outbox_store_content content;
+    outbox_store_content(outbox->store, &content);
+    struct error error = {.text = ""};
+    while (content.saves > 0 && may_forward(outbox) &&
+           outbox->forwarded + outbox->settled_count < forwarded_max(outbox)) {
+        struct outbox_store_row row;
+        enum outcome outcome = outbox_store_next(outbox->store, outbox->cursor, &row, &error);
+        if (outcome != OUTCOME_OK) {
+            outbox_store_rollback(outbox->store, outcome);
+            outbox->store_at_ms = outbox->now_ms + wait_ms(&outbox->store_backoff);
+            outbox_note_trouble(outbox, &error);
+            break;
+        }
+        if (row.sequence == 0) {
+            break;
+        }
+        outbox->cursor = row.sequence;
+        if (row.save == NULL) {
+            pass_over(outbox, row.sequence, &error);
+            continue;
+        }
+        outbox->forwarded++;
+        row.save->accepted_us = clock_monotonic_us();
+        handover_list_append(&batch, &row.save->node);
+    }
+    if (batch.head != NULL) {
+        publisher_submit(outbox->publisher, &batch);
+    }
+}

@@ -1,0 +1,78 @@
+/* The outbox's state as other threads see it, and its metrics. */
+#include "user-service/outbox_internal.h"
+
+#include "common/clock.h"
+#include "common/log.h"
+
+void outbox_note_trouble(struct outbox *outbox, const struct error *error)
+{
+    pthread_mutex_lock(&outbox->lock);
+    bool is_new = strcmp(outbox->trouble.text, error->text) != 0;
+    bool had = outbox->trouble.text[0] != '\0';
+    outbox->trouble = *error;
+    pthread_mutex_unlock(&outbox->lock);
+    if (!is_new) {
+        return;
+    }
+    if (error->text[0] != '\0') {
+        log_at(LOG_LEVEL_ERROR, "outbox.refuses", log_string("error", error->text));
+    } else if (had) {
+        log_event(LOG_LEVEL_INFO, "outbox.takes", NULL, 0);
+    }
+}
+
+void outbox_show_state(struct outbox *outbox)
+{
+    struct outbox_store_content content;
+    outbox_store_content(outbox->store, &content);
+    pthread_mutex_lock(&outbox->lock);
+    outbox->content = content;
+    pthread_mutex_unlock(&outbox->lock);
+    if (outbox->now_ms < outbox->store_at_ms) {
+        return; /* what the file said last is still so */
+    }
+    struct error trouble = {.text = ""};
+    if (outbox_store_open(outbox->store, &trouble) == OUTCOME_OK &&
+        outbox_store_has_room(outbox->store, outbox->settings->body_bytes_max, &trouble)) {
+        trouble.text[0] = '\0';
+    }
+    outbox_note_trouble(outbox, &trouble);
+}
+
+bool outbox_has_room(struct outbox *outbox, struct error *ret_reason)
+{
+    pthread_mutex_lock(&outbox->lock);
+    *ret_reason = outbox->trouble;
+    pthread_mutex_unlock(&outbox->lock);
+    return ret_reason->text[0] == '\0';
+}
+
+void outbox_metric_rows(struct outbox *outbox, struct metric_row rows[OUTBOX_METRIC_ROWS])
+{
+    struct outbox_metrics *metrics = &outbox->metrics;
+    pthread_mutex_lock(&outbox->lock);
+    struct outbox_store_content content = outbox->content;
+    pthread_mutex_unlock(&outbox->lock);
+    int64_t age_ms = content.oldest_ms > 0 ? (int64_t)clock_wall_ms() - content.oldest_ms : 0;
+    metric_set(&metrics->saves, content.saves);
+    metric_set(&metrics->bytes, content.bytes);
+    metric_set(&metrics->oldest_age_s, age_ms > 0 ? age_ms / 1000 : 0);
+    const struct metric_row all[OUTBOX_METRIC_ROWS] = {
+        {"user_service_outbox_saves", NULL, "Saves in the outbox.", METRIC_GAUGE, &metrics->saves,
+         0},
+        {"user_service_outbox_bytes", NULL, "Bytes of the saves in the outbox.", METRIC_GAUGE,
+         &metrics->bytes, 0},
+        {"user_service_outbox_oldest_age_seconds", NULL, "Age of the oldest save in the outbox.",
+         METRIC_GAUGE, &metrics->oldest_age_s, 0},
+        {"user_service_outbox_unreadable_rows", NULL,
+         "Rows of the outbox's file that are no saves: kept, and not forwarded.", METRIC_GAUGE,
+         &metrics->unreadable, 0},
+        {"user_service_outbox_stored_total", NULL, "Saves that were committed to the outbox.",
+         METRIC_COUNTER, &metrics->stored, 0},
+        {"user_service_outbox_forwarded_total", NULL,
+         "Saves of the outbox that the broker confirmed.", METRIC_COUNTER, &metrics->forwarded, 0},
+        {"user_service_outbox_refused_total", NULL, "Saves that the outbox could not take.",
+         METRIC_COUNTER, &metrics->refused, 0},
+    };
+    memcpy(rows, all, sizeof(all));
+}
