@@ -18,11 +18,14 @@ struct service {
 
 static enum outcome open_outbox(struct service *service, struct error *ret_error)
 {
-    if (settings.outbox == OUTBOX_OFF) {
-        return OUTCOME_OK;
-    }
     enum outcome outcome =
         state_directory_choose(settings.state_dir, settings_program.name, &directory, ret_error);
+    if (settings.outbox == OUTBOX_OFF) {
+        if (outcome == OUTCOME_OK) {
+            outbox_tell_left_behind(&directory);
+        }
+        return OUTCOME_OK;
+    }
     if (outcome == OUTCOME_OK) {
         outcome = state_directory_hold(&directory, ret_error);
     }

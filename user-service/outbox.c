@@ -51,6 +51,33 @@ enum outcome outbox_create(const struct settings *settings, const char *director
     return OUTCOME_OK;
 }
 
+static void tell_content(struct outbox_store *store)
+{
+    struct error error;
+    struct outbox_store_content content = {0};
+    enum outcome outcome = outbox_store_open(store, &error);
+    outbox_store_content(store, &content);
+    if (outcome != OUTCOME_OK) {
+        log_at(LOG_LEVEL_ERROR, "outbox.unavailable", log_string("error", error.text));
+    } else if (content.saves > 0) {
+        log_at(LOG_LEVEL_ERROR, "outbox.left_behind", log_integer("saves", content.saves),
+               log_string("error", "with --outbox off they are not forwarded"));
+    }
+}
+
+void outbox_tell_left_behind(struct state_directory *directory)
+{
+    struct error error;
+    struct outbox_store *store = NULL;
+    const struct outbox_store_options options = {.directory = directory->path};
+    if (outbox_store_create(&options, &store, &error) == OUTCOME_OK && outbox_store_exists(store) &&
+        state_directory_hold(directory, &error) == OUTCOME_OK) {
+        tell_content(store);
+    }
+    outbox_store_free(store);
+    state_directory_release(directory);
+}
+
 struct handover *outbox_arriving(struct outbox *outbox)
 {
     return &outbox->arriving;

@@ -18,6 +18,7 @@
 
 #include "common/handover.h"
 #include "common/metrics.h"
+#include "common/state_directory.h"
 #include "user-service/settings.h"
 
 #include <stdatomic.h>
@@ -31,6 +32,10 @@ enum { OUTBOX_METRIC_ROWS = 7, OUTBOX_FORWARDED_MAX = 512 };
  * what only a person can mend; what may pass is only logged. */
 MUST_CHECK enum outcome outbox_create(const struct settings *settings, const char *directory,
                                       struct outbox **ret_outbox, struct error *ret_error);
+
+/* Of a process without an outbox: logs how many saves an earlier one has left in the directory,
+ * where nobody forwards them. The directory is the process's for the call only. */
+void outbox_tell_left_behind(struct state_directory *directory);
 
 /* Where the publisher puts the saves that it could not have confirmed, and those of the outbox when
  * they are settled. */

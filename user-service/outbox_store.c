@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/statvfs.h>
+#include <unistd.h>
 
 enum { PATH_BYTES = 1100, ROW_BYTES = 64 /* of what a row has beside its texts */ };
 
@@ -60,6 +61,11 @@ enum outcome outbox_store_create(const struct outbox_store_options *options,
     }
     *ret_store = store;
     return OUTCOME_OK;
+}
+
+bool outbox_store_exists(const struct outbox_store *store)
+{
+    return access(store->path, F_OK) == 0;
 }
 
 static void close_file(struct outbox_store *store)

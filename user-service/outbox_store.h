@@ -20,6 +20,9 @@ struct outbox_store_options {
 
 enum { OUTBOX_APPLICATION_ID = 0x55535231 /* "USR1" */ };
 
+/* Whether there is a file to open; opening makes one. */
+MUST_CHECK bool outbox_store_exists(const struct outbox_store *store);
+
 /* Opens nothing. */
 MUST_CHECK enum outcome outbox_store_create(const struct outbox_store_options *options,
                                             struct outbox_store **ret_store,

@@ -364,6 +364,16 @@ def test_a_damaged_outbox_is_refused_and_kept(away):
     user.close()
 
 
+def test_off_it_tells_what_it_leaves_behind(away):
+    user = away.user_service()
+    assert user.save({"name": "Ada"}).status_code == 202
+    user.stop()
+    user = away.user_service("--outbox", "off")
+    assert [e["saves"] for e in user.events("outbox.left_behind")] == [1]
+    user.stop()
+    assert len(stored(away.state.name)) == 1
+
+
 def test_off_it_needs_no_directory(away):
     user = away.service("user-service", "--outbox", "off", "--state-dir", "/proc/none")
     reply = user.save({"name": "Ada"})
