@@ -26,6 +26,7 @@ struct connector {
     pthread_t thread;
     struct broker_hosts hosts;
     size_t next_address; /* the thread's own, as the rest up to the lock */
+    size_t failed_hosts; /* of the round */
     struct backoff backoff;
     struct error logged_error;
     uint64_t logged_ms;
@@ -65,17 +66,19 @@ static enum outcome attempt(struct connector *connector, const struct broker_add
     return OUTCOME_OK;
 }
 
-/* A whole round over the hosts is tried before the first wait. */
-static uint32_t wait_after_failure_ms(struct connector *connector, enum outcome outcome)
+static void next_host(struct connector *connector)
 {
-    connector->next_address++;
+    connector->next_address = (connector->next_address + 1) % connector->hosts.count;
+}
+
+/* A whole round over the hosts is tried before the first wait. */
+static uint32_t wait_after_failure_ms(struct connector *connector, enum outcome outcome,
+                                      bool round_failed)
+{
     if (outcome == OUTCOME_INVALID) {
         return WRONG_CONFIGURATION_WAIT_MS;
     }
-    if (connector->next_address % connector->hosts.count != 0) {
-        return 0;
-    }
-    return backoff_next_ms(&connector->backoff, jitter_random());
+    return round_failed ? backoff_next_ms(&connector->backoff, jitter_random()) : 0;
 }
 
 /* The same failure again and again is told once in a while, a new one at once. */
@@ -120,8 +123,7 @@ static void connect_locked(struct connector *connector)
         connector->reset_backoff = false;
         backoff_reset(&connector->backoff);
     }
-    const struct broker_address *address =
-        &connector->hosts.addresses[connector->next_address % connector->hosts.count];
+    const struct broker_address *address = &connector->hosts.addresses[connector->next_address];
     pthread_mutex_unlock(&connector->lock);
 
     struct broker *broker = NULL;
@@ -134,6 +136,7 @@ static void connect_locked(struct connector *connector)
                log_string("host", address->host), log_integer("port", address->port));
         connector->logged_error.text[0] = '\0';
         connector->last_error.text[0] = '\0';
+        connector->failed_hosts = 0;
         connector->wanted = false;
         connector->ready = broker;
         wake_owner(connector);
@@ -144,9 +147,11 @@ static void connect_locked(struct connector *connector)
         return;
     }
     connector->last_error = error;
-    wait_ms = wait_after_failure_ms(connector, outcome);
+    next_host(connector);
+    bool round_failed = ++connector->failed_hosts % connector->hosts.count == 0;
+    wait_ms = wait_after_failure_ms(connector, outcome, round_failed);
     log_failure(connector, address, &error, wait_ms);
-    if (outcome == OUTCOME_INVALID || connector->next_address % connector->hosts.count == 0) {
+    if (outcome == OUTCOME_INVALID || round_failed) {
         connector->failed_rounds++;
         wake_owner(connector);
     }
@@ -176,6 +181,11 @@ static void *connector_thread(void *argument)
             /* The last connection did not last: a broker that accepts and closes is no reason to
              * spin. */
             wait_locked(connector, backoff_next_ms(&connector->backoff, jitter_random()));
+        }
+        if (reconnecting) {
+            /* The last one may still take connections, and be of no use: cut off from the rest of
+             * its cluster. */
+            next_host(connector);
         }
         while (connector->wanted && !connector->stopping) {
             connect_locked(connector);

@@ -217,6 +217,29 @@ def test_first_hosts_dead_or_unresolvable(world):
     assert user.save({"name": "Ada"}).status_code == 200
 
 
+def connected_ports(service, name):
+    return [e["port"] for e in service.events("broker.connected") if e["name"] == name]
+
+
+@pytest.mark.parametrize("name, connection", [("user", "publisher"), ("session", "consumer")])
+def test_a_lost_connection_is_followed_by_one_to_the_next_host(world, broker, name, connection):
+    """The host that did not keep the last one may take the next and do no better."""
+    proxies = [Proxy(broker.port) for _ in range(3)]
+    world.closers += [proxy.close for proxy in proxies]
+    urls = ",".join("amqp://guest:guest@127.0.0.1:%d/" % proxy.port for proxy in proxies)
+    service = world.service(name + "-service", "--amqp-url", urls).wait_ready()
+    expected = [proxy.port for proxy in proxies]
+    for count in range(1, 3):
+        proxies[count - 1].cut()
+        wait_until(lambda: len(connected_ports(service, connection)) > count, 15, "connected again")
+    assert connected_ports(service, connection) == expected
+    proxies[0].refusing = True
+    proxies[2].refusing = True
+    proxies[2].cut()
+    wait_until(lambda: len(connected_ports(service, connection)) > 3, 15, "connected again")
+    assert connected_ports(service, connection) == [*expected, expected[1]]
+
+
 def test_password_is_read_again(world, broker, tmp_path):
     secret = tmp_path / "password"
     secret.write_text("wrong-secret\n")
