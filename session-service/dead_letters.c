@@ -328,7 +328,7 @@ static void connect_if_needed(struct dead_letters *letters)
     if (letters->broker != NULL) {
         letters->requested = false;
         letters->next_publish_tag = 1;
-        letters->nacks = (struct nack_streak){0};
+        nack_streak_begin(&letters->nacks);
         letters->retry_at_ms = 0;
         letters->declare_first = false;
         letters->trouble.text[0] = '\0';

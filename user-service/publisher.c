@@ -27,7 +27,7 @@ static void lose_connection(struct publisher *publisher, const struct error *err
     broker_free(publisher->broker);
     publisher->broker = NULL;
     publisher->blocked = publisher->late = false;
-    publisher->nacks = (struct nack_streak){0};
+    nack_streak_begin(&publisher->nacks);
     publisher->declaring = false;
     publisher->proven = false;
     publisher_set_state(publisher, PUBLISHER_DISCONNECTED, error->text);

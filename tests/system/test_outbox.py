@@ -174,6 +174,22 @@ def test_what_the_queue_refuses_waits(world, broker):
     wait_until(lambda: set(load.ok) <= inbox_ids(session.state.name), 20, "all arrive")
 
 
+def test_a_broker_that_refuses_everything_gets_another_connection_soon(world, broker):
+    """And one later each time. RabbitMQ 3.10 refuses a channel for good that is younger than the last
+    leader of the queue, and older than the next."""
+    user = world.user_service().wait_ready()
+    broker.ctl("set_policy", "tiny", "^%s$" % world.queue,
+               '{"max-length":1,"overflow":"reject-publish"}', "--apply-to", "queues")
+    try:
+        wait_until(lambda: user.save({"name": "Ada"}).status_code == 202, 10, "the queue is full")
+        wait_until(lambda: len(user.events("broker.disconnected")) == 2, 9, "it is given up twice")
+        errors = [event["error"] for event in user.events("broker.disconnected")]
+        assert ["refused every message for %d s" % s in e for s, e in zip((1, 2), errors)] == [True] * 2
+    finally:
+        broker.ctl("clear_policy", "tiny")
+    wait_forwarded(user)
+
+
 def test_a_queue_that_was_full_is_forwarded_to_again(world, broker):
     """RabbitMQ 3.10 goes on refusing a channel after the limit has gone: it needs another one."""
     user = world.user_service().wait_ready()

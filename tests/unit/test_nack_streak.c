@@ -8,28 +8,56 @@
 
 #include <cmocka.h>
 
-static void test_a_streak(void **state)
+enum { BEGIN_MS = 5000 };
+
+/* Returns what it is judged at so long after its first nack. */
+static enum outcome judge_after(struct nack_streak *streak, uint64_t age_ms, struct error *error)
+{
+    nack_streak_begin(streak);
+    nack_streak_note_nack(streak, BEGIN_MS);
+    nack_streak_note_nack(streak, BEGIN_MS + age_ms); /* the first one counts */
+    return nack_streak_judge(streak, BEGIN_MS + age_ms, error);
+}
+
+static void test_without_nacks_or_with_an_ack_it_is_none(void **state)
 {
     (void)state;
     struct error error;
     struct nack_streak streak = {0};
-    const uint64_t begin_ms = 5000, end_ms = begin_ms + NACK_STREAK_MS_MAX;
     assert_int_equal(nack_streak_judge(&streak, UINT64_MAX, &error), OUTCOME_OK);
-    nack_streak_note_nack(&streak, begin_ms);
-    nack_streak_note_nack(&streak, end_ms); /* the first one counts */
-    assert_int_equal(nack_streak_judge(&streak, end_ms, &error), OUTCOME_OK);
-    assert_int_equal(nack_streak_judge(&streak, end_ms + 1, &error), OUTCOME_TRANSIENT);
-    assert_non_null(strstr(error.text, "refused every message for 10 s"));
+    nack_streak_note_nack(&streak, BEGIN_MS);
     nack_streak_note_ack(&streak);
-    assert_int_equal(nack_streak_judge(&streak, end_ms + 1, &error), OUTCOME_OK);
-    nack_streak_note_nack(&streak, end_ms);
-    assert_int_equal(nack_streak_judge(&streak, end_ms + 1, &error), OUTCOME_OK);
+    assert_int_equal(nack_streak_judge(&streak, UINT64_MAX, &error), OUTCOME_OK);
+}
+
+static void test_each_connection_is_borne_longer_until_an_ack(void **state)
+{
+    (void)state;
+    struct error error;
+    struct nack_streak streak = {0};
+    static const struct {
+        uint64_t patience_ms;
+        const char *told;
+    } connections[] = {{1000, "for 1 s"}, {2000, "for 2 s"},   {4000, "for 4 s"},
+                       {8000, "for 8 s"}, {10000, "for 10 s"}, {10000, "for 10 s"}};
+    for (int round = 0; round < 2; round++) {
+        for (size_t i = 0; i < sizeof(connections) / sizeof(connections[0]); i++) {
+            uint64_t patience_ms = connections[i].patience_ms;
+            assert_int_equal(judge_after(&streak, patience_ms, &error), OUTCOME_OK);
+            assert_int_equal(judge_after(&streak, patience_ms + 1, &error), OUTCOME_TRANSIENT);
+            assert_non_null(strstr(error.text, connections[i].told));
+            /* Told once. */
+            assert_int_equal(nack_streak_judge(&streak, UINT64_MAX, &error), OUTCOME_OK);
+        }
+        nack_streak_note_ack(&streak);
+    }
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_a_streak),
+        cmocka_unit_test(test_without_nacks_or_with_an_ack_it_is_none),
+        cmocka_unit_test(test_each_connection_is_borne_longer_until_an_ack),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
