@@ -2,8 +2,8 @@
 # Installs what is missing, builds, and runs every check and test. Prints a summary and fails if any
 # step failed. Usage: test.sh [--fast | --machines]
 # --fast: the unit tests, the checks of a moment, and the system tests of the plain build.
-# --machines: also what needs root: the packages on a booted machine, the compose files on a Docker
-# engine, the other Debian.
+# --machines: also what needs root: a cluster of brokers, the packages on a booted machine, the compose
+# files on a Docker engine, the other Debian.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 
@@ -154,6 +154,7 @@ if [ "$fast" = no ]; then
     step "system tests, thread sanitizer" sanitized_system_tests build-tsan
 fi
 if [ "$machines" = yes ]; then
+    step "a cluster that loses its leader, and is partitioned" scripts/test-cluster.sh
     step "packages and units on a booted machine" scripts/test-packages.sh
     step "compose files on a Docker engine" scripts/test-docker.sh
     step "the other Debian" scripts/test-other-debian.sh

@@ -81,8 +81,9 @@ class Stage:
     """`build`: the build directory of the services. `users`: each service is a user of its own at the
     broker, with a password file. `disks`: each state directory is a tmpfs."""
 
-    def __init__(self, broker, build=None, users=False, disks=False, queue_type="quorum", options=(), alone=False):
-        self.broker, self.queue_type = broker, queue_type
+    def __init__(self, broker, build=None, users=False, disks=False, queue_type="quorum", options=(), outbox=True,
+                 alone=False):
+        self.broker, self.queue_type, self.outbox = broker, queue_type, outbox
         self.directory = tempfile.mkdtemp(prefix="faults-")
         self.queue = "faults%d-%d" % (os.getpid(), next(numbers))
         self.dead = self.queue + ".dead"
@@ -102,9 +103,7 @@ class Stage:
         if disks:
             as_root("mount", "-t", "tmpfs", "-o", "size=%d,mode=0777" % TMPFS_BYTES, "tmpfs", state)
             self.mounts.append(state)
-        path = self.paths[name] = Proxy(self.broker.port)
-        url = "amqp://%s@127.0.0.1:%d/" % ("guest:guest" if not users else "%s-%s" % (name, self.queue),
-                                           path.port)
+        url = self._url(name, "guest:guest" if not users else self.user_name(name))
         arguments = ["--queue", self.queue, "--queue-type", self.queue_type, "--state-dir", state,
                      "--heartbeat", "%ds" % HEARTBEAT_S]
         if users:
@@ -112,8 +111,13 @@ class Stage:
             self.add_user(name)
             arguments += ["--amqp-password-file", self.passwords[name]]
         if name == "user":
-            arguments += ["--confirm-timeout", "1500ms", "--outbox-min-free", "8MiB", *options]
+            arguments += ["--confirm-timeout", "1500ms", "--outbox-min-free", "8MiB",
+                          "--outbox", "on" if self.outbox else "off", *options]
         return Daemon(service, build, self.directory, *arguments, environment={"AMQP_URL": url})
+
+    def _url(self, name, user):
+        path = self.paths[name] = Proxy(self.broker.port)
+        return "amqp://%s@127.0.0.1:%d/" % (user, path.port)
 
     def state(self, name):
         return os.path.join(self.directory, name)
@@ -134,9 +138,9 @@ class Stage:
     def channel(self):
         return pika.BlockingConnection(pika.URLParameters(self.broker.url())).channel()
 
-    def declare(self):
+    def declare(self, channel=None):
         arguments = {"x-queue-type": "quorum"} if self.queue_type == "quorum" else None
-        channel = self.channel()
+        channel = channel or self.channel()
         for queue in (self.queue, self.dead):
             channel.queue_declare(queue, durable=True, arguments=arguments)
         channel.connection.close()
@@ -160,6 +164,8 @@ class Stage:
 
     def stored(self):
         """How many saves are in the outbox's file."""
+        if not self.outbox:
+            return 0
         connection = sqlite3.connect("file:%s/user-service.db?mode=ro" % self.state("user"), uri=True,
                                      timeout=10)
         try:
@@ -168,7 +174,7 @@ class Stage:
             connection.close()
 
     def _is_settled(self):
-        return (self.user.metric("user_service_outbox_saves") == 0 and
+        return ((not self.outbox or self.user.metric("user_service_outbox_saves") == 0) and
                 self.user.metric("user_service_saves_in_flight") == 0 and
                 self.session.metric("session_service_dead_letters_pending") == 0 and self.count() == 0)
 

@@ -51,6 +51,8 @@ def free_port():
 
 
 class Broker:
+    wrapper = ()  # a command that runs the broker's commands
+
     def __init__(self, directory=None, port=None):
         self.own_directory = directory is None
         self.directory = os.path.abspath(directory or tempfile.mkdtemp(prefix="private-rabbitmq-"))
@@ -103,13 +105,20 @@ class Broker:
             user, password, self.port, "" if vhost == "/" else vhost)
 
     def start(self):
+        self.launch()
+        return self.await_started()
+
+    def launch(self):
         pid_file = self._path("pid")
         if os.path.exists(pid_file):
             os.unlink(pid_file)
         with open(self._path("out"), "ab") as out:
             self.process = subprocess.Popen(
-                [BIN + "/rabbitmq-server"], env=self.environment, stdin=subprocess.DEVNULL,
-                stdout=out, stderr=out, start_new_session=True)
+                [*self.wrapper, BIN + "/rabbitmq-server"], env=self.environment,
+                stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True)
+
+    def await_started(self):
+        pid_file = self._path("pid")
         deadline = time.monotonic() + START_SECONDS
         while not os.path.exists(pid_file):
             if self.process.poll() is not None or time.monotonic() > deadline:
@@ -125,7 +134,7 @@ class Broker:
 
     def ctl(self, *arguments, check=True, timeout=120):
         result = subprocess.run(
-            [BIN + "/rabbitmqctl", "-q", *arguments], env=self.environment, timeout=timeout,
+            [*self.wrapper, BIN + "/rabbitmqctl", "-q", *arguments], env=self.environment, timeout=timeout,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         if check and result.returncode != 0:
             raise RuntimeError("rabbitmqctl %s: %s" % (" ".join(arguments), result.stdout))
@@ -193,7 +202,7 @@ class Broker:
         self.process = None
         epmd = shutil.which("epmd", path="/usr/bin:/usr/lib/erlang/bin")
         if epmd:
-            subprocess.run([epmd, "-port", str(self.ports["epmd"]), "-kill"],
+            subprocess.run([*self.wrapper, epmd, "-port", str(self.ports["epmd"]), "-kill"],
                            env=self.environment, stdout=subprocess.DEVNULL,
                            stderr=subprocess.DEVNULL, timeout=30)
         if self.own_directory:
