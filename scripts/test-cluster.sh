@@ -25,20 +25,21 @@ command -v ip >/dev/null || skip "there is no ip (package iproute2)"
 folder=$(mktemp -d -t cluster.XXXXXX)
 clean_up() {
     if [ -n "${inside:-}" ]; then
-        kill -TERM "$inside" 2>/dev/null || true
+        kill -KILL "$inside" 2>/dev/null || true
         wait "$inside" 2>/dev/null || true
     fi
-    rm -rf "$folder"
+    # Who is just ending may write into it once more.
+    rm -rf "$folder" || { sleep 1 && rm -rf "$folder"; }
 }
 trap clean_up EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-# Its first process ends all others that are in it.
+# Takes the place of the (sub)shell. All that is inside ends with its first process, that with unshare, and
+# unshare with this script.
 in_namespaces() {
     # shellcheck disable=SC2016 # the inner shell expands
-    unshare --net --mount --pid --fork --kill-child bash -euc '
-        mount --make-rprivate /
+    exec setpriv --pdeathsig KILL unshare --net --mount --pid --fork --kill-child bash -euc '
         mount -t proc proc /proc
         mkdir -p /run/netns
         mount -t tmpfs tmpfs /run/netns
@@ -46,11 +47,10 @@ in_namespaces() {
         exec "$@"' bash "$@"
 }
 
-# shellcheck disable=SC2016 # the inner shell expands
-in_namespaces sh -euc '
+(in_namespaces sh -euc '
     ip netns add probe
     ip link add probe type bridge
-    ip link add probe1 type veth peer name probe2 netns probe' >"$folder/probe" 2>&1 ||
+    ip link add probe1 type veth peer name probe2 netns probe') >"$folder/probe" 2>&1 ||
     skip "namespaces, bridges or pairs of interfaces cannot be made: $(tail -n 1 "$folder/probe")"
 
 export CLUSTER_NAMESPACE=yes TMPDIR=$folder PYTHONDONTWRITEBYTECODE=1
