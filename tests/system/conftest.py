@@ -4,6 +4,7 @@ import faulthandler
 import itertools
 import os
 import sys
+import tempfile
 
 import pika
 import pytest
@@ -12,6 +13,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from support.broker import Broker  # noqa: E402
 from support.services import Service  # noqa: E402
+from support.store import outbox_ids  # noqa: E402
 from support.wait import wait_until  # noqa: E402
 
 TEST_SECONDS = 240
@@ -133,6 +135,38 @@ class World:
             self.delete(queue)
         for failure in failures:
             raise failure
+
+
+class Away:
+    """A broker that is not there yet; services that know its address."""
+
+    def __init__(self):
+        self.broker = Broker()
+        self.state = tempfile.TemporaryDirectory(prefix="outbox-")
+        self.services = []
+
+    def service(self, name, *arguments, **options):
+        options["environment"] = dict(options.get("environment") or {}, AMQP_URL=self.broker.url())
+        self.services.append(Service(name, *arguments, **options))
+        return self.services[-1].start()
+
+    def user_service(self, *arguments, **options):
+        return self.service("user-service", "--state-dir", self.state.name, *arguments, **options)
+
+    def stored(self):
+        return outbox_ids(self.state.name)
+
+
+@pytest.fixture
+def away():
+    one = Away()
+    try:
+        yield one
+    finally:
+        for service in one.services:
+            service.close()
+        one.broker.close()
+        one.state.cleanup()
 
 
 @pytest.fixture
