@@ -8,10 +8,10 @@
 
 enum {
     BUSY_WAIT_MS = 1000,
-    JOURNAL_BYTES_KEPT = 64 * 1024 * 1024,
     /* Many batches share the write-back of a page: with SQLite's 4 MiB users in random order cost
      * half as much again. */
-    CHECKPOINT_PAGES = JOURNAL_BYTES_KEPT / 4096,
+    JOURNAL_BYTES_KEPT = 64 * 1024 * 1024,
+    PAGE_BYTES = 4096,
     CACHE_KIB = 32 * 1024,
     STATEMENTS_MAX = 32,
     SQL_BYTES_MAX = 128,
@@ -187,11 +187,18 @@ static enum outcome write_back(struct database *database, struct error *ret_erro
     return outcome;
 }
 
-static enum outcome configure(struct database *database, struct error *ret_error)
+static int64_t journal_bytes(const struct database_options *options)
+{
+    int64_t bytes = options->journal_bytes_max;
+    return bytes > 0 && bytes < JOURNAL_BYTES_KEPT ? bytes : JOURNAL_BYTES_KEPT;
+}
+
+static enum outcome configure(struct database *database, const struct database_options *options,
+                              struct error *ret_error)
 {
     char sql[SQL_BYTES_MAX];
-    (void)snprintf(sql, sizeof(sql), "PRAGMA journal_size_limit = %d; PRAGMA cache_size = -%d",
-                   JOURNAL_BYTES_KEPT, CACHE_KIB);
+    (void)snprintf(sql, sizeof(sql), "PRAGMA journal_size_limit = %lld; PRAGMA cache_size = -%d",
+                   (long long)journal_bytes(options), CACHE_KIB);
     enum outcome outcome = database_execute(
         database,
         "PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON; PRAGMA temp_store = MEMORY",
@@ -199,7 +206,8 @@ static enum outcome configure(struct database *database, struct error *ret_error
     return outcome == OUTCOME_OK ? database_execute(database, sql, ret_error) : outcome;
 }
 
-static enum outcome use_log(struct database *database, struct error *ret_error)
+static enum outcome use_log(struct database *database, const struct database_options *options,
+                            struct error *ret_error)
 {
     char mode[16];
     enum outcome outcome =
@@ -211,8 +219,8 @@ static enum outcome use_log(struct database *database, struct error *ret_error)
                          database->path);
     }
     char sql[SQL_BYTES_MAX];
-    (void)snprintf(sql, sizeof(sql), "PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = %d",
-                   CHECKPOINT_PAGES);
+    (void)snprintf(sql, sizeof(sql), "PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = %lld",
+                   (long long)(journal_bytes(options) / PAGE_BYTES));
     return outcome == OUTCOME_OK ? database_execute(database, sql, ret_error) : outcome;
 }
 
@@ -220,9 +228,9 @@ static enum outcome set_up(struct database *database, const struct database_opti
                            struct error *ret_error)
 {
     int64_t version = 0;
-    enum outcome outcome = configure(database, ret_error);
+    enum outcome outcome = configure(database, options, ret_error);
     if (outcome == OUTCOME_OK && options->second) {
-        return use_log(database, ret_error);
+        return use_log(database, options, ret_error);
     }
     if (outcome == OUTCOME_OK) {
         outcome = check_identity(database, options, &version, ret_error);
@@ -231,7 +239,7 @@ static enum outcome set_up(struct database *database, const struct database_opti
         outcome = check_integrity(database, ret_error);
     }
     if (outcome == OUTCOME_OK) {
-        outcome = use_log(database, ret_error);
+        outcome = use_log(database, options, ret_error);
     }
     if (outcome == OUTCOME_OK && version > 0) { /* a new file has no log yet */
         outcome = write_back(database, ret_error);

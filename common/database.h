@@ -26,6 +26,9 @@ struct database_options {
     const char *const *migrations;
     int version; /* how many there are */
     bool second; /* another connection of a process that has the file open: checks nothing */
+    /* The log is written back into the file at this length; a batch may be beyond it. 0: at a
+     * length that suits a large file. Writing back may need as much room again. */
+    int64_t journal_bytes_max;
 };
 
 /* Creates the file where there is none. Checks it, and brings its schema up to date. INVALID:

@@ -167,11 +167,15 @@ static bool may_forward(struct outbox *outbox)
     return outbox->now_ms >= outbox->forward_at_ms;
 }
 
+enum { DELETE_BYTES_MAX = 16 * 1024 /* of the log, for one save: a few pages */ };
+
 /* So many at once that the publisher is kept busy, and so few that requests' saves are not behind
- * all of them. */
+ * all of them, and that they can be deleted in one batch however little is free. */
 static size_t forwarded_max(const struct outbox *outbox)
 {
     int64_t share = outbox->settings->in_flight_max / 4;
+    int64_t deletable = outbox->settings->outbox_free_bytes_min / DELETE_BYTES_MAX;
+    share = deletable < share ? deletable : share;
     return share < 1 ? 1 : share > OUTBOX_FORWARDED_MAX ? OUTBOX_FORWARDED_MAX : (size_t)share;
 }
 

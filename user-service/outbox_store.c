@@ -121,6 +121,9 @@ enum outcome outbox_store_open(struct outbox_store *store, struct error *ret_err
         .application_id = OUTBOX_APPLICATION_ID,
         .migrations = migrations,
         .version = sizeof(migrations) / sizeof(migrations[0]),
+        /* What the reserve must hold when nothing more is taken: the log's growth while what was
+         * forwarded is deleted, and the file's when the log is written back. */
+        .journal_bytes_max = store->options.free_bytes_min / 2,
     };
     enum outcome outcome = database_open(&options, &store->database, ret_error);
     for (size_t i = 0; outcome == OUTCOME_OK && i < STATEMENTS; i++) {
@@ -201,7 +204,8 @@ bool outbox_store_has_room(struct outbox_store *store, int64_t bytes, struct err
         return false;
     }
     uint64_t free_bytes = (uint64_t)system.f_bavail * system.f_frsize;
-    int64_t wanted_bytes = store->options.free_bytes_min + store->inserted_bytes + bytes;
+    /* Once for the log, once for the file. */
+    int64_t wanted_bytes = store->options.free_bytes_min + 2 * (store->inserted_bytes + bytes);
     if (free_bytes < (uint64_t)wanted_bytes) {
         error_set(ret_error, OUTCOME_BUSY,
                   "the disk of the state directory is nearly full: --outbox-min-free");

@@ -91,9 +91,11 @@ static const struct option_row rows[] = {
      .type = OPTION_SIZE,
      .offset = offsetof(struct settings, outbox_free_bytes_min),
      .default_text = "64MiB",
-     .minimum = 0,
+     .minimum = 128 * 1024,
      .maximum = INT64_C(1024) * 1024 * 1024 * 1024,
-     .help = "free bytes of its disk that the outbox leaves alone"},
+     .help =
+         "free bytes of its disk that the outbox leaves alone; it needs some to delete what was "
+         "forwarded, at least 128KiB"},
     {.name = "required-members",
      .value_name = "LIST",
      .type = OPTION_TEXT,

@@ -181,31 +181,46 @@ def as_root(*command):
     subprocess.run(prefix + list(command), check=True, stdin=subprocess.DEVNULL)
 
 
-def test_a_full_disk_refuses_and_keeps_what_it_has(away, tmp_path):
-    state = str(tmp_path / "state")
-    os.mkdir(state)
-    as_root("mount", "-t", "tmpfs", "-o", "size=1m,mode=0777", "tmpfs", state)
+@pytest.fixture
+def tiny_disk(tmp_path):
+    """A directory on a file system of 1 MiB."""
+    path = str(tmp_path / "state")
+    os.mkdir(path)
+    as_root("mount", "-t", "tmpfs", "-o", "size=1m,mode=0777", "tmpfs", path)
     try:
-        user = away.service("user-service", "--state-dir", state, "--outbox-min-free", "128KiB")
-        taken, reply = [], None
-        for number in range(3000):
-            reply = user.save({"name": "x" * 200, "n": number}, Idempotency_Key="full-%d" % number)
-            if reply.status_code != 202:
-                break
-            taken.append("full-%d" % number)
-        assert (reply.status_code, reply.json()["reason"]) == (503, "outbox-full"), reply.text
-        assert "Retry-After" in reply.headers and len(taken) > 50
-        wait_until(lambda: user.get("/readyz").status_code == 503, 5, "it says so")
-        assert "nearly full" in user.get("/readyz").json()["detail"]
-        away.broker.start()
-        session = away.service("session-service")
-        wait_forwarded(user)
-        wait_until(lambda: set(taken) <= inbox_ids(session.state.name), 20, "every 202 arrives")
-        user.wait_ready()
-        assert user.save({"name": "Ada"}).status_code == 200
-        user.stop()
+        yield path
     finally:
-        as_root("umount", "--lazy", state)
+        as_root("umount", "--lazy", path)
+
+
+def test_a_full_disk_refuses_and_keeps_what_it_has(away, tiny_disk):
+    user = away.service("user-service", "--state-dir", tiny_disk, "--outbox-min-free", "128KiB")
+    taken, refused = [], []
+    while len(refused) < 20:
+        key = "full-%d" % (len(taken) + len(refused))
+        reply = user.save({"name": "x" * 200, "key": key, "pad": "y" * 2000}, Idempotency_Key=key)
+        if reply.status_code == 202:
+            taken.append(key)
+            continue
+        assert (reply.status_code, reply.json()["reason"]) == (503, "outbox-full"), reply.text
+        assert int(reply.headers["Retry-After"]) > 0
+        refused.append(key)
+        assert len(taken) < 9000, "it never fills"
+    assert len(taken) > 50
+    wait_until(lambda: user.get("/readyz").status_code == 503, 5, "it says so")
+    assert "full" in user.get("/readyz").json()["detail"]
+    assert user.process.poll() is None and user.get("/healthz").status_code == 200
+    assert depth(user) == len(taken)
+    print("%d taken before it was full" % len(taken))
+    away.broker.start()
+    session = away.service("session-service")
+    wait_forwarded(user)
+    wait_until(lambda: set(taken) <= inbox_ids(session.state.name), 20, "every 202 arrives")
+    assert inbox_ids(session.state.name) == set(taken)  # and nothing of what was refused
+    assert effects(session.state.name) == len(taken)
+    user.wait_ready()
+    assert user.save({"name": "Ada"}).status_code == 200
+    user.stop()
 
 
 def test_a_row_that_is_no_save_is_told_and_kept(world, tmp_path):
