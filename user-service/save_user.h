@@ -17,6 +17,7 @@ struct save_user {
     struct handover_list outgoing; /* accepted in this turn of the loop */
     struct save_queue parked;      /* accepted and not answered */
     struct admission admission;
+    unsigned refused_since_start; /* for want of room */
     struct key_window keys;
     metric_gauge limit;      /* admission.limit, as it was last */
     metric_counter repeated; /* answered with what became of the first with their key */

@@ -1,5 +1,8 @@
 """More than the broker confirms: what comes is refused, or kept, at once; and it recovers."""
 
+import collections
+import signal
+import socket
 import threading
 
 from support.load import Load
@@ -55,6 +58,38 @@ def test_what_would_not_be_confirmed_in_time_is_refused(world):
     assert set(load.statuses) == {200, 503}, load.statuses
     assert user.metric('user_service_saves_total{outcome="overloaded"}') == load.statuses[503]
     assert user.save({"name": "Ada"}).status_code == 200
+
+
+def burst(user, connections):
+    """The statuses of saves that are all there before the first of them is read."""
+    sockets = [socket.create_connection(("127.0.0.1", user.port), timeout=30) for _ in range(connections)]
+    # Each has been accepted when its first reply is there.
+    for one in sockets:
+        one.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert one.recv(4096).startswith(b"HTTP/1.1 200")
+    user.signal(signal.SIGSTOP)
+    for one in sockets:
+        one.sendall(b"POST /users/save HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+                    b"Content-Length: 14\r\n\r\n{\"name\":\"Ada\"}")
+    user.signal(signal.SIGCONT)
+    statuses = collections.Counter(one.recv(4096)[9:12].decode() for one in sockets)
+    for one in sockets:
+        one.close()
+    return statuses
+
+
+def test_a_long_turn_accepts_more_than_the_limit(world):
+    """Thousands are refused in one turn of the HTTP loop: what is confirmed meanwhile makes room."""
+    user = world.user_service("--max-in-flight", "8").wait_ready()
+    seen = []
+
+    def is_more_accepted():
+        seen.append(burst(user, 1000))
+        assert set(seen[-1]) == {"200", "503"}, seen
+        return seen[-1]["200"] > 16
+
+    wait_until(is_more_accepted, 60, "more than the limit is accepted")
+    print(seen)
 
 
 def test_one_address_may_have_only_so_many_connections(world):
