@@ -111,7 +111,7 @@ failing_calls() {
 system_tests() {
     local folder=$1
     shift
-    SERVICES_BUILD_DIR=$PWD/$folder fixed_addresses /usr/bin/python3 -m pytest -q -n 3 tests/system "$@"
+    SERVICES_BUILD_DIR=$PWD/$folder fixed_addresses /usr/bin/python3 -m pytest -q -rs -n 3 tests/system "$@"
 }
 
 # The README's build is the same one whatever is tested.
