@@ -86,15 +86,16 @@ enum outcome auth_tokens_read(const char *path, struct auth_tokens **ret_tokens,
         return error_set_errno(ret_error, OUTCOME_INVALID, errno, "open the --auth-token-file %s",
                                path);
     }
+    struct auth_tokens *tokens = calloc(1, sizeof(*tokens));
+    if (tokens == NULL) {
+        fclose(file);
+        return error_set(ret_error, OUTCOME_BUSY, "no memory for tokens");
+    }
     char buffer[BUFSIZ];
     (void)setvbuf(file, buffer, _IOFBF, sizeof(buffer)); /* one that can be wiped */
-    struct auth_tokens *tokens = calloc(1, sizeof(*tokens));
-    enum outcome outcome = tokens == NULL
-                               ? error_set(ret_error, OUTCOME_BUSY, "no memory for tokens")
-                               : read_lines(tokens, file, path, ret_error);
+    enum outcome outcome = read_lines(tokens, file, path, ret_error);
     fclose(file);
     OPENSSL_cleanse(buffer, sizeof(buffer));
-    /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): without tokens it is not OK */
     if (outcome == OUTCOME_OK && tokens->count == 0) {
         outcome =
             error_set(ret_error, OUTCOME_INVALID, "--auth-token-file %s: holds no token", path);

@@ -16,8 +16,8 @@
 
 enum { LISTEN_BACKLOG = 4096 };
 
-static enum outcome resolve(const char *listen_address, struct addrinfo **ret_addresses,
-                            struct error *ret_error)
+/* Returns owned, for freeaddrinfo(); NULL with an error, and then the address is invalid. */
+static struct addrinfo *resolve(const char *listen_address, struct error *ret_error)
 {
     char host[256];
     const char *colon = strrchr(listen_address, ':');
@@ -25,9 +25,10 @@ static enum outcome resolve(const char *listen_address, struct addrinfo **ret_ad
     if (length == 0 || length >= sizeof(host) || colon[1] == '\0' ||
         strspn(colon + 1, "0123456789") != strlen(colon + 1) || strlen(colon + 1) > 5 ||
         atol(colon + 1) > 65535) {
-        return error_set(ret_error, OUTCOME_INVALID,
-                         "--listen '%s' is not of the form ADDR:PORT or [ADDR6]:PORT",
-                         listen_address);
+        (void)error_set(ret_error, OUTCOME_INVALID,
+                        "--listen '%s' is not of the form ADDR:PORT or [ADDR6]:PORT",
+                        listen_address);
+        return NULL;
     }
     memcpy(host, listen_address, length);
     host[length] = '\0';
@@ -40,13 +41,15 @@ static enum outcome resolve(const char *listen_address, struct addrinfo **ret_ad
     const struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
                                    .ai_flags = AI_PASSIVE | AI_NUMERICSERV | AI_NUMERICHOST};
     const char *address = strcmp(name, "localhost") == 0 ? "127.0.0.1" : name;
-    int status = getaddrinfo(address, colon + 1, &hints, ret_addresses);
+    struct addrinfo *addresses = NULL;
+    int status = getaddrinfo(address, colon + 1, &hints, &addresses);
     if (status != 0) {
-        return error_set(ret_error, OUTCOME_INVALID,
-                         "--listen '%s': not a numeric address or localhost (%s)", listen_address,
-                         gai_strerror(status));
+        (void)error_set(ret_error, OUTCOME_INVALID,
+                        "--listen '%s': not a numeric address or localhost (%s)", listen_address,
+                        gai_strerror(status));
+        return NULL;
     }
-    return OUTCOME_OK;
+    return addresses;
 }
 
 /* The socket of sd_listen_fds(3), or -1 in *ret_descriptor where none is passed. */
@@ -98,12 +101,10 @@ enum outcome http_listen_is_loopback(const char *listen_address, bool *ret_loopb
             return error_set_errno(ret_error, OUTCOME_INVALID, errno, "read the passed socket");
         }
     } else {
-        struct addrinfo *addresses = NULL;
-        outcome = resolve(listen_address, &addresses, ret_error);
-        if (outcome != OUTCOME_OK) {
-            return outcome;
+        struct addrinfo *addresses = resolve(listen_address, ret_error);
+        if (addresses == NULL) {
+            return OUTCOME_INVALID;
         }
-        /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): set where the outcome is OK */
         memcpy(&storage, addresses->ai_addr, addresses->ai_addrlen);
         freeaddrinfo(addresses);
     }
@@ -140,7 +141,6 @@ static enum outcome take_passed(int descriptor, struct error *ret_error)
 enum outcome http_listen(const char *listen_address, int *ret_descriptor, bool *ret_is_passed,
                          struct error *ret_error)
 {
-    struct addrinfo *addresses = NULL;
     int passed = -1;
     enum outcome outcome = passed_socket(&passed, ret_error);
     if (outcome == OUTCOME_OK && passed >= 0) {
@@ -151,16 +151,15 @@ enum outcome http_listen(const char *listen_address, int *ret_descriptor, bool *
         }
         return outcome;
     }
-    if (outcome == OUTCOME_OK) {
-        outcome = resolve(listen_address, &addresses, ret_error);
-    }
     if (outcome != OUTCOME_OK) {
         return outcome;
     }
+    struct addrinfo *address = resolve(listen_address, ret_error);
+    if (address == NULL) {
+        return OUTCOME_INVALID;
+    }
     int one = 1;
-    const struct addrinfo *address = addresses;
     int descriptor =
-        /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): set where the outcome is OK */
         socket(address->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP);
     if (descriptor < 0 ||
         setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) != 0 ||
@@ -175,6 +174,6 @@ enum outcome http_listen(const char *listen_address, int *ret_descriptor, bool *
         *ret_descriptor = descriptor;
         *ret_is_passed = false;
     }
-    freeaddrinfo(addresses);
+    freeaddrinfo(address);
     return outcome;
 }
