@@ -6,6 +6,7 @@
 #include "common/clock.h"
 #include "common/jitter.h"
 #include "common/log.h"
+#include "common/thread.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -169,7 +170,6 @@ static void destroy(struct connector *connector)
 static void *connector_thread(void *argument)
 {
     struct connector *connector = argument;
-    (void)pthread_setname_np(pthread_self(), "connector");
     bool reconnecting = false;
     pthread_mutex_lock(&connector->lock);
     while (!connector->stopping) {
@@ -210,12 +210,7 @@ static enum outcome start_thread(struct connector *connector, struct error *ret_
     pthread_cond_init(&connector->changed, &attributes);
     pthread_condattr_destroy(&attributes);
     pthread_mutex_init(&connector->lock, NULL);
-    int status = pthread_create(&connector->thread, NULL, connector_thread, connector);
-    if (status != 0) {
-        return error_set_errno(ret_error, OUTCOME_TRANSIENT, status,
-                               "start the connector's thread");
-    }
-    return OUTCOME_OK;
+    return thread_start(&connector->thread, "connector", connector_thread, connector, ret_error);
 }
 
 enum outcome connector_create(const struct connector_options *options,

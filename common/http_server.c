@@ -4,6 +4,7 @@
 #include "common/clock.h"
 #include "common/descriptors.h"
 #include "common/log.h"
+#include "common/thread.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -241,7 +242,6 @@ static bool is_drained(const struct http_server *server, uint64_t begin_ms)
 static void *run_loop(void *argument)
 {
     struct http_server *server = argument;
-    (void)pthread_setname_np(pthread_self(), "http"); /* for tools; nothing depends on it */
     uint64_t drain_begin_ms = 0;
     bool drained = false;
     while (!drained) {
@@ -287,12 +287,9 @@ void http_server_set_tokens(struct http_server *server, struct auth_tokens *toke
 
 enum outcome http_server_start(struct http_server *server, struct error *ret_error)
 {
-    int status = pthread_create(&server->thread, NULL, run_loop, server);
-    if (status != 0) {
-        return error_set_errno(ret_error, OUTCOME_TRANSIENT, status, "start the HTTP thread");
-    }
-    server->thread_started = true;
-    return OUTCOME_OK;
+    enum outcome outcome = thread_start(&server->thread, "http", run_loop, server, ret_error);
+    server->thread_started = outcome == OUTCOME_OK;
+    return outcome;
 }
 
 void http_server_begin_drain(struct http_server *server)

@@ -5,6 +5,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/thread.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -96,7 +97,6 @@ enum outcome consumer_create(const struct settings *settings, struct store *stor
 static void *thread_main(void *argument)
 {
     struct consumer *consumer = argument;
-    (void)pthread_setname_np(pthread_self(), "consumer");
     consumer_run(consumer);
     pthread_mutex_lock(&consumer->lock);
     consumer->ended = true;
@@ -107,12 +107,10 @@ static void *thread_main(void *argument)
 
 enum outcome consumer_start(struct consumer *consumer, struct error *ret_error)
 {
-    int status = pthread_create(&consumer->thread, NULL, thread_main, consumer);
-    if (status != 0) {
-        return error_set_errno(ret_error, OUTCOME_TRANSIENT, status, "start the consumer's thread");
-    }
-    consumer->started = true;
-    return OUTCOME_OK;
+    enum outcome outcome =
+        thread_start(&consumer->thread, CONSUMER_NAME, thread_main, consumer, ret_error);
+    consumer->started = outcome == OUTCOME_OK;
+    return outcome;
 }
 
 void consumer_begin_stop(struct consumer *consumer)

@@ -5,6 +5,7 @@
 #include "session-service/dead_letter_verbs.h"
 
 #include "common/lifecycle.h"
+#include "common/thread.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -202,6 +203,21 @@ static int finish(struct command *command, const struct options_program *program
     return all_found && command->left == 0 ? EXIT_OK : EXIT_NOT_ALL;
 }
 
+struct walk {
+    const struct dead_letter_walk_options *options;
+    struct dead_letter_walk_result result;
+    enum outcome outcome;
+    struct error error;
+};
+
+static void *run_walk(void *argument)
+{
+    struct walk *walk = argument;
+    walk->outcome = dead_letter_walk(walk->options, &walk->result, &walk->error);
+    return NULL;
+}
+
+/* The letters are read on a thread for its stack's sake; it inherits the signals' mask. */
 static int run(struct command *command, const struct options_program *program)
 {
     struct sigaction action = {.sa_handler = on_signal};
@@ -228,10 +244,16 @@ static int run(struct command *command, const struct options_program *program)
         .tell_progress = tell_progress,
         .context = command,
     };
-    struct dead_letter_walk_result result;
+    struct walk walk = {.options = &options};
     struct error error;
-    enum outcome outcome = dead_letter_walk(&options, &result, &error);
-    return finish(command, program, &result, outcome, &error);
+    pthread_t thread;
+    enum outcome outcome = thread_start(&thread, "dead-letters", run_walk, &walk, &error);
+    if (outcome == OUTCOME_OK) {
+        pthread_join(thread, NULL);
+        outcome = walk.outcome;
+        error = walk.error;
+    }
+    return finish(command, program, &walk.result, outcome, &error);
 }
 
 int dead_letters_command(int argc, char **argv)

@@ -6,6 +6,7 @@
 #include "common/clock.h"
 #include "common/handover.h"
 #include "common/log.h"
+#include "common/thread.h"
 
 #include <poll.h>
 #include <stdlib.h>
@@ -111,7 +112,6 @@ static void run_task(struct sessions *sessions, struct task *task)
 static void *thread_main(void *argument)
 {
     struct sessions *sessions = argument;
-    (void)pthread_setname_np(pthread_self(), "sessions");
     struct pollfd watched = {.fd = sessions->submitted.wake_descriptor, .events = POLLIN};
     bool stopping = false;
     while (!stopping) {
@@ -135,12 +135,10 @@ static void *thread_main(void *argument)
 
 enum outcome sessions_start(struct sessions *sessions, struct error *ret_error)
 {
-    int status = pthread_create(&sessions->thread, NULL, thread_main, sessions);
-    if (status != 0) {
-        return error_set_errno(ret_error, OUTCOME_TRANSIENT, status, "start the sessions' thread");
-    }
-    sessions->started = true;
-    return OUTCOME_OK;
+    enum outcome outcome =
+        thread_start(&sessions->thread, "sessions", thread_main, sessions, ret_error);
+    sessions->started = outcome == OUTCOME_OK;
+    return outcome;
 }
 
 void sessions_stop(struct sessions *sessions)

@@ -3,6 +3,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/thread.h"
 
 #include <poll.h>
 #include <pthread.h>
@@ -97,7 +98,6 @@ static void wait_for_work(struct outbox *outbox)
 static void *run(void *argument)
 {
     struct outbox *outbox = argument;
-    (void)pthread_setname_np(pthread_self(), "outbox");
     bool stopping = false;
     do {
         /* Asked first: what has arrived before the stop is still stored. */
@@ -119,12 +119,9 @@ enum outcome outbox_start(struct outbox *outbox, struct publisher *publisher,
                           struct error *ret_error)
 {
     outbox->publisher = publisher;
-    int status = pthread_create(&outbox->thread, NULL, run, outbox);
-    if (status != 0) {
-        return error_set_errno(ret_error, OUTCOME_TRANSIENT, status, "start the outbox's thread");
-    }
-    outbox->started = true;
-    return OUTCOME_OK;
+    enum outcome outcome = thread_start(&outbox->thread, "outbox", run, outbox, ret_error);
+    outbox->started = outcome == OUTCOME_OK;
+    return outcome;
 }
 
 void outbox_begin_stop(struct outbox *outbox)

@@ -4,6 +4,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/thread.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -144,7 +145,6 @@ static void give_back(struct publisher *publisher)
 static void *run(void *argument)
 {
     struct publisher *publisher = argument;
-    (void)pthread_setname_np(pthread_self(), "publisher");
     connector_request(publisher->connector);
     bool readable = false;
     publisher->now_ms = clock_monotonic_ms();
@@ -227,13 +227,9 @@ enum outcome publisher_create(const struct settings *settings, struct handover *
 
 enum outcome publisher_start(struct publisher *publisher, struct error *ret_error)
 {
-    int status = pthread_create(&publisher->thread, NULL, run, publisher);
-    if (status != 0) {
-        return error_set_errno(ret_error, OUTCOME_TRANSIENT, status,
-                               "start the publisher's thread");
-    }
-    publisher->started = true;
-    return OUTCOME_OK;
+    enum outcome outcome = thread_start(&publisher->thread, "publisher", run, publisher, ret_error);
+    publisher->started = outcome == OUTCOME_OK;
+    return outcome;
 }
 
 void publisher_stop(struct publisher *publisher)

@@ -1,0 +1,74 @@
+"""Headers nested as deep as a frame allows: rabbitmq-c decodes them by recursion, on stacks that must hold it."""
+
+import ctypes
+import json
+import os
+import struct
+import subprocess
+import sys
+
+import pika
+
+from support.services import binary
+from support.wait import wait_until
+
+FRAME_BYTES = 131072
+HEADER_BYTES_MAX = FRAME_BYTES - 8 - 12  # without what is around a frame, and what is before the properties
+SMALL_STACK = ("prlimit", "--stack=262144")
+
+
+def levels_max():
+    """Of rabbitmq-c: from 0.14 it refuses what is nested deeper than 100."""
+    library = ctypes.CDLL("librabbitmq.so.4")
+    return 100 if library.amqp_version_number() >= 0x000E0000 else sys.maxsize
+
+
+class NestedProperties(pika.BasicProperties):
+    """Arrays, one in the other (5 bytes each): `levels`, or as many as a frame takes."""
+
+    def __init__(self, message_id, levels=sys.maxsize):
+        super().__init__()
+        tail = b"\x02" + bytes([len(message_id)]) + message_id.encode()
+        levels = min(levels, (HEADER_BYTES_MAX - 2 - 4 - 1 - len(tail)) // 5, levels_max())
+        table = b"\x00" + b"".join(b"A" + struct.pack(">I", (levels - 1 - i) * 5) for i in range(levels))
+        self.raw = struct.pack(">HI", 1 << 13 | 1 << 12 | 1 << 7, len(table)) + table + tail
+
+    def encode(self):
+        return [self.raw]
+
+
+def put(world, queue, body, properties):
+    channel = world.declare(queue)
+    channel.confirm_delivery()
+    channel.basic_publish("", queue, body, properties)
+    channel.connection.close()
+
+
+def handled(service, message_id):
+    service.get("/healthz")  # fails where the process has ended
+    return [e for e in service.events("user.saved")
+            if e.get("message_id") == message_id and e["outcome"] == "handled"]
+
+
+def test_the_deepest_headers(world):
+    """A user is handled; what is put aside is copied with its headers, listed, and removed."""
+    world.declare(world.dead).connection.close()
+    service = world.session_service(wrapper=SMALL_STACK).wait_ready()
+    put(world, world.queue, b'{"id":"u1","name":"Ada"}', NestedProperties("m1"))
+    wait_until(lambda: handled(service, "m1"), 60, "the user is handled")
+    put(world, world.queue, b"not json", NestedProperties("m2", 5000))
+    wait_until(lambda: service.events("user.dead_lettered"), 60, "the other is put aside")
+    wait_until(lambda: world.count(world.dead) == 1, 60, "its copy is there")
+    service.stop()
+
+    def command(*arguments):
+        done = subprocess.run([*SMALL_STACK, binary("session-service"), "dead-letters", *arguments,
+                               "--queue", world.queue], env=dict(os.environ, AMQP_URL=world.url),
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, text=True, timeout=60)
+        assert done.returncode == 0, (done.returncode, done.stdout, done.stderr)
+        return done.stdout
+
+    assert json.loads(command("list", "--json"))["id"] == "m2"
+    command("purge", "m2")
+    assert world.count(world.dead) == 0
