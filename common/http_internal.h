@@ -91,8 +91,8 @@ struct http_server {
     size_t receiving_bytes;    /* memory of the bodies that are arriving */
     size_t new_connections;    /* those that have not sent a request yet */
     metric_counter replies[5]; /* by class, 1xx first */
-    metric_counter refused_connections;
-    metric_gauge connections, shown_receiving_bytes;
+    metric_counter refused_connections, malformed_requests;
+    metric_gauge connections, connection_limit, shown_receiving_bytes;
 };
 
 struct http_head {

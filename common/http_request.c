@@ -196,6 +196,7 @@ static bool is_refused_at_once(struct http_request *request, const struct http_h
     struct http_server *server = request->server;
     struct http_framing framing = http_judge_framing(request, head);
     if (framing.problem != NULL) {
+        metric_add(&server->malformed_requests, 1);
         http_set_problem(request, 400, "malformed-request", "Bad Request", framing.problem);
         request->reply.close = true;
         return true;

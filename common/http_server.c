@@ -130,6 +130,7 @@ enum outcome http_server_create(const struct http_server_options *options,
     }
     server->options = *options;
     limit_connections(&server->options);
+    metric_set(&server->connection_limit, server->options.connections_max);
     server->waits[HTTP_WAIT_HEAD].timeout_ms = options->idle_timeout_ms;
     server->waits[HTTP_WAIT_BODY].timeout_ms = options->request_timeout_ms;
     server->waits[HTTP_WAIT_REPLY].timeout_ms = options->reply_timeout_ms;
@@ -379,4 +380,13 @@ void http_server_metric_rows(const struct http_server *server,
                                    .help = "Memory of the request bodies that are arriving.",
                                    .type = METRIC_GAUGE,
                                    .value = &server->shown_receiving_bytes};
+    rows[11] = (struct metric_row){.name = "http_connection_limit",
+                                   .help = "Connections that may be open at once.",
+                                   .type = METRIC_GAUGE,
+                                   .value = &server->connection_limit};
+    rows[12] = (struct metric_row){.name = "http_malformed_requests_total",
+                                   .help = "Requests refused because two parsers could read them "
+                                           "in two ways.",
+                                   .type = METRIC_COUNTER,
+                                   .value = &server->malformed_requests};
 }

@@ -112,6 +112,6 @@ void http_request_reply_problem(struct http_request *request, unsigned status, c
 void http_request_defer(struct http_request *request);
 
 /* Fills the rows for /metrics. Any thread. */
-enum { HTTP_METRIC_ROWS = 11 };
+enum { HTTP_METRIC_ROWS = 13 };
 void http_server_metric_rows(const struct http_server *server,
                              struct metric_row rows[HTTP_METRIC_ROWS]);

@@ -85,6 +85,10 @@ check_options() {
     scripts/check-options.sh build --self-test && scripts/check-options.sh build
 }
 
+check_alerts() {
+    scripts/check-alerts.sh --self-test && scripts/check-alerts.sh
+}
+
 check_hardening() {
     scripts/check-hardening.sh build --self-test && scripts/check-hardening.sh build
 }
@@ -138,6 +142,7 @@ step "address and undefined-behaviour sanitizers, unit tests" build_and_unit_tes
 step "thread sanitizer, unit tests" build_and_unit_test tsan
 step "layering" check_layering
 step "options are documented" check_options
+step "alerts are of metrics that exist" check_alerts
 step "format" check_format
 step "shell scripts" check_shell
 step "hardening of the binaries" check_hardening

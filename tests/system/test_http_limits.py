@@ -132,7 +132,8 @@ def test_bodies_that_arrive_are_bounded_together(world):
 
 
 def test_address_limit(world):
-    service = world.user_service("--address-connection-limit", "3").wait_ready()
+    service = world.user_service("--address-connection-limit", "3", "--connection-limit", "40").wait_ready()
+    assert service.metric("http_connection_limit") == 40
     wait_until(lambda: service.metric("http_connections") == 1, 5, "one connection")
     held = [connect(service) for _ in range(3)]
     with connect(service) as one_more:

@@ -370,10 +370,12 @@ def test_session_service(session_service, data, outcomes):
 
 
 def test_a_reply_to_what_is_refused_says_why(service):
+    before = service.metric("http_malformed_requests_total")
     got = Exchange(service.port, [hidden(LENGTH + LENGTH)]).got
     assert b"Connection: close\r\n" in got
     assert b"application/problem+json" in got
     assert b'"detail":"Content-Length is there more than once"' in got
+    assert service.metric("http_malformed_requests_total") == before + 1
 
 
 def test_head_has_no_body(service):
