@@ -1,0 +1,493 @@
+/* What becomes of each save: before a connection, in an alarm, confirmed, refused, returned, late,
+ * and when the connection is lost. The broker is only its buffer: nothing is connected. */
+#include "common/broker_internal.h"
+#include "user-service/publisher_internal.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+enum { IN_FLIGHT_MAX = 4, NOW_MS = 100000, DEADLINE_MS = NOW_MS + 5000, OUT_BYTES = 1 << 20 };
+
+struct fixture {
+    struct settings settings;
+    struct publisher *publisher;
+    struct broker broker;
+    struct handover outbox;
+};
+
+static void open_fixture(struct fixture *fixture, bool with_outbox)
+{
+    static char url[] = "amqp://127.0.0.1:1/";
+    static char queue[] = "session";
+    struct error error;
+    *fixture = (struct fixture){.settings = {.common = {.amqp_url = url, .queue = queue},
+                                             .in_flight_max = IN_FLIGHT_MAX,
+                                             .confirm_timeout_ms = 5000}};
+    assert_int_equal(handover_init(&fixture->outbox, &error), OUTCOME_OK);
+    assert_int_equal(publisher_create(&fixture->settings, with_outbox ? &fixture->outbox : NULL,
+                                      &fixture->publisher, &error),
+                     OUTCOME_OK);
+    fixture->broker.frame_max = BROKER_FRAME_BYTES_MAX;
+    buffer_init(&fixture->broker.out, OUT_BYTES);
+    fixture->publisher->broker = &fixture->broker;
+    fixture->publisher->now_ms = NOW_MS;
+}
+
+static void free_saves(struct handover_list *list)
+{
+    struct handover_node *node = NULL;
+    while ((node = handover_list_take(list)) != NULL) {
+        save_free((struct save *)node);
+    }
+}
+
+static void close_fixture(struct fixture *fixture)
+{
+    publisher_complete_all(fixture->publisher);
+    free_saves(&fixture->publisher->done);
+    free_saves(&fixture->publisher->to_outbox);
+    fixture->publisher->broker = NULL;
+    buffer_done(&fixture->broker.out);
+    publisher_free(fixture->publisher);
+    handover_done(&fixture->outbox);
+}
+
+static struct save *accept(struct fixture *fixture, const char *message_id)
+{
+    struct save *save = calloc(1, sizeof(*save));
+    assert_non_null(save);
+    save->body = strdup("{\"name\":\"Ada\"}");
+    save->body_length = strlen(save->body);
+    save->message_id_length = strlen(message_id);
+    memcpy(save->message_id, message_id, save->message_id_length + 1);
+    save->deadline_ms = DEADLINE_MS;
+    publisher_accept(fixture->publisher, save);
+    return save;
+}
+
+static void send_waiting(struct fixture *fixture)
+{
+    struct error error;
+    assert_int_equal(publisher_send_waiting(fixture->publisher, &error), OUTCOME_OK);
+}
+
+static struct save *publish(struct fixture *fixture, const char *message_id)
+{
+    struct save *save = accept(fixture, message_id);
+    send_waiting(fixture);
+    assert_true(save->published && save->tag != 0);
+    return save;
+}
+
+static void take(struct fixture *fixture, const struct broker_event *event)
+{
+    struct error error;
+    assert_int_equal(publisher_take_event(fixture->publisher, event, &error), OUTCOME_OK);
+}
+
+static void settle(struct fixture *fixture, enum broker_event_type type, uint64_t tag)
+{
+    const struct broker_event event = {.type = type, .tag = tag};
+    take(fixture, &event);
+}
+
+static void take_return(struct fixture *fixture, const char *message_id)
+{
+    const struct broker_event event = {.type = BROKER_EVENT_RETURN, .text = slice_of(message_id)};
+    take(fixture, &event);
+}
+
+/* Nothing else was completed, and `save` was with this outcome. */
+static void expect_one(struct handover_list *list, const struct save *save,
+                       enum save_outcome outcome)
+{
+    assert_ptr_equal(list->head, save);
+    assert_int_equal(save->outcome, outcome);
+    save_free((struct save *)handover_list_take(list));
+    assert_null(list->head);
+}
+
+static void expect_done(struct fixture *fixture, const struct save *save, enum save_outcome outcome)
+{
+    assert_null(fixture->publisher->to_outbox.head);
+    expect_one(&fixture->publisher->done, save, outcome);
+}
+
+static void expect_outbox(struct fixture *fixture, const struct save *save,
+                          enum save_outcome outcome)
+{
+    assert_null(fixture->publisher->done.head);
+    expect_one(&fixture->publisher->to_outbox, save, outcome);
+}
+
+static void expect_nothing_done(const struct fixture *fixture)
+{
+    assert_null(fixture->publisher->done.head);
+    assert_null(fixture->publisher->to_outbox.head);
+}
+
+static void what_cannot_be_sent_now_is_refused_at_once(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    open_fixture(&fixture, false);
+    fixture.publisher->stopping = true;
+    expect_done(&fixture, accept(&fixture, "a"), SAVE_DRAINING);
+    fixture.publisher->stopping = false;
+
+    fixture.publisher->broker = NULL;
+    fixture.publisher->is_first_try_over = true;
+    expect_done(&fixture, accept(&fixture, "b"), SAVE_DISCONNECTED);
+    fixture.publisher->is_first_try_over = false;
+    struct save *early = accept(&fixture, "c");
+    expect_nothing_done(&fixture);
+    fixture.publisher->broker = &fixture.broker;
+
+    fixture.publisher->late = true;
+    expect_done(&fixture, accept(&fixture, "d"), SAVE_BLOCKED);
+    fixture.publisher->late = false;
+    send_waiting(&fixture);
+    assert_true(early->published);
+    settle(&fixture, BROKER_EVENT_ACK, 1);
+    expect_done(&fixture, early, SAVE_CONFIRMED);
+    close_fixture(&fixture);
+}
+
+static void an_alarm_refuses_what_was_not_sent(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    open_fixture(&fixture, false);
+    struct save *sent = publish(&fixture, "sent");
+    struct save *unsent = accept(&fixture, "unsent");
+    const struct broker_event blocked = {.type = BROKER_EVENT_BLOCKED, .text = slice_of("memory")};
+    take(&fixture, &blocked);
+    expect_done(&fixture, unsent, SAVE_BLOCKED);
+    struct error reason;
+    assert_int_equal(publisher_get_state(fixture.publisher, &reason), PUBLISHER_BLOCKED);
+    assert_string_equal(reason.text, "the broker has blocked publishing: memory");
+    expect_done(&fixture, accept(&fixture, "later"), SAVE_BLOCKED);
+
+    settle(&fixture, BROKER_EVENT_UNBLOCKED, 0);
+    assert_int_equal(publisher_get_state(fixture.publisher, &reason), PUBLISHER_CONNECTED);
+    settle(&fixture, BROKER_EVENT_ACK, 1);
+    expect_done(&fixture, sent, SAVE_CONFIRMED);
+    close_fixture(&fixture);
+}
+
+/* What was published over a connection before waits for the next one through an alarm. */
+static void an_alarm_keeps_what_was_sent_before(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    open_fixture(&fixture, false);
+    struct save *sent = publish(&fixture, "sent");
+    publisher_keep_for_next_connection(fixture.publisher);
+    const struct broker_event blocked = {.type = BROKER_EVENT_BLOCKED, .text = slice_of("disk")};
+    take(&fixture, &blocked);
+    send_waiting(&fixture);
+    expect_nothing_done(&fixture);
+    assert_int_equal(sent->tag, 0);
+    settle(&fixture, BROKER_EVENT_UNBLOCKED, 0);
+    send_waiting(&fixture);
+    assert_int_equal(sent->tag, 1);
+    assert_int_equal(fixture.publisher->metrics.republished, 1);
+    close_fixture(&fixture);
+}
+
+static void the_window_limits_what_is_sent(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    open_fixture(&fixture, false);
+    for (int i = 0; i < IN_FLIGHT_MAX; i++) {
+        (void)publish(&fixture, "a");
+    }
+    struct save *last = accept(&fixture, "last");
+    send_waiting(&fixture);
+    assert_false(last->published);
+    settle(&fixture, BROKER_EVENT_ACK, 1);
+    send_waiting(&fixture);
+    assert_true(last->published);
+    close_fixture(&fixture);
+}
+
+static void what_cannot_be_encoded_is_not_sent(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    open_fixture(&fixture, false);
+    buffer_init(&fixture.broker.out, 16); /* less than a frame's overhead: no memory */
+    struct save *save = accept(&fixture, "a");
+    send_waiting(&fixture);
+    assert_int_equal(broker_unsent_bytes(&fixture.broker), 0);
+    expect_done(&fixture, save, SAVE_OVERLOADED);
+
+    buffer_init(&fixture.broker.out, OUT_BYTES);
+    save = publish(&fixture, "b");
+    size_t sent_bytes = broker_unsent_bytes(&fixture.broker);
+    publisher_keep_for_next_connection(fixture.publisher);
+    char long_queue[300];
+    memset(long_queue, 'q', sizeof(long_queue) - 1);
+    long_queue[sizeof(long_queue) - 1] = '\0';
+    fixture.settings.common.queue = long_queue;
+    send_waiting(&fixture);
+    assert_int_equal(broker_unsent_bytes(&fixture.broker), sent_bytes);
+    expect_done(&fixture, save, SAVE_UNKNOWN);
+    close_fixture(&fixture);
+}
+
+static void a_refusal_is_told(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    open_fixture(&fixture, false);
+    struct save *save = publish(&fixture, "a");
+    settle(&fixture, BROKER_EVENT_NACK, 1);
+    expect_done(&fixture, save, SAVE_NACKED);
+    save = publish(&fixture, "b");
+    take_return(&fixture, "b");
+    assert_true(fixture.publisher->declaring);
+    settle(&fixture, BROKER_EVENT_ACK, 2);
+    expect_done(&fixture, save, SAVE_UNROUTABLE);
+
+    /* The queue is being declared already. */
+    save = publish(&fixture, "c");
+    size_t bytes = broker_unsent_bytes(&fixture.broker);
+    take_return(&fixture, "c");
+    assert_int_equal(broker_unsent_bytes(&fixture.broker), bytes);
+    settle(&fixture, BROKER_EVENT_DECLARED, 0);
+    assert_false(fixture.publisher->declaring);
+    settle(&fixture, BROKER_EVENT_ACK, 3);
+    expect_done(&fixture, save, SAVE_UNROUTABLE);
+    close_fixture(&fixture);
+}
+
+static void a_refusal_of_what_may_be_there_already_is_unknown(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    open_fixture(&fixture, false);
+    struct save *save = publish(&fixture, "a");
+    publisher_keep_for_next_connection(fixture.publisher);
+    send_waiting(&fixture);
+    settle(&fixture, BROKER_EVENT_NACK, 1);
+    expect_done(&fixture, save, SAVE_UNKNOWN);
+
+    /* One of two with the same id was returned: which, nobody says. */
+    struct save *first = publish(&fixture, "twice");
+    struct save *second = publish(&fixture, "twice");
+    struct save *other = publish(&fixture, "other");
+    take_return(&fixture, "twice");
+    settle(&fixture, BROKER_EVENT_ACK, first->tag);
+    expect_done(&fixture, first, SAVE_UNKNOWN);
+    settle(&fixture, BROKER_EVENT_ACK, second->tag);
+    expect_done(&fixture, second, SAVE_UNKNOWN);
+    settle(&fixture, BROKER_EVENT_ACK, other->tag);
+    expect_done(&fixture, other, SAVE_CONFIRMED);
+    close_fixture(&fixture);
+}
+
+static void a_deadline_passes(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    open_fixture(&fixture, false);
+    struct save *sent = publish(&fixture, "sent");
+    struct save *unsent = accept(&fixture, "unsent");
+    publisher_expire(fixture.publisher);
+    expect_nothing_done(&fixture);
+    fixture.publisher->now_ms = DEADLINE_MS;
+    publisher_expire(fixture.publisher);
+    assert_ptr_equal(handover_list_take(&fixture.publisher->done), sent);
+    assert_int_equal(sent->outcome, SAVE_UNKNOWN);
+    expect_done(&fixture, unsent, SAVE_OVERLOADED);
+    save_free(sent);
+
+    /* Its confirm comes late, and is nobody's; so is a late refusal. */
+    settle(&fixture, BROKER_EVENT_ACK, 1);
+    assert_int_equal(fixture.publisher->metrics.late_confirms, 1);
+    expect_nothing_done(&fixture);
+
+    fixture.publisher->broker = NULL;
+    unsent = accept(&fixture, "without a broker");
+    publisher_expire(fixture.publisher);
+    expect_done(&fixture, unsent, SAVE_DISCONNECTED);
+    fixture.publisher->broker = &fixture.broker;
+    unsent = accept(&fixture, "in an alarm");
+    fixture.publisher->blocked = true;
+    publisher_expire(fixture.publisher);
+    expect_done(&fixture, unsent, SAVE_BLOCKED);
+    fixture.publisher->blocked = false;
+    sent = publish(&fixture, "forgotten");
+    publisher_expire(fixture.publisher);
+    expect_done(&fixture, sent, SAVE_UNKNOWN);
+    settle(&fixture, BROKER_EVENT_NACK, 2);
+    expect_nothing_done(&fixture);
+    close_fixture(&fixture);
+}
+
+static enum outcome judge(struct fixture *fixture, uint64_t after_ms, struct error *ret_error)
+{
+    fixture->publisher->now_ms = NOW_MS + after_ms;
+    return publisher_judge_confirms(fixture->publisher, ret_error);
+}
+
+static void a_late_confirm_sends_others_to_the_outbox(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    struct error error;
+    open_fixture(&fixture, true);
+    publisher_set_state(fixture.publisher, PUBLISHER_CONNECTED, "");
+    struct save *slow = publish(&fixture, "slow");
+    assert_int_equal(judge(&fixture, 500, &error), OUTCOME_OK);
+    assert_false(fixture.publisher->late);
+    assert_int_equal(judge(&fixture, 501, &error), OUTCOME_OK);
+    assert_int_equal(publisher_get_state(fixture.publisher, &error), PUBLISHER_BLOCKED);
+    assert_string_equal(error.text, "the broker is slow to confirm");
+    expect_outbox(&fixture, accept(&fixture, "next"), SAVE_BLOCKED);
+
+    /* In an alarm it owes nothing; after it the time begins anew. */
+    fixture.publisher->blocked = true;
+    assert_int_equal(judge(&fixture, 20000, &error), OUTCOME_OK);
+    fixture.publisher->blocked = false;
+    fixture.publisher->unblocked_ms = NOW_MS + 20000;
+    assert_int_equal(judge(&fixture, 20400, &error), OUTCOME_OK);
+    assert_false(fixture.publisher->late);
+    fixture.publisher->unblocked_ms = 0;
+
+    assert_int_equal(judge(&fixture, 10000, &error), OUTCOME_OK);
+    assert_true(fixture.publisher->late);
+    settle(&fixture, BROKER_EVENT_ACK, 1);
+    expect_done(&fixture, slow, SAVE_CONFIRMED);
+    assert_int_equal(judge(&fixture, 10000, &error), OUTCOME_OK);
+    assert_int_equal(publisher_get_state(fixture.publisher, &error), PUBLISHER_CONNECTED);
+    close_fixture(&fixture);
+}
+
+static void a_connection_of_no_more_use_is_given_up(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    struct error error;
+    open_fixture(&fixture, false);
+    (void)publish(&fixture, "a");
+    assert_int_equal(judge(&fixture, 10000, &error), OUTCOME_OK);
+    assert_false(fixture.publisher->late); /* there is no outbox to take what comes */
+    assert_int_equal(judge(&fixture, 10001, &error), OUTCOME_TRANSIENT);
+    assert_string_equal(error.text, "the broker has not confirmed a message for 10 s");
+
+    fixture.publisher->now_ms = NOW_MS;
+    settle(&fixture, BROKER_EVENT_NACK, 1);
+    assert_int_equal(judge(&fixture, NACK_STREAK_MS_MIN, &error), OUTCOME_OK);
+    assert_int_equal(judge(&fixture, NACK_STREAK_MS_MIN + 1, &error), OUTCOME_TRANSIENT);
+    assert_non_null(strstr(error.text, "refused every message for 1 s"));
+
+    /* A confirm ends what refusals have begun. */
+    (void)publish(&fixture, "b");
+    settle(&fixture, BROKER_EVENT_NACK, 2);
+    (void)publish(&fixture, "c");
+    settle(&fixture, BROKER_EVENT_ACK, 3);
+    assert_int_equal(judge(&fixture, 10000, &error), OUTCOME_OK);
+    close_fixture(&fixture);
+}
+
+static void a_lost_connection(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    open_fixture(&fixture, false);
+    struct save *first = publish(&fixture, "first");
+    struct save *second = publish(&fixture, "second");
+    struct save *unsent = accept(&fixture, "unsent");
+    publisher_keep_for_next_connection(fixture.publisher);
+    expect_done(&fixture, unsent, SAVE_DISCONNECTED);
+
+    /* Lost again before anything was sent; then both are published, in their order. */
+    publisher_keep_for_next_connection(fixture.publisher);
+    expect_nothing_done(&fixture);
+    send_waiting(&fixture);
+    assert_int_equal(first->tag, 1);
+    assert_int_equal(second->tag, 2);
+    assert_int_equal(fixture.publisher->metrics.republished, 2);
+    close_fixture(&fixture);
+
+    open_fixture(&fixture, true);
+    first = publish(&fixture, "first");
+    unsent = accept(&fixture, "unsent");
+    publisher_keep_for_next_connection(fixture.publisher);
+    assert_ptr_equal(handover_list_take(&fixture.publisher->to_outbox), unsent);
+    assert_int_equal(unsent->outcome, SAVE_DISCONNECTED);
+    expect_outbox(&fixture, first, SAVE_UNKNOWN);
+    save_free(unsent);
+    close_fixture(&fixture);
+}
+
+static void what_the_outbox_forwards_goes_back_to_it(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    open_fixture(&fixture, true);
+    struct save *forwarded = publish(&fixture, "forwarded");
+    forwarded->outbox_sequence = 7;
+    struct save *own = publish(&fixture, "own");
+    settle(&fixture, BROKER_EVENT_ACK, 1);
+    expect_outbox(&fixture, forwarded, SAVE_CONFIRMED);
+    settle(&fixture, BROKER_EVENT_ACK, 2);
+    expect_done(&fixture, own, SAVE_CONFIRMED);
+    close_fixture(&fixture);
+}
+
+static void a_stop_completes_all(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    open_fixture(&fixture, false);
+    struct save *sent = publish(&fixture, "sent");
+    struct save *unsent = accept(&fixture, "unsent");
+    publisher_complete_all(fixture.publisher);
+    assert_ptr_equal(handover_list_take(&fixture.publisher->done), sent);
+    assert_int_equal(sent->outcome, SAVE_UNKNOWN);
+    expect_done(&fixture, unsent, SAVE_DRAINING);
+    save_free(sent);
+    close_fixture(&fixture);
+}
+
+static void a_confirm_of_nothing_is_an_error(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    struct error error;
+    open_fixture(&fixture, false);
+    const struct broker_event event = {.type = BROKER_EVENT_ACK, .tag = 9};
+    assert_int_equal(publisher_take_event(fixture.publisher, &event, &error), OUTCOME_INVALID);
+    settle(&fixture, BROKER_EVENT_EMPTY, 0);
+    expect_nothing_done(&fixture);
+    close_fixture(&fixture);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_cannot_be_sent_now_is_refused_at_once),
+        cmocka_unit_test(an_alarm_refuses_what_was_not_sent),
+        cmocka_unit_test(an_alarm_keeps_what_was_sent_before),
+        cmocka_unit_test(the_window_limits_what_is_sent),
+        cmocka_unit_test(what_cannot_be_encoded_is_not_sent),
+        cmocka_unit_test(a_refusal_is_told),
+        cmocka_unit_test(a_refusal_of_what_may_be_there_already_is_unknown),
+        cmocka_unit_test(a_deadline_passes),
+        cmocka_unit_test(a_late_confirm_sends_others_to_the_outbox),
+        cmocka_unit_test(a_connection_of_no_more_use_is_given_up),
+        cmocka_unit_test(a_lost_connection),
+        cmocka_unit_test(what_the_outbox_forwards_goes_back_to_it),
+        cmocka_unit_test(a_stop_completes_all),
+        cmocka_unit_test(a_confirm_of_nothing_is_an_error),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
