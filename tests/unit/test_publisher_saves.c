@@ -355,6 +355,7 @@ static void a_late_confirm_sends_others_to_the_outbox(void **state)
     /* In an alarm it owes nothing; after it the time begins anew. */
     fixture.publisher->blocked = true;
     assert_int_equal(judge(&fixture, 20000, &error), OUTCOME_OK);
+    assert_int_equal(publisher_get_state(fixture.publisher, &error), PUBLISHER_BLOCKED);
     fixture.publisher->blocked = false;
     fixture.publisher->unblocked_ms = NOW_MS + 20000;
     assert_int_equal(judge(&fixture, 20400, &error), OUTCOME_OK);
