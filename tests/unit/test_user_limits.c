@@ -185,9 +185,29 @@ static void refused_names_beyond_the_limit_count(void **state)
     expect(slice_of("{\"n66\":1}"), &rules, USER_OK, NULL, NULL);
 }
 
+/* White space of any kind, which may be invisible, is no part of an address. */
+static void no_white_space_in_an_email(void **state)
+{
+    (void)state;
+    static const uint16_t white[] = {0x20,   0xa0,   0x1680, 0x2000, 0x2005, 0x200a,
+                                     0x2028, 0x2029, 0x202f, 0x205f, 0x3000};
+    static const uint16_t other[] = {0x21,   0xa1,   0x167f, 0x1681, 0x1fff, 0x200b, 0x2027,
+                                     0x202a, 0x2030, 0x205e, 0x2060, 0x2fff, 0x3001};
+    char body[64];
+    for (size_t i = 0; i < COUNT(white); i++) {
+        (void)snprintf(body, sizeof(body), "{\"email\":\"a\\u%04xb@c\"}", white[i]);
+        expect(slice_of(body), &strict, USER_INVALID, "/email", NULL);
+    }
+    for (size_t i = 0; i < COUNT(other); i++) {
+        (void)snprintf(body, sizeof(body), "{\"email\":\"a\\u%04xb@c\"}", other[i]);
+        expect(slice_of(body), &strict, USER_OK, NULL, NULL);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(no_white_space_in_an_email),
         cmocka_unit_test(lengths_are_in_characters),
         cmocka_unit_test(members_are_bounded),
         cmocka_unit_test(assigned_id_is_counted),
