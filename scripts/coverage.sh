@@ -1,6 +1,6 @@
 #!/bin/bash
-# Measures which lines and branches the unit and system tests run, prints a table, and fails below 90% of the
-# lines or 80% of the branches. What is left is explained in docs/coverage.md.
+# Measures which lines and branches the unit tests, the system tests and the sweep over failing calls run, prints a
+# table, and fails below 90% of the lines or 80% of the branches. What is left is explained in docs/coverage.md.
 # Usage: coverage.sh [--report-only]   (--report-only: of what has run already)
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -15,6 +15,8 @@ case ${1:-} in
     find build-coverage -name '*.gcda' -delete
     ctest --preset coverage
     SERVICES_BUILD_DIR=$PWD/build-coverage /usr/bin/python3 -m pytest -q tests/system
+    # What an allocation, a read or a write that fails leads to; the same ones each time.
+    SERVICES_BUILD_DIR=$PWD/build-coverage /usr/bin/python3 tests/failing_calls/sweep.py --points 60 --seed 1
     ;;
 --report-only) ;;
 *)

@@ -15,10 +15,6 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-extern void *__libc_malloc(size_t size);
-extern void *__libc_calloc(size_t count, size_t size);
-extern void *__libc_realloc(void *old, size_t size);
-
 enum call_class { NONE, ALLOCATIONS, READS, WRITES, SYNCS, ACCEPTS, EPOLLS };
 static const char *const class_names[] = {"none",  "malloc", "read", "write",
                                           "fsync", "accept", "epoll"};
@@ -65,23 +61,35 @@ static bool fails(enum call_class what, int error_number)
     return true;
 }
 
+/* next(NAME): the function that this one stands before, a sanitizer's or the C library's */
+#define next(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))
+
 void *malloc(size_t size)
 {
-    return fails(ALLOCATIONS, ENOMEM) ? NULL : __libc_malloc(size);
+    static __typeof__(&malloc) real;
+    if (real == NULL) {
+        real = next(malloc);
+    }
+    return fails(ALLOCATIONS, ENOMEM) ? NULL : real(size);
 }
 
 void *calloc(size_t count, size_t size)
 {
-    return fails(ALLOCATIONS, ENOMEM) ? NULL : __libc_calloc(count, size);
+    static __typeof__(&calloc) real;
+    if (real == NULL) {
+        real = next(calloc);
+    }
+    return fails(ALLOCATIONS, ENOMEM) ? NULL : real(count, size);
 }
 
 void *realloc(void *old, size_t size)
 {
-    return size > 0 && fails(ALLOCATIONS, ENOMEM) ? NULL : __libc_realloc(old, size);
+    static __typeof__(&realloc) real;
+    if (real == NULL) {
+        real = next(realloc);
+    }
+    return size > 0 && fails(ALLOCATIONS, ENOMEM) ? NULL : real(old, size);
 }
-
-/* next(NAME): the function that this one stands before */
-#define next(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))
 
 ssize_t read(int descriptor, void *data, size_t length)
 {

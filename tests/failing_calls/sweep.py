@@ -32,7 +32,7 @@ from support.services import SANITIZER_MARKS, binary  # noqa: E402
 CLASSES = ("malloc", "read", "write", "fsync", "accept", "epoll")
 SAVES = 2
 LATE_CALLS = 3000
-START_SECONDS, WORK_SECONDS, END_SECONDS = 10, 8, 20
+START_SECONDS, WORK_SECONDS, END_SECONDS = 40, 8, 20
 NOWHERE = "amqp://guest:guest@127.0.0.1:1/"
 
 
@@ -49,7 +49,9 @@ class Daemon:
         self.state = os.path.join(folder, "state")
         os.mkdir(self.state)
         self.log = open(os.path.join(folder, "log"), "w+b")
-        environment = dict(os.environ, LD_PRELOAD=library, FAIL_CLASS=call_class, FAIL_AT=str(at),
+        # A sanitizer wants to be the first library that is loaded.
+        sanitizer = os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0"
+        environment = dict(os.environ, LD_PRELOAD=library, ASAN_OPTIONS=sanitizer, FAIL_CLASS=call_class, FAIL_AT=str(at),
                            FAIL_REPORT=self.report, AMQP_URL=url)
         self.process = subprocess.Popen(
             [binary(name), "--listen", "127.0.0.1:%d" % self.port, "--state-dir", self.state,
