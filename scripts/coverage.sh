@@ -16,7 +16,7 @@ case ${1:-} in
     ctest --preset coverage
     SERVICES_BUILD_DIR=$PWD/build-coverage /usr/bin/python3 -m pytest -q tests/system
     # What an allocation, a read or a write that fails leads to; the same ones each time.
-    SERVICES_BUILD_DIR=$PWD/build-coverage /usr/bin/python3 tests/failing_calls/sweep.py --points 60 --seed 1
+    SERVICES_BUILD_DIR=$PWD/build-coverage /usr/bin/python3 tests/failing_calls/sweep.py --points 30 --seed 1
     ;;
 --report-only) ;;
 *)
