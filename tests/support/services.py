@@ -13,6 +13,10 @@ from support.wait import wait_until
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.environ.get("SERVICES_BUILD_DIR", os.path.join(ROOT, "build"))
+# What runs the daemons, if anything; everything takes longer then.
+WRAPPER = os.environ.get("SERVICES_WRAPPER", "").split()
+SLOWNESS = 20 if WRAPPER else 1
+WRAPPER_FOUND = 99  # exit code
 SANITIZER_MARKS = ("AddressSanitizer", "ThreadSanitizer", "LeakSanitizer", "runtime error:")
 
 
@@ -31,14 +35,15 @@ class Service:
         if "--state-dir" not in arguments:
             self.state = tempfile.TemporaryDirectory(prefix=name + "-")
             arguments += ("--state-dir", self.state.name)
-        self.arguments = [*wrapper, binary(name), "--listen", "127.0.0.1:%d" % self.port, *arguments]
+        self.arguments = [*wrapper, *WRAPPER, binary(name), "--listen", "127.0.0.1:%d" % self.port, *arguments]
         self.process = None
 
     def start(self):
         self.process = subprocess.Popen(self.arguments, stdin=subprocess.DEVNULL,
                                         stdout=subprocess.DEVNULL, stderr=self.log,
                                         env=self.environment)
-        wait_until(lambda: self.get("/healthz") is not None, 10, self.name + " answers")
+        wait_until(lambda: self.get("/healthz") is not None, 10 * SLOWNESS,
+                   self.name + " answers")
         return self
 
     def get(self, path, timeout=5):
@@ -58,7 +63,7 @@ class Service:
                 reply.json()["status"] == "ready")
 
     def wait_ready(self, seconds=15):
-        wait_until(self.is_ready, seconds, self.name + " is ready")
+        wait_until(self.is_ready, seconds * SLOWNESS, self.name + " is ready")
         return self
 
     def save(self, user=None, timeout=15, **headers):
@@ -96,7 +101,7 @@ class Service:
     def stop(self, seconds=20):
         """SIGTERM; the exit code must be 0."""
         self.signal(signal.SIGTERM)
-        assert self.process.wait(seconds) == 0, self.log_text()[-2000:]
+        assert self.process.wait(seconds * SLOWNESS) == 0, self.log_text()[-2000:]
 
     def kill(self):
         self.process.kill()
@@ -107,10 +112,12 @@ class Service:
             self.process.send_signal(signal.SIGCONT)
             self.process.send_signal(signal.SIGTERM)
             try:
-                self.process.wait(30)
+                self.process.wait(30 * SLOWNESS)
             except subprocess.TimeoutExpired:
                 self.kill()
         text = self.log_text()
+        if self.process is not None:
+            assert self.process.returncode != WRAPPER_FOUND, text[-6000:]
         self.log.close()
         if self.state is not None:
             self.state.cleanup()
