@@ -12,7 +12,7 @@ import pytest
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from support.broker import Broker  # noqa: E402
-from support.services import Service  # noqa: E402
+from support.services import SLOWNESS, Service  # noqa: E402
 from support.store import outbox_ids  # noqa: E402
 from support.wait import wait_until  # noqa: E402
 
@@ -29,11 +29,23 @@ def broker():
         private.close()
 
 
+@pytest.fixture(scope="session")
+def real_stderr(request):
+    """What pytest captures is lost where the process ends at once."""
+    capture = request.config.pluginmanager.getplugin("capturemanager")
+    with capture.global_and_fixture_disabled():
+        return os.fdopen(os.dup(2), "w")
+
+
 @pytest.fixture(autouse=True)
-def deadline():
-    """A test that hangs ends the run with every thread's stack."""
-    faulthandler.dump_traceback_later(TEST_SECONDS, exit=True)
-    yield
+def deadline(real_stderr):
+    """A test that hangs ends the run with every thread's stack; one that takes longer calls this."""
+
+    def within(seconds):
+        faulthandler.dump_traceback_later(seconds * SLOWNESS, exit=True, file=real_stderr)
+
+    within(TEST_SECONDS)
+    yield within
     faulthandler.cancel_dump_traceback_later()
 
 

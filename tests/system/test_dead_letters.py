@@ -1,6 +1,5 @@
 """`session-service dead-letters`: list, show, redrive, purge; nothing is lost whatever ends it."""
 
-import faulthandler
 import json
 import os
 import random
@@ -334,7 +333,7 @@ def test_closed_standard_output_is_told(world):
     wait_until(lambda: both(world) == (0, 600), 10, "all are still there")
 
 
-def test_killed_in_the_middle_nothing_is_lost(world):
+def test_killed_in_the_middle_nothing_is_lost(world, deadline):
     """kill -9 between a list and a re-drive, and in the middle of a re-drive.
 
     REDRIVE_TEST_LETTERS letters (1500), REDRIVE_TEST_KILLS kills (4); REDRIVE_TEST_SEED repeats a run.
@@ -343,7 +342,7 @@ def test_killed_in_the_middle_nothing_is_lost(world):
     kills = int(os.environ.get("REDRIVE_TEST_KILLS", "4"))
     seed = int(os.environ.get("REDRIVE_TEST_SEED", random.randrange(1 << 30)))
     print("seed", seed)
-    faulthandler.dump_traceback_later(240 + letters // 50 + 4 * kills, exit=True)
+    deadline(240 + letters // 50 + 4 * kills)
     begin = time.monotonic()
     put(world, [dead(n) for n in range(1, letters + 1)])
     moments = random.Random(seed)

@@ -1,7 +1,6 @@
 """The session-service's store: one effect for each id, whatever ends the process or fills the disk."""
 
 import collections
-import faulthandler
 import json
 import os
 import random
@@ -116,7 +115,7 @@ def take_all(world, queue):
     return taken
 
 
-def test_killed_at_any_moment(world):
+def test_killed_at_any_moment(world, deadline):
     """Duplicates, poison, and kill -9: one effect for each id, all poison aside, every id in the log.
 
     STORE_TEST_MESSAGES valid ids (4000), a tenth of them sent twice, a hundredth of poison beside
@@ -126,7 +125,7 @@ def test_killed_at_any_moment(world):
     kills = int(os.environ.get("STORE_TEST_KILLS", "10"))
     seed = int(os.environ.get("STORE_TEST_SEED", random.randrange(1 << 32)))
     print("seed", seed)
-    faulthandler.dump_traceback_later(240 + count // 50 + 4 * kills, exit=True)
+    deadline(240 + count // 50 + 4 * kills)
     begin = time.monotonic()
     rng = random.Random(seed)
     valid = ["m%06d" % i for i in range(count)]
