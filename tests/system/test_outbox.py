@@ -3,6 +3,7 @@
 import os
 import random
 import signal
+import sqlite3
 import subprocess
 
 import pytest
@@ -226,13 +227,13 @@ def test_a_full_disk_refuses_and_keeps_what_it_has(away, tiny_disk):
 def test_a_row_that_is_no_save_is_told_and_kept(world, tmp_path):
     state = str(tmp_path)
     world.user_service("--state-dir", state).stop()
-    connection = sqlite3.connect(os.path.join(state, FILE))
+    connection = sqlite3.connect(os.path.join(state, OUTBOX))
     with connection:
         connection.executemany("INSERT INTO outbox (message_id, body, traceparent, saved_at_ms)"
                                " VALUES (?, '{\"id\":1}', '', 1)", [("x" * 129,), ("good",)])
     connection.close()
     user = world.user_service("--state-dir", state)
-    wait_until(lambda: stored(state) == ["x" * 129], 10, "the good one is forwarded")
+    wait_until(lambda: outbox_ids(state) == ["x" * 129], 10, "the good one is forwarded")
     assert user.metric("user_service_outbox_unreadable_rows") == 1
     assert [e["error"] for e in user.events("outbox.unreadable")] == [
         "row 1 is not a save, and stays: its message id is not valid"]
@@ -288,7 +289,7 @@ def test_a_disk_that_hangs_hangs_no_client(away):
         tracer.wait(30)
     wait_until(lambda: user.save({"name": "Ada"}, Idempotency_Key="after").status_code == 202, 30,
                "it goes on by itself")
-    assert "after" in stored(away.state.name)
+    assert "after" in away.stored()
 
 
 def test_a_broker_slower_than_the_deadline_is_forwarded_to(world):
@@ -334,7 +335,7 @@ def test_off_it_tells_what_it_leaves_behind(away):
     user = away.user_service("--outbox", "off")
     assert [e["saves"] for e in user.events("outbox.left_behind")] == [1]
     user.stop()
-    assert len(stored(away.state.name)) == 1
+    assert len(away.stored()) == 1
 
 
 def test_off_it_needs_no_directory(away):
