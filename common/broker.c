@@ -125,6 +125,21 @@ static enum outcome login(struct broker *broker, const struct broker_address *ad
     return OUTCOME_OK;
 }
 
+/* A queue counts deliveries in a header (x-delivery-count), also where the sender's headers fill a
+ * frame. The library would refuse such a frame, and with it the connection, again and again. What
+ * we send keeps to what was agreed (broker->frame_max). */
+static enum outcome bear_added_headers(struct broker *broker, struct error *ret_error)
+{
+    amqp_connection_state_t connection = broker->connection;
+    int status = amqp_tune_connection(connection, amqp_get_channel_max(connection),
+                                      (int)broker->frame_max + BROKER_ADDED_HEADER_BYTES,
+                                      amqp_get_heartbeat(connection));
+    return status == AMQP_STATUS_OK
+               ? OUTCOME_OK
+               : error_set(ret_error, OUTCOME_TRANSIENT, "tune the connection: %s",
+                           amqp_error_string2(status));
+}
+
 /* A peer that vanished without a word is noticed in the same time as one that is silent. */
 static void bound_silence(struct broker *broker)
 {
@@ -192,12 +207,15 @@ enum outcome broker_open(const struct broker_address *address,
     if (outcome == OUTCOME_OK) {
         outcome = login(broker, address, options, ret_error);
     }
+    if (outcome == OUTCOME_OK) {
+        broker->frame_max = (size_t)amqp_get_frame_max(broker->connection);
+        outcome = bear_added_headers(broker, ret_error);
+    }
     if (outcome != OUTCOME_OK) {
         broker_free(broker);
         return outcome;
     }
     broker->heartbeat_ms = (uint64_t)amqp_get_heartbeat(broker->connection) * 1000;
-    broker->frame_max = (size_t)amqp_get_frame_max(broker->connection);
     broker->healthy = true;
     bound_silence(broker);
     *ret_broker = broker;

@@ -22,7 +22,8 @@
 enum {
     BROKER_CHANNEL = 1,
     BROKER_FRAME_BYTES_MAX = 131072,
-    BROKER_FRAME_OVERHEAD_BYTES = 8, /* type, channel, size, end mark */
+    BROKER_FRAME_OVERHEAD_BYTES = 8,  /* type, channel, size, end mark */
+    BROKER_ADDED_HEADER_BYTES = 4096, /* what a broker may add to a sender's headers */
     BROKER_CLOSE_TIMEOUT_MS = 2000,
     BROKER_BODY_BYTES_MAX = 512 * 1024 * 1024, /* what a broker can be configured to allow */
     BROKER_UNSENT_BYTES_MAX = 1024 * 1024 * 1024,

@@ -1,4 +1,5 @@
-"""Headers nested as deep as a frame allows: rabbitmq-c decodes them by recursion, on stacks that must hold it."""
+"""Headers that fill a frame: nested as deep as it allows, which rabbitmq-c decodes by recursion, on stacks that must
+hold it; and delivered again with what the queue adds."""
 
 import ctypes
 import json
@@ -72,3 +73,19 @@ def test_the_deepest_headers(world):
     assert json.loads(command("list", "--json"))["id"] == "m2"
     command("purge", "m2")
     assert world.count(world.dead) == 0
+
+
+def test_delivered_again_with_what_the_queue_adds(world):
+    """A quorum queue counts deliveries in a header: the frame is larger then than was agreed."""
+    name = "x"
+    room = HEADER_BYTES_MAX - 2 - 4 - 1 - len(name) - 1 - 4 - 1 - 3
+    put(world, world.queue, b'{"id":"u1","name":"Ada"}',
+        pika.BasicProperties(message_id="m1", delivery_mode=2, headers={name: "a" * room}))
+    channel = world.channel()
+    assert channel.basic_get(world.queue)[0] is not None
+    channel.connection.close()
+    wait_until(lambda: world.count() == 1, 10, "it is in the queue again")
+    service = world.session_service().wait_ready()
+    wait_until(lambda: handled(service, "m1"), 20, "it is handled")
+    service.stop()
+    assert world.is_empty()
