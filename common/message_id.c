@@ -62,9 +62,7 @@ enum outcome message_id_generate(struct message_id_generator *generator, uint64_
     advance(generator, wall_ms, low, high);
     uint64_t parts[2] = {htobe64(generator->last_ms << 16 | 0x7000 | generator->last_high),
                          htobe64(UINT64_C(1) << 63 | generator->last_low)};
-    uuid_t id;
-    memcpy(id, parts, sizeof(id));
-    uuid_unparse_lower(id, ret_text);
+    uuid_unparse_lower((const unsigned char *)parts, ret_text);
     return OUTCOME_OK;
 }
 

@@ -269,13 +269,15 @@ static const char *fault_of(const struct row_texts *texts)
 static struct save *copy_save(const struct row_texts *texts)
 {
     struct save *save = calloc(1, sizeof(*save));
-    char *body = malloc(texts->body.length);
-    if (save == NULL || body == NULL) {
-        free(save);
-        free(body);
+    if (save == NULL) {
         return NULL;
     }
-    save->body = memcpy(body, texts->body.data, texts->body.length);
+    save->body = malloc(texts->body.length);
+    if (save->body == NULL) {
+        free(save);
+        return NULL;
+    }
+    memcpy(save->body, texts->body.data, texts->body.length);
     save->body_length = texts->body.length;
     memcpy(save->message_id, texts->message_id.data, texts->message_id.length);
     save->message_id_length = texts->message_id.length;
