@@ -1,7 +1,7 @@
 #!/bin/bash
 # Installs what is missing, builds, and runs every check and test. Prints a summary and fails if any
 # step failed. Usage: test.sh [--fast | --machines]
-# --fast: the unit tests, the checks of a moment, and the system tests of the plain build.
+# --fast: the unit tests, the checks of a moment, and the system tests, all without sanitizers.
 # --machines: also what needs root: a cluster of brokers, the packages on a booted machine, the compose
 # files on a Docker engine, the other Debian.
 set -uo pipefail
@@ -30,12 +30,8 @@ passed=0
 skipped=0
 failed=0
 summary=""
-step() {
-    local name=$1 begin=$SECONDS result code=0
-    shift
-    echo
-    echo "== $name"
-    "$@" || code=$?
+note() {
+    local name=$1 code=$2 seconds=$3 result
     case $code in
     0)
         passed=$((passed + 1))
@@ -50,7 +46,46 @@ step() {
         result=FAIL
         ;;
     esac
-    summary="$summary$result $((SECONDS - begin))s $name"$'\n'
+    summary="$summary$result ${seconds}s $name"$'\n'
+}
+
+step() {
+    local name=$1 begin=$SECONDS code=0
+    shift
+    echo
+    echo "== $name"
+    "$@" || code=$?
+    note "$name" "$code" $((SECONDS - begin))
+}
+
+# A script that runs beside the steps up to end_beside, in a session of its own so that all of it can be
+# ended; what it prints comes at its end.
+beside=""
+beside_log=""
+stop_beside() {
+    [ -z "$beside" ] || kill -TERM -- "-$beside" 2>/dev/null || true
+    rm -f "$beside_log"
+}
+trap stop_beside EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+begin_beside() {
+    beside_begin=$SECONDS
+    beside_log=$(mktemp) || exit 1
+    setsid "$@" >"$beside_log" 2>&1 </dev/null &
+    beside=$!
+}
+
+end_beside() {
+    local name=$1 code=0
+    wait "$beside" || code=$?
+    beside=""
+    echo
+    echo "== $name"
+    cat "$beside_log"
+    rm -f "$beside_log"
+    note "$name" "$code" $((SECONDS - beside_begin))
 }
 
 # A thread-sanitized program cannot map its memory where the kernel randomizes more bits than it knows.
@@ -98,7 +133,7 @@ check_format() {
     version=$(clang-format --version | sed -n 's/.*version \([0-9]*\).*/\1/p')
     if [ "$version" != 14 ]; then
         echo "SKIPPED: the format is judged by clang-format 14 (Debian 12); this is $version"
-        return 0
+        return 77
     fi
     git ls-files '*.c' '*.h' | xargs clang-format --dry-run -Werror
 }
@@ -111,11 +146,11 @@ failing_calls() {
     SERVICES_BUILD_DIR=$PWD/$1 /usr/bin/python3 tests/failing_calls/sweep.py --points 6
 }
 
-# They wait more than they work: three processes, each with its own broker, share them.
+# They wait more than they work: four processes, each with its own broker, share them.
 system_tests() {
     local folder=$1
     shift
-    SERVICES_BUILD_DIR=$PWD/$folder fixed_addresses /usr/bin/python3 -m pytest -q -rs -n 3 tests/system "$@"
+    SERVICES_BUILD_DIR=$PWD/$folder fixed_addresses /usr/bin/python3 -m pytest -q -rs -n 4 --dist loadgroup tests/system "$@"
 }
 
 # The README's build is the same one whatever is tested.
@@ -125,7 +160,7 @@ sanitized_system_tests() {
 
 # The seed is one of many: scripts/faults.sh without --seed takes another one each time.
 random_faults() {
-    scripts/faults.sh --build "$PWD/build" --minutes 2.5 --seed 1
+    scripts/faults.sh --build "$PWD/build" --minutes 2 --seed 1
 }
 
 planted_faults() {
@@ -138,8 +173,6 @@ guards() {
 
 step "gcc release build and unit tests" build_and_unit_test release
 step "clang release build and unit tests" build_and_unit_test clang
-step "address and undefined-behaviour sanitizers, unit tests" build_and_unit_test asan-ubsan
-step "thread sanitizer, unit tests" build_and_unit_test tsan
 step "layering" check_layering
 step "options are documented" check_options
 step "alerts are of metrics that exist" check_alerts
@@ -149,6 +182,8 @@ step "hardening of the binaries" check_hardening
 step "the demo" scripts/demo.sh --once
 step "system tests" system_tests build
 if [ "$fast" = no ]; then
+    step "address and undefined-behaviour sanitizers, unit tests" build_and_unit_test asan-ubsan
+    step "thread sanitizer, unit tests" build_and_unit_test tsan
     step "static analysis" scripts/static-analysis.sh
     step "fuzz targets, a while each" scripts/fuzz.sh --seconds 5
     step "calls that fail" failing_calls build
@@ -159,10 +194,12 @@ if [ "$fast" = no ]; then
     step "system tests, thread sanitizer" sanitized_system_tests build-tsan
 fi
 if [ "$machines" = yes ]; then
+    # Each has networks of its own, and waits for what it starts.
+    begin_beside scripts/test-other-debian.sh
     step "a cluster that loses its leader, and is partitioned" scripts/test-cluster.sh
     step "packages and units on a booted machine" scripts/test-packages.sh
     step "compose files on a Docker engine" scripts/test-docker.sh
-    step "the other Debian" scripts/test-other-debian.sh
+    end_beside "the other Debian"
 fi
 
 echo

@@ -125,7 +125,6 @@ class Broker:
                 raise RuntimeError("RabbitMQ did not start:\n" + self._tail())
             time.sleep(0.05)
         self.ctl("wait", "--timeout", str(START_SECONDS), pid_file)
-        self.ctl("await_startup")
         return self
 
     def _tail(self):

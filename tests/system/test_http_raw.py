@@ -322,6 +322,10 @@ EOF_TABLE = [
 saves = []
 
 
+# The last test counts what all of them have saved.
+pytestmark = pytest.mark.xdist_group("http_raw")
+
+
 @pytest.fixture(scope="module")
 def service(shared_world):
     return shared_world.user_service("--idle-timeout", "2s", "--request-timeout", "1s").wait_ready()

@@ -19,7 +19,8 @@ def test_promtool_finds_nothing(world):
     assert user.save({"name": 1}).status_code == 422
     world.publish("not JSON", message_id="m2")
     wait_until(lambda: "m1" in session.handled_ids(), 10, "one is handled")
-    wait_until(lambda: world.count(world.dead) == 1, 10, "one is a dead letter")
+    wait_until(lambda: session.metric('session_service_dead_letters_total{reason="not-json"}') == 1, 20,
+               "one is a dead letter")
     for service in (user, session):
         reply = requests.get(service.base + "/metrics", timeout=5)
         assert reply.headers["Content-Type"].startswith("text/plain; version=0.0.4")

@@ -51,6 +51,10 @@ class TlsBroker(Broker):
         return "amqps://guest:guest@%s:%d/" % (host, self.tls_port)
 
 
+# One broker for all of them, whichever process they are given to.
+pytestmark = pytest.mark.xdist_group("tls")
+
+
 @pytest.fixture(scope="module")
 def tls_broker(tmp_path_factory):
     private = TlsBroker(str(tmp_path_factory.mktemp("tls")))
