@@ -4,7 +4,9 @@
     SERVICES_BUILD_DIR=build tests/bench/overload.py
 
 Measures the capacity (wrk, a closed loop of 64 connections), then offers half of it and twice of it at a fixed
-rate. A save's time counts from the moment at which it was due. Generator, service and broker share the machine.
+rate. A save's time counts from the moment at which it was due. Generator, service and broker share the machine: where they have no
+processor left the generator is late, and what is measured is the machine. --broker-processors 0.4 makes the broker what is scarce, as
+on a machine of its own (root; a control group).
 """
 
 import argparse
@@ -25,6 +27,7 @@ from support.broker import Broker  # noqa: E402
 
 VARIANTS = ((), ("--overload-latency", "20ms"))
 QUEUE = "bench-overload"
+PERIOD_US = 10000
 GENERATOR = os.path.join(targets.BUILD, "tests", "bench", "open_loop")
 
 
@@ -48,6 +51,35 @@ def consuming(url):
     finally:
         stop.set()
         thread.join()
+
+
+@contextlib.contextmanager
+def held_to(processors, pids):
+    """The processes have so much of the processors, in periods of 10 ms."""
+    if processors is None:
+        yield
+        return
+    one_hierarchy = os.path.exists("/sys/fs/cgroup/cgroup.controllers")
+    group = os.path.join("/sys/fs/cgroup" if one_hierarchy else "/sys/fs/cgroup/cpu", "bench-overload")
+    quota = round(processors * PERIOD_US)
+    limits = {"cpu.max": "%d %d" % (quota, PERIOD_US)} if one_hierarchy else {
+        "cpu.cfs_period_us": str(PERIOD_US), "cpu.cfs_quota_us": str(quota)}
+    os.mkdir(group)
+    try:
+        for name, value in limits.items():
+            write(os.path.join(group, name), value)
+        for pid in pids:
+            write(os.path.join(group, "cgroup.procs"), str(pid))
+        yield
+    finally:
+        for pid in pids:
+            write(os.path.join(os.path.dirname(group), "cgroup.procs"), str(pid))
+        os.rmdir(group)
+
+
+def write(path, text):
+    with open(path, "w") as file:
+        file.write(text)
 
 
 def cpu_of_all(target, beam):
@@ -113,14 +145,16 @@ def main():
     parser.add_argument("--twice-seconds", type=float, default=60)
     parser.add_argument("--capacity-seconds", type=float, default=5)
     parser.add_argument("--connections", type=int, default=8192)
+    parser.add_argument("--broker-processors", type=float, metavar="SHARE")
     parser.add_argument("--variant", type=int, choices=range(len(VARIANTS)), help="this one alone")
     options = parser.parse_args()
     broker = Broker().start()
     try:
         beam = next(pid for pid, name in broker._pids() if name.startswith("beam"))
         variants = VARIANTS if options.variant is None else [VARIANTS[options.variant]]
-        for variant in variants:
-            measure_variant(broker.url(), beam, variant, options)
+        with held_to(options.broker_processors, [beam]):
+            for variant in variants:
+                measure_variant(broker.url(), beam, variant, options)
     finally:
         broker.close()
     return 0
