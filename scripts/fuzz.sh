@@ -49,13 +49,13 @@ trap 'exit 130' INT TERM
 
 # With a wall of its own: the library's limit is looked at only between two inputs.
 run_target() {
-    local target=$1 corpus=build-fuzz/corpus/$1 dictionary=tests/fuzz/dictionaries/$1.dict code=0
+    local target=$1 corpus=build-fuzz/corpus/$1 dictionary=tests/fuzz/dictionaries/$1.dict code=0 TIMEFORMAT='%U'
     local arguments=(-max_total_time="$seconds" -timeout=20 -print_final_stats=1
         -artifact_prefix="build-fuzz/findings/$target-")
     [ ! -e "$dictionary" ] || arguments+=(-dict="$dictionary")
     mkdir -p "$corpus"
-    timeout --kill-after=10 $((seconds + 120)) "build-fuzz/tests/fuzz/fuzz_$target" "${arguments[@]}" \
-        "$corpus" "tests/fuzz/seeds/$target" >"$work/$target.log" 2>&1 </dev/null || code=$?
+    { time timeout --kill-after=10 $((seconds + 120)) "build-fuzz/tests/fuzz/fuzz_$target" "${arguments[@]}" \
+        "$corpus" "tests/fuzz/seeds/$target" >"$work/$target.log" 2>&1 </dev/null || code=$?; } 2>"$work/$target.cpu"
     echo "$code" >"$work/$target.code"
 }
 
@@ -73,7 +73,7 @@ last() {
 }
 
 failed=0
-printf '%-12s %12s %10s %16s %8s  %s\n' target executions per-second edges-covered corpus result
+printf '%-12s %11s %12s %10s %16s %8s  %s\n' target cpu-seconds executions per-second edges-covered corpus result
 for target in "${targets[@]}"; do
     log=$work/$target.log
     result=clean
@@ -87,7 +87,7 @@ for target in "${targets[@]}"; do
         failed=$((failed + 1))
     fi
     covered=$(last 'cov: ([0-9]+)' "$log")
-    printf '%-12s %12s %10s %9s/%-6s %8s  %s\n' "$target" "${executions:-0}" \
+    printf '%-12s %11s %12s %10s %9s/%-6s %8s  %s\n' "$target" "$(cat "$work/$target.cpu")" "${executions:-0}" \
         "$(last 'average_exec_per_sec: +([0-9]+)' "$log")" "${covered:-0}" \
         "$(last 'Loaded 1 modules +\(([0-9]+)' "$log")" "$(last 'corp: ([0-9]+)' "$log")" "$result"
 done
