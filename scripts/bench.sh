@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 
 scripts/install-dependencies.sh bench
 [ -e build/CMakeCache.txt ] || cmake --preset release -G Ninja >/dev/null
-cmake --build --preset release --target user-service session-service publish_alone instructions
+cmake --build --preset release --target user-service session-service publish_alone open_loop
 
 parts=build/bench
 mkdir -p "$parts"
@@ -23,7 +23,7 @@ GO111MODULE=off GOPATH=/usr/share/gocode GOCACHE=$PWD/$parts/go-cache \
 arguments=()
 for argument in "$@"; do
     case $argument in
-    --full) arguments+=(--scale --memory-seconds 600 --json docs/performance.json --page docs/performance.md) ;;
+    --full) arguments+=(--parts saves consume latency scale --memory-seconds 600 --json docs/performance.json --page docs/performance.md) ;;
     *) arguments+=("$argument") ;;
     esac
 done

@@ -16,6 +16,8 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.dirname(HERE))
 sys.path.insert(0, HERE)
 
+import consume  # noqa: E402
+import latency  # noqa: E402
 import machine_facts  # noqa: E402
 import measure  # noqa: E402
 import report  # noqa: E402
@@ -23,6 +25,7 @@ import scale  # noqa: E402
 import targets  # noqa: E402
 from support.broker import Broker  # noqa: E402
 
+PARTS = ("saves", "consume", "latency", "scale")
 SYSTEM_CALL_SECONDS = 2
 USER_BYTES = 95
 
@@ -152,17 +155,22 @@ def medians(runs):
 
 def check(result, options):
     """What --quick is for: that every case ran, gave successes only, and is in the table."""
-    services = len(targets.all_targets()) - len(options.without) + 2
-    expected = len(options.connections) * services + 1
-    if options.against is not None:
-        expected = len(options.connections) * 2
-    rows = result["rows"]
-    problems = ["%s at %d: %s accepted, %s not" % (r["name"], r["connections"], r["accepted"],
-                                                   r["refused"])
-                for r in rows if r["accepted"] == 0 or r["refused"] > 0]
-    if len(rows) != expected:
-        problems.append("%d rows instead of %d" % (len(rows), expected))
-    for name, calls in result["system_calls"].items():
+    problems = []
+    rows = result.get("rows", [])
+    if "saves" in options.parts:
+        services = len(targets.all_targets()) - len(options.without) + 2
+        expected = len(options.connections) * services + 1
+        if options.against is not None:
+            expected = len(options.connections) * 2
+        if len(rows) != expected:
+            problems.append("%d rows instead of %d" % (len(rows), expected))
+    for part, expected in (("consume", 3 * len(consume.PREFETCHES)), ("latency", 3)):
+        if part in options.parts and len(result[part]) != expected:
+            problems.append("%d rows of %s instead of %d" % (len(result[part]), part, expected))
+    problems += ["%s at %d: %s accepted, %s not" % (r["name"], r["connections"], r["accepted"],
+                                                    r["refused"])
+                 for r in rows if r["accepted"] == 0 or r["refused"] > 0]
+    for name, calls in result.get("system_calls", {}).items():
         if calls["per_save"] <= 0:
             problems.append("no system calls were counted for " + name)
     return problems
@@ -172,15 +180,21 @@ def parse(arguments):
     parser = argparse.ArgumentParser(prog="bench.sh", description=__doc__)
     parser.add_argument("--quick", action="store_true",
                         help="a second for each case: does it run, does each case give successes")
-    parser.add_argument("--scale", action="store_true",
-                        help="also 1 to 4096 connections, 100-byte to 60-KiB users, idle connections")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=["saves"],
+                        help="saves beside the peers (as without this option); consuming beside amqplib; how long "
+                        "to the line in the log; 1 to 4096 connections, 100-byte to 60-KiB users, idle connections")
     parser.add_argument("--memory-seconds", type=float, default=0,
-                        help="with --scale: watch resident memory under full load for so long")
+                        help="in part scale: watch resident memory under full load for so long")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=6)
     parser.add_argument("--warm-up", type=float, default=2)
     parser.add_argument("--connections", type=int, nargs="+", default=[64, 512])
     parser.add_argument("--user-bytes", type=int, default=USER_BYTES)
+    parser.add_argument("--messages", type=int, default=100000, help="in part consume")
+    parser.add_argument("--rate", type=int, default=1000, help="saves a second in part latency")
+    parser.add_argument("--latency-seconds", type=float, default=20)
+    parser.add_argument("--disk", default="/var/tmp", help="a folder on a disk, for stores")
+    parser.add_argument("--memory", default="/dev/shm", help="a folder in memory, for stores")
     parser.add_argument("--without", nargs="*", default=[], metavar="NAME",
                         help="leave out peers whose names begin so")
     parser.add_argument("--against", metavar="PROGRAM",
@@ -191,6 +205,8 @@ def parse(arguments):
     if options.quick:
         options.rounds, options.seconds, options.warm_up = 1, 1, 0
         options.connections = [16]
+        options.parts = ["saves", "consume", "latency"]
+        options.messages, options.latency_seconds = 20000, 1
     return options
 
 
@@ -200,20 +216,24 @@ def main(arguments):
     broker = Broker().start()
     try:
         bench = Bench(options, broker)
-        calls = bench.compare()
         result = {"machine": machine_facts.gather(), "load_before": load_before,
                   "seconds": options.seconds,
-                  "user_bytes": options.user_bytes, "rounds": options.rounds,
-                  "rows": medians(bench.runs), "system_calls": calls, "runs": bench.runs}
-        if options.scale:
+                  "user_bytes": options.user_bytes, "rounds": options.rounds}
+        if "saves" in options.parts:
+            result["system_calls"] = bench.compare()
+            result.update(rows=medians(bench.runs), runs=bench.runs)
+        if "consume" in options.parts:
+            result["consume"] = consume.run(bench.url, options)
+        if "latency" in options.parts:
+            result["latency"] = latency.run(bench.url, options)
+        if "scale" in options.parts:
             result["scale"] = scale.run(bench, options)
     finally:
         broker.close()
     result["took_seconds"] = round(time.monotonic() - begin)
-    print()
-    print(report.table(result))
-    print()
-    print(report.targets_table(result))
+    for text in report.texts(result):
+        print()
+        print(text)
     if options.json:
         with open(options.json, "w") as file:
             json.dump(result, file, indent=1)

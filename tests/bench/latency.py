@@ -1,121 +1,105 @@
-"""How long from a save to its line in the session-service's log, at a steady rate.
+"""How long from a save to its line in the consumer's log, at a steady rate.
 
-    SERVICES_BUILD_DIR=build python3 tests/bench/latency.py --rate 1000 --seconds 20
-
-Both services and a private broker on this machine. Saves are sent when they are due, whatever became of those
-before; the time counts from that moment until the line can be read in the log's file.
+An open loop sends each save when it is due; the time counts from that moment until the line can be read from a
+pipe. The generator says when its first save was due, by the clock that the reader of the pipe has.
 """
 
-import argparse
-import asyncio
+import contextlib
 import json
 import os
 import re
 import statistics
-import sys
-import tempfile
+import subprocess
+import threading
+import time
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path.insert(0, os.path.dirname(HERE))
+import consumers
+import targets
+from support.wait import wait_until
 
-from support.broker import Broker  # noqa: E402
-from support.services import Service  # noqa: E402
-
+QUEUE = "bench-latency"
+GENERATOR = os.path.join(targets.BUILD, "tests", "bench", "open_loop")
 CONNECTIONS = 64
-LOOK_SECONDS = 0.0002
-LAST_SECONDS = 10
-ID = re.compile(rb'"message_id":"(b[0-9]+)"')
+PREFETCH = 100
+WARM_UP_SECONDS = 2
+KEY = "save-"
+ID = re.compile(rb'"message_id":"save-([0-9]+)"')
+READ_BYTES = 1 << 20
 
 
-class Log:
-    """Notes when the line of each message id was first there."""
+class Pipe:
+    """Notes what can be read from a log, and when."""
 
-    def __init__(self, path, loop):
-        self.file, self.loop = open(path, "rb"), loop
-        self.rest, self.seen = b"", {}
+    def __init__(self):
+        reader, self.writer = os.pipe()
+        self.chunks, self.line_count = [], 0
+        self.thread = threading.Thread(target=self._run, args=(reader,))
+        self.thread.start()
 
-    def look(self):
-        data = self.file.read()
-        if not data:
-            return
-        now = self.loop.time()
-        *lines, self.rest = (self.rest + data).split(b"\n")
-        for line in lines:
-            found = ID.search(line)
-            if found and b'"outcome":"handled"' in line:
-                self.seen.setdefault(found.group(1).decode(), now)
+    def _run(self, reader):
+        while data := os.read(reader, READ_BYTES):
+            self.chunks.append((time.monotonic(), data))
+            self.line_count += data.count(b'"user.saved"')
+        os.close(reader)
 
+    def close(self):
+        """After its writers have ended."""
+        os.close(self.writer)
+        self.thread.join()
 
-async def save(idle, number, port):
-    """One save over a connection that is free; returns its status."""
-    reader, writer = await idle.get()
-    body = json.dumps({"id": "u%d" % number, "name": "Ada", "email": "a%d@example.org" % number})
-    writer.write(("POST /users/save HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nIdempotency-Key: b%d\r\n"
-                  "Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" %
-                  (port, number, len(body), body)).encode())
-    head = await reader.readuntil(b"\r\n\r\n")
-    length = int(re.search(rb"(?i)content-length: (\d+)", head).group(1))
-    await reader.readexactly(length)
-    idle.put_nowait((reader, writer))
-    return head.split(b" ", 2)[1]
-
-
-async def load(port, log_path, rate, seconds):
-    loop = asyncio.get_running_loop()
-    log = Log(log_path, loop)
-    idle = asyncio.Queue()
-    for _ in range(CONNECTIONS):
-        idle.put_nowait(await asyncio.open_connection("127.0.0.1", port))
-    begin, count = loop.time() + 0.1, int(rate * seconds)
-    due, tasks = {}, []
-    while len(tasks) < count:
-        while len(tasks) < count and loop.time() >= begin + len(tasks) / rate:
-            number = len(tasks)
-            due["b%d" % number] = begin + number / rate
-            tasks.append(asyncio.ensure_future(save(idle, number, port)))
-        log.look()
-        await asyncio.sleep(LOOK_SECONDS)
-    statuses = await asyncio.gather(*tasks)
-    deadline = loop.time() + LAST_SECONDS
-    while len(log.seen) < count and loop.time() < deadline:
-        log.look()
-        await asyncio.sleep(LOOK_SECONDS)
-    if set(statuses) != {b"200"} or len(log.seen) != count:
-        raise RuntimeError("of %d saves %d were confirmed and %d logged" % (
-            count, statuses.count(b"200"), len(log.seen)))
-    return [(log.seen[one] - moment) * 1000 for one, moment in due.items()]
+    def moments(self):
+        """When the line of each save was complete, by the save's number."""
+        found, rest = {}, b""
+        for moment, data in self.chunks:
+            *lines, rest = (rest + data).split(b"\n")
+            for line in lines:
+                number = ID.search(line)
+                if number and b'"user.saved"' in line:
+                    found.setdefault(int(number.group(1)), moment)
+        return found
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("--rate", type=int, default=1000)
-    parser.add_argument("--seconds", type=float, default=20)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--disk", default=tempfile.gettempdir(), help="where the states are")
-    options = parser.parse_args()
-    broker = Broker().start()
-    try:
-        for number in range(options.rounds):
-            with tempfile.TemporaryDirectory(dir=options.disk) as folder:
-                common = ("--amqp-url", broker.url(), "--queue", "latency")
-                services = [Service(name, *common, "--state-dir", os.path.join(folder, name))
-                            for name in ("session-service", "user-service")]
-                try:
-                    for service in services:
-                        service.start().wait_ready()
-                    times = sorted(asyncio.run(load(services[1].port, services[0].log.name,
-                                                    options.rate, options.seconds)))
-                finally:
-                    for service in services:
-                        service.close()
-            cuts = statistics.quantiles(times, n=1000)
-            print("round %d: %d saves at %d/s: p50 %.2f ms, p90 %.2f, p99 %.2f, p99.9 %.2f, most %.2f" %
-                  (number + 1, len(times), options.rate, cuts[499], cuts[899], cuts[989], cuts[998],
-                   times[-1]), flush=True)
-    finally:
-        broker.close()
-    return 0
+def offer(port, rate, seconds, key):
+    done = subprocess.run([GENERATOR, str(port), str(rate), str(seconds), str(CONNECTIONS), key],
+                          stdout=subprocess.PIPE, text=True, check=True, timeout=seconds + 60)
+    result = json.loads(done.stdout)
+    if result["accepted"]["count"] != round(rate * seconds) or result["most_behind_ms"] > 1000:
+        raise RuntimeError("not every save was accepted, or sent in time: %s" % result)
+    return result
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def time_run(url, consumer, rate, seconds):
+    with contextlib.ExitStack() as stack:
+        service = stack.enter_context(contextlib.closing(targets.UserService(queue=QUEUE)))
+        service.start(url)
+        pipe = stack.enter_context(contextlib.closing(Pipe()))
+        stack.enter_context(contextlib.closing(consumer))
+        consumer.start(url, pipe.writer)
+        offer(service.port, rate, WARM_UP_SECONDS, "warm-")
+        result = offer(service.port, rate, seconds, KEY)
+        count = round(rate * WARM_UP_SECONDS) + round(rate * seconds)
+        wait_until(lambda: pipe.line_count >= count, 30, "every line")
+    moments = pipe.moments()
+    times = sorted((moments[number] - result["begin_us"] / 1e6 - number / rate) * 1e3
+                   for number in range(round(rate * seconds)))
+    if times[0] <= 0:
+        raise RuntimeError("a line was there before its save was due")
+    cuts = statistics.quantiles(times, n=1000)
+    return {"reply_p50_ms": result["accepted"]["p50_ms"], "reply_p99_ms": result["accepted"]["p99_ms"],
+            "p50_ms": cuts[499], "p99_ms": cuts[989], "p999_ms": cuts[998],
+            "behind_ms": result["most_behind_ms"]}
+
+
+def run(url, options):
+    """A row for each consumer: medians over the rounds."""
+    runs = {}
+    for number in range(1, options.rounds + 1):
+        for consumer in consumers.all_consumers(QUEUE, PREFETCH, options.disk, options.memory):
+            found = time_run(url, consumer, options.rate, options.latency_seconds)
+            runs.setdefault(consumer.name, []).append(found)
+            print("latency: %-44s round %d  reply p50 %.2f p99 %.2f, line p50 %.2f p99 %.2f ms" % (
+                consumer.name, number, found["reply_p50_ms"], found["reply_p99_ms"],
+                found["p50_ms"], found["p99_ms"]), flush=True)
+    return [dict({key: statistics.median(one[key] for one in found) for key in found[0]},
+                 name=name, rate=options.rate, seconds=options.latency_seconds)
+            for name, found in runs.items()]

@@ -1,11 +1,12 @@
 /* Saves at a fixed rate, whatever becomes of those before: an open loop, as many independent
  * clients are.
  *
- *   open_loop PORT RATE SECONDS CONNECTIONS
+ *   open_loop PORT RATE SECONDS CONNECTIONS [KEY]
  *
- * A save is due every 1/RATE s, and its time counts from that moment, not from when it could be
- * sent: a server that is slow, or a connection that is not free, makes it longer. Prints one line
- * of JSON. */
+ * With KEY the Idempotency-Key of each save is KEY and its number, and so is its user's id. A save
+ * is due every 1/RATE s, and its time counts from that moment, not from when it could be sent: a
+ * server that is slow, or a connection that is not free, makes it longer. Prints one line of JSON.
+ */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/tcp.h>
@@ -19,12 +20,12 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { REPLY_BYTES = 4096, EVENTS = 256, LAST_SECONDS = 10, CLASSES = 3 };
+enum { REPLY_BYTES = 4096, EVENTS = 256, LAST_SECONDS = 10, CLASSES = 3, KEY_BYTES_MAX = 32 };
 enum class { ACCEPTED, REFUSED, OTHER };
 
-static const char user[] = "{\"id\":\"u-000017\",\"name\":\"Ada Lovelace\","
+static const char user[] = "{\"id\":\"%s%08llu\",\"name\":\"Ada Lovelace\","
                            "\"email\":\"ada@example.org\",\"note\":\"xxxxxxxxxxxxxxxxxxxx\"}";
-static char request[512];
+static char request[1024];
 static size_t request_length;
 
 struct connection {
@@ -146,6 +147,21 @@ static void receive(struct generator *generator, struct connection *connection)
     }
 }
 
+static void write_request(const char *key, uint64_t number)
+{
+    unsigned long long shown = number;
+    char body[256], key_field[128] = "";
+    int length = snprintf(body, sizeof(body), user, key == NULL ? "u-" : key, shown);
+    if (key != NULL) {
+        (void)snprintf(key_field, sizeof(key_field), "Idempotency-Key: %s%08llu\r\n", key, shown);
+    }
+    request_length =
+        (size_t)snprintf(request, sizeof(request),
+                         "POST /users/save HTTP/1.1\r\nHost: 127.0.0.1\r\n%s"
+                         "Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%s",
+                         key_field, length, body);
+}
+
 static void begin_save(struct generator *generator, uint64_t due_us)
 {
     struct connection *connection = generator->idle[--generator->idle_count];
@@ -171,16 +187,21 @@ static void take_replies(struct generator *generator, int wait_ms)
     }
 }
 
-static uint64_t run(struct generator *generator, double rate, double seconds)
+static uint64_t run(struct generator *generator, double rate, double seconds, const char *key,
+                    uint64_t *ret_begin_us)
 {
     uint64_t total = (uint64_t)(rate * seconds), sent = 0;
     uint64_t begin_us = now_us() + 1000;
+    *ret_begin_us = begin_us;
     while (sent < total) {
         uint64_t now = now_us();
         uint64_t due_us = begin_us + (uint64_t)((double)sent / rate * 1e6);
         while (due_us <= now && sent < total && generator->idle_count > 0) {
             if (now - due_us > generator->behind_us_max) {
                 generator->behind_us_max = now - due_us;
+            }
+            if (key != NULL) {
+                write_request(key, sent);
             }
             begin_save(generator, due_us);
             sent++;
@@ -222,16 +243,17 @@ static void print_class(const char *name, struct times *times)
 
 int main(int argc, char **argv)
 {
-    if (argc != 5) {
-        fprintf(stderr, "usage: %s PORT RATE SECONDS CONNECTIONS\n", argv[0]);
+    if (argc != 5 && argc != 6) {
+        fprintf(stderr, "usage: %s PORT RATE SECONDS CONNECTIONS [KEY]\n", argv[0]);
+        return 2;
+    }
+    const char *key = argc == 6 ? argv[5] : NULL;
+    if (key != NULL && strlen(key) > KEY_BYTES_MAX) {
+        fprintf(stderr, "%s: the key is longer than %d bytes\n", argv[0], KEY_BYTES_MAX);
         return 2;
     }
     struct generator generator = {.port = atoi(argv[1]), .epoll = epoll_create1(EPOLL_CLOEXEC)};
-    request_length =
-        (size_t)snprintf(request, sizeof(request),
-                         "POST /users/save HTTP/1.1\r\nHost: 127.0.0.1\r\n"
-                         "Content-Type: application/json\r\nContent-Length: %zu\r\n\r\n%s",
-                         sizeof(user) - 1, user);
+    write_request(key, 17);
     double rate = strtod(argv[2], NULL), seconds = strtod(argv[3], NULL);
     generator.connection_count = strtoul(argv[4], NULL, 10);
     generator.connections = calloc(generator.connection_count, sizeof(*generator.connections));
@@ -244,11 +266,12 @@ int main(int argc, char **argv)
         open_connection(&generator, &generator.connections[i]);
         generator.idle[generator.idle_count++] = &generator.connections[i];
     }
-    uint64_t took_us = run(&generator, rate, seconds);
-    printf("{\"offered\": %.1f, \"seconds\": %.3f, \"unanswered\": %zu, \"broken\": %llu, "
-           "\"most_busy\": %zu, \"most_behind_ms\": %.3f",
-           rate, (double)took_us / 1e6, generator.busy_count, (unsigned long long)generator.broken,
-           generator.most_busy, (double)generator.behind_us_max / 1e3);
+    uint64_t begin_us, took_us = run(&generator, rate, seconds, key, &begin_us);
+    printf("{\"offered\": %.1f, \"begin_us\": %llu, \"seconds\": %.3f, \"unanswered\": %zu, "
+           "\"broken\": %llu, \"most_busy\": %zu, \"most_behind_ms\": %.3f",
+           rate, (unsigned long long)begin_us, (double)took_us / 1e6, generator.busy_count,
+           (unsigned long long)generator.broken, generator.most_busy,
+           (double)generator.behind_us_max / 1e3);
     print_class("accepted", &generator.times[ACCEPTED]);
     print_class("refused", &generator.times[REFUSED]);
     print_class("other", &generator.times[OTHER]);

@@ -40,10 +40,11 @@ class Target:
     def pid(self):
         return self.process.pid
 
-    def start(self, url):
-        with open(self.log, "wb") as log:
+    def start(self, url, log=None):
+        """`log`: a descriptor, instead of the file."""
+        with open(self.log, "wb") as file:
             self.process = subprocess.Popen(self.command(url), env=self.environment(url),
-                                            stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+                                            stdin=subprocess.DEVNULL, stdout=log or file, stderr=log or file)
         deadline = time.monotonic() + UP_SECONDS
         while not self.is_up():
             if self.process.poll() is not None or time.monotonic() > deadline:
