@@ -70,12 +70,18 @@ enum outcome common_settings_check_broker(const struct common_settings *settings
 {
     struct broker_hosts hosts = {.count = 0};
     enum outcome outcome = broker_hosts_parse(settings->amqp_url, &hosts, ret_error);
+    const struct broker_tls_files tls_files = common_settings_tls_files(settings);
+    /* The system's authorities are two megabytes that nobody needs without TLS. */
+    bool files_matter =
+        tls_files.ca_file != NULL || tls_files.cert_file != NULL || tls_files.key_file != NULL;
+    for (size_t i = 0; i < hosts.count; i++) {
+        files_matter = files_matter || hosts.addresses[i].tls;
+    }
     broker_hosts_done(&hosts);
     if (outcome == OUTCOME_OK) {
         outcome = check_queue(settings->queue, ret_error);
     }
-    if (outcome == OUTCOME_OK) {
-        const struct broker_tls_files tls_files = common_settings_tls_files(settings);
+    if (outcome == OUTCOME_OK && files_matter) {
         outcome = broker_tls_check_files(&tls_files, ret_error);
     }
     return outcome;
