@@ -1,9 +1,9 @@
 #!/bin/bash
 # Installs what is missing, builds, and runs every check and test. Prints a summary and fails if any
 # step failed. Usage: test.sh [--fast | --machines]
-# --fast: the unit tests, the checks of a moment, and the system tests, all without sanitizers.
-# --machines: also what needs root: a cluster of brokers, the packages on a booted machine, the compose
-# files on a Docker engine, the other Debian.
+# --fast: the unit tests, the checks of a moment, the system tests and the guards, all without sanitizers.
+# --machines: also what needs npm: whether the benchmark runs; and what needs root: a cluster of brokers, the
+# packages on a booted machine, the compose files on a Docker engine, the other Debian.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 
@@ -181,19 +181,20 @@ step "shell scripts" check_shell
 step "hardening of the binaries" check_hardening
 step "the demo" scripts/demo.sh --once
 step "system tests" system_tests build
+step "instructions and system calls for each save and delivery" guards
 if [ "$fast" = no ]; then
     step "address and undefined-behaviour sanitizers, unit tests" build_and_unit_test asan-ubsan
     step "thread sanitizer, unit tests" build_and_unit_test tsan
     step "static analysis" scripts/static-analysis.sh
     step "fuzz targets, a while each" scripts/fuzz.sh --seconds 5
     step "calls that fail" failing_calls build
-    step "instructions and system calls for each save and delivery" guards
     step "random faults" random_faults
     step "the checker of the faults, and planted faults" planted_faults
     step "system tests, address and undefined-behaviour sanitizers" sanitized_system_tests build-asan-ubsan
     step "system tests, thread sanitizer" sanitized_system_tests build-tsan
 fi
 if [ "$machines" = yes ]; then
+    step "the benchmark runs" scripts/bench.sh --quick
     # Each has networks of its own, and waits for what it starts.
     begin_beside scripts/test-other-debian.sh
     step "a cluster that loses its leader, and is partitioned" scripts/test-cluster.sh

@@ -206,7 +206,7 @@ def parse(arguments):
         options.rounds, options.seconds, options.warm_up = 1, 1, 0
         options.connections = [16]
         options.parts = ["saves", "consume", "latency"]
-        options.messages, options.latency_seconds = 20000, 1
+        options.messages, options.latency_seconds, options.rate = 20000, 1, 200
     return options
 
 
