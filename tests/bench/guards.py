@@ -34,6 +34,7 @@ TOLERANCES = {"own instructions": 3, "library instructions": 5, "allocations": 3
 SMALL, LARGE = 250, 1250
 DAEMON_SMALL, DAEMON_LARGE = 100, 600
 CONNECTIONS, TURNS = 32, 60
+SYSTEM_CALL_RUNS = 3  # a busy machine only adds wake-ups: the least counts
 # Of the HTTP side, a fixed number for each request; the others are shared by a batch.
 OF_EACH_REQUEST = ("recvfrom", "epoll_ctl", "sendmsg")
 USER = b'{"id":"u-000017","name":"Ada Lovelace","email":"ada@example.org","city":"London"}'
@@ -116,8 +117,12 @@ def system_calls(url):
     with contextlib.closing(targets.UserService(queue="guards")) as service:
         service.start(url)
         save_in_turns(service.port, CONNECTIONS, 2)
-        with measure.SystemCalls(service.pid) as calls:
-            save_in_turns(service.port, CONNECTIONS, TURNS)
+        runs = []
+        for _ in range(SYSTEM_CALL_RUNS):
+            with measure.SystemCalls(service.pid) as calls:
+                save_in_turns(service.port, CONNECTIONS, TURNS)
+            runs.append(calls)
+    calls = min(runs, key=lambda one: one.total())
     saves = CONNECTIONS * TURNS
     print("system calls for each save: " + ", ".join(
         "%s %.2f" % (name, count / saves) for name, count in

@@ -46,6 +46,11 @@ class Service:
                    self.name + " answers")
         return self
 
+    def arguments_elsewhere(self):
+        """Of a second process with the same state, at a port of its own."""
+        here = "127.0.0.1:%d" % self.port
+        return ["127.0.0.1:0" if argument == here else argument for argument in self.arguments]
+
     def get(self, path, timeout=5):
         """None where there is nobody to answer yet."""
         if self.process.poll() is not None:

@@ -308,7 +308,7 @@ def test_a_broker_slower_than_the_deadline_is_forwarded_to(world):
 
 def test_a_second_process_is_refused(away):
     user = away.user_service()
-    second = subprocess.run([*user.arguments[:1], "--listen", "127.0.0.1:0", *user.arguments[3:]],
+    second = subprocess.run(user.arguments_elsewhere(),
                             stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, timeout=20,
                             env=user.environment)
     assert second.returncode == 2

@@ -217,8 +217,8 @@ def test_a_message_that_ends_the_process_is_put_aside(world, tmp_path):
 
 
 def test_a_second_process_is_refused(world, service):
-    second = subprocess.run(service.arguments[:3] + ["--state-dir", service.state.name],
-                            stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, timeout=20)
+    second = subprocess.run(service.arguments_elsewhere(), stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                            text=True, timeout=20)
     assert second.returncode == 2
     assert "in use by process %d" % service.process.pid in second.stderr
 
