@@ -54,7 +54,16 @@ void broker_address_done(struct broker_address *address)
     *address = (struct broker_address){0};
 }
 
-enum outcome broker_reply_error(amqp_rpc_reply_t reply, const char *what, struct error *ret_error)
+enum outcome broker_refusal(int code, struct slice text, const char *what, struct error *ret_error)
+{
+    bool wrong_request =
+        code == AMQP_PRECONDITION_FAILED || code == AMQP_ACCESS_REFUSED || code == AMQP_NOT_ALLOWED;
+    return error_set(ret_error, wrong_request ? OUTCOME_INVALID : OUTCOME_TRANSIENT,
+                     "%s: the broker answered %d: %.*s", what, code, (int)text.length, text.data);
+}
+
+/* Why the library's call was no success. */
+static enum outcome reply_error(amqp_rpc_reply_t reply, const char *what, struct error *ret_error)
 {
     if (reply.reply_type == AMQP_RESPONSE_LIBRARY_EXCEPTION) {
         return error_set(ret_error, OUTCOME_TRANSIENT, "%s: %s", what,
@@ -64,7 +73,7 @@ enum outcome broker_reply_error(amqp_rpc_reply_t reply, const char *what, struct
         return error_set(ret_error, OUTCOME_TRANSIENT, "%s: no reply from the broker", what);
     }
     int code = 0;
-    amqp_bytes_t text = amqp_empty_bytes;
+    amqp_bytes_t text = {0, (void *)(uintptr_t) ""};
     if (reply.reply.id == AMQP_CONNECTION_CLOSE_METHOD) {
         const amqp_connection_close_t *method = reply.reply.decoded;
         code = method->reply_code;
@@ -74,11 +83,7 @@ enum outcome broker_reply_error(amqp_rpc_reply_t reply, const char *what, struct
         code = method->reply_code;
         text = method->reply_text;
     }
-    bool wrong_request =
-        code == AMQP_PRECONDITION_FAILED || code == AMQP_ACCESS_REFUSED || code == AMQP_NOT_ALLOWED;
-    return error_set(ret_error, wrong_request ? OUTCOME_INVALID : OUTCOME_TRANSIENT,
-                     "%s: the broker answered %d: %.*s", what, code, (int)text.len,
-                     text.len == 0 ? "" : (const char *)text.bytes);
+    return broker_refusal(code, broker_slice(text), what, ret_error);
 }
 
 static amqp_table_entry_t table_text(const char *key, const char *value)
@@ -115,29 +120,14 @@ static enum outcome login(struct broker *broker, const struct broker_address *ad
         broker->connection, address->vhost, BROKER_CHANNEL, BROKER_FRAME_BYTES_MAX,
         options->heartbeat_s, &table, AMQP_SASL_METHOD_PLAIN, address->user, password);
     if (reply.reply_type != AMQP_RESPONSE_NORMAL) {
-        return broker_reply_error(reply, "login", ret_error);
+        return reply_error(reply, "login", ret_error);
     }
     amqp_channel_open(broker->connection, BROKER_CHANNEL);
     reply = amqp_get_rpc_reply(broker->connection);
     if (reply.reply_type != AMQP_RESPONSE_NORMAL) {
-        return broker_reply_error(reply, "channel.open", ret_error);
+        return reply_error(reply, "channel.open", ret_error);
     }
     return OUTCOME_OK;
-}
-
-/* A queue counts deliveries in a header (x-delivery-count), also where the sender's headers fill a
- * frame. The library would refuse such a frame, and with it the connection, again and again. What
- * we send keeps to what was agreed (broker->frame_max). */
-static enum outcome bear_added_headers(struct broker *broker, struct error *ret_error)
-{
-    amqp_connection_state_t connection = broker->connection;
-    int status = amqp_tune_connection(connection, amqp_get_channel_max(connection),
-                                      (int)broker->frame_max + BROKER_ADDED_HEADER_BYTES,
-                                      amqp_get_heartbeat(connection));
-    return status == AMQP_STATUS_OK
-               ? OUTCOME_OK
-               : error_set(ret_error, OUTCOME_TRANSIENT, "tune the connection: %s",
-                           amqp_error_string2(status));
 }
 
 /* A peer that vanished without a word is noticed in the same time as one that is silent. */
@@ -169,8 +159,7 @@ static enum outcome connect_to_host(struct broker *broker, const struct broker_a
     if (socket == NULL) {
         return error_set(ret_error, OUTCOME_BUSY, "no memory for a broker connection");
     }
-    struct timeval timeout =
-        timeval_of_ms(options->timeout_ms > 0 ? options->timeout_ms : BROKER_OPERATION_TIMEOUT_MS);
+    struct timeval timeout = timeval_of_ms(broker->timeout_ms);
     int status = amqp_socket_open_noblock(socket, address->host, address->port, &timeout);
     if (status != AMQP_STATUS_OK && address->tls) {
         return broker_tls_connect_error(broker, address->host, status, ret_error);
@@ -198,7 +187,10 @@ enum outcome broker_open(const struct broker_address *address,
         return error_set(ret_error, OUTCOME_BUSY, "no memory for a broker connection");
     }
     buffer_init(&broker->out, BROKER_UNSENT_BYTES_MAX);
+    buffer_init(&broker->header, BROKER_FRAME_BYTES_MAX + BROKER_ADDED_HEADER_BYTES);
     buffer_init(&broker->body, BROKER_BODY_BYTES_MAX);
+    broker->timeout_ms =
+        options->timeout_ms > 0 ? options->timeout_ms : BROKER_OPERATION_TIMEOUT_MS;
     broker->connection = amqp_new_connection();
     enum outcome outcome =
         broker->connection == NULL
@@ -209,17 +201,36 @@ enum outcome broker_open(const struct broker_address *address,
     }
     if (outcome == OUTCOME_OK) {
         broker->frame_max = (size_t)amqp_get_frame_max(broker->connection);
-        outcome = bear_added_headers(broker, ret_error);
+        broker->heartbeat_ms = (uint64_t)amqp_get_heartbeat(broker->connection) * 1000;
+        outcome = broker_begin_reading(broker, ret_error);
     }
     if (outcome != OUTCOME_OK) {
         broker_free(broker);
         return outcome;
     }
-    broker->heartbeat_ms = (uint64_t)amqp_get_heartbeat(broker->connection) * 1000;
     broker->healthy = true;
     bound_silence(broker);
     *ret_broker = broker;
     return OUTCOME_OK;
+}
+
+/* In an alarm, or behind half a frame, the broker would not read it. */
+static void close_politely(struct broker *broker)
+{
+    amqp_connection_close_t close = {.reply_code = AMQP_REPLY_SUCCESS,
+                                     .reply_text = amqp_empty_bytes};
+    struct broker_cursor arguments;
+    struct error error;
+    if (!broker->healthy || broker->blocked || broker_unsent_bytes(broker) > 0) {
+        return;
+    }
+    enum outcome outcome = broker_append_method(broker, 0, AMQP_CONNECTION_CLOSE_METHOD, &close,
+                                                "connection.close", &error);
+    if (outcome == OUTCOME_OK) {
+        outcome = broker_wait_for(broker, AMQP_CONNECTION_CLOSE_OK_METHOD, "connection.close",
+                                  BROKER_CLOSE_TIMEOUT_MS, &arguments, NULL, &error);
+    }
+    (void)outcome; /* without an answer the socket closes all the same */
 }
 
 void broker_free(struct broker *broker)
@@ -228,37 +239,29 @@ void broker_free(struct broker *broker)
         return;
     }
     if (broker->connection != NULL) {
-        /* In an alarm, or behind half a frame, the broker would not read the request to close. */
-        if (broker->healthy && !broker->blocked && broker_unsent_bytes(broker) == 0) {
-            struct timeval timeout = timeval_of_ms(BROKER_CLOSE_TIMEOUT_MS);
-            if (amqp_set_rpc_timeout(broker->connection, &timeout) == AMQP_STATUS_OK) {
-                (void)amqp_connection_close(broker->connection, AMQP_REPLY_SUCCESS);
-            }
-        }
+        close_politely(broker);
         (void)amqp_destroy_connection(broker->connection);
     }
     buffer_done(&broker->out);
+    buffer_done(&broker->header);
     buffer_done(&broker->body);
+    free(broker->in);
     free(broker);
 }
 
 enum outcome broker_declare_and_wait(struct broker *broker, const char *queue,
                                      enum broker_queue_type type, struct error *ret_error)
 {
-    amqp_table_entry_t quorum = table_text("x-queue-type", "quorum");
-    amqp_table_t arguments = amqp_empty_table;
-    if (type == BROKER_QUEUE_QUORUM) {
-        arguments = (amqp_table_t){1, &quorum};
+    struct broker_cursor arguments;
+    struct error cause;
+    enum outcome outcome = broker_append_declare(broker, queue, type, &cause);
+    if (outcome == OUTCOME_OK) {
+        outcome = broker_wait_for(broker, AMQP_QUEUE_DECLARE_OK_METHOD, "queue.declare",
+                                  broker->timeout_ms, &arguments, NULL, &cause);
     }
-    amqp_queue_declare(broker->connection, BROKER_CHANNEL, amqp_cstring_bytes(queue), 0, 1, 0, 0,
-                       arguments);
-    amqp_rpc_reply_t reply = amqp_get_rpc_reply(broker->connection);
-    if (reply.reply_type == AMQP_RESPONSE_NORMAL) {
+    if (outcome == OUTCOME_OK) {
         return OUTCOME_OK;
     }
-    broker->healthy = false;
-    struct error cause;
-    enum outcome outcome = broker_reply_error(reply, "queue.declare", &cause);
     if (outcome != OUTCOME_INVALID) {
         return error_set(ret_error, outcome, "%s", cause.text);
     }
@@ -272,54 +275,56 @@ enum outcome broker_declare_and_wait(struct broker *broker, const char *queue,
 enum outcome broker_count_and_wait(struct broker *broker, const char *queue, bool *ret_exists,
                                    uint64_t *ret_count, struct error *ret_error)
 {
-    amqp_queue_declare_ok_t *declared =
-        amqp_queue_declare(broker->connection, BROKER_CHANNEL, amqp_cstring_bytes(queue), 1, 0, 0,
-                           0, amqp_empty_table);
-    amqp_rpc_reply_t reply = amqp_get_rpc_reply(broker->connection);
-    if (declared != NULL && reply.reply_type == AMQP_RESPONSE_NORMAL) {
+    amqp_queue_declare_t declare = {.queue = amqp_cstring_bytes(queue), .passive = 1};
+    struct broker_cursor arguments;
+    int code = 0;
+    enum outcome outcome = broker_append_method(broker, BROKER_CHANNEL, AMQP_QUEUE_DECLARE_METHOD,
+                                                &declare, "queue.declare", ret_error);
+    if (outcome == OUTCOME_OK) {
+        outcome = broker_wait_for(broker, AMQP_QUEUE_DECLARE_OK_METHOD, "queue.declare",
+                                  broker->timeout_ms, &arguments, &code, ret_error);
+    }
+    if (outcome == OUTCOME_OK) {
+        (void)broker_take_short_string(&arguments); /* its name */
+        *ret_count = broker_take_integer(&arguments, 4);
         *ret_exists = true;
-        *ret_count = declared->message_count;
         return OUTCOME_OK;
     }
-    broker->healthy = false;
-    if (reply.reply_type == AMQP_RESPONSE_SERVER_EXCEPTION &&
-        reply.reply.id == AMQP_CHANNEL_CLOSE_METHOD) {
-        const amqp_channel_close_t *method = reply.reply.decoded;
-        if (method->reply_code == AMQP_NOT_FOUND) {
-            *ret_exists = false;
-            return OUTCOME_OK;
-        }
+    if (code == AMQP_NOT_FOUND) {
+        *ret_exists = false;
+        return OUTCOME_OK;
     }
-    return broker_reply_error(reply, "queue.declare", ret_error);
+    return outcome;
 }
 
-static enum outcome check_reply(struct broker *broker, const char *what, struct error *ret_error)
+static enum outcome ask(struct broker *broker, uint32_t request, void *method, uint32_t answer,
+                        const char *what, struct error *ret_error)
 {
-    amqp_rpc_reply_t reply = amqp_get_rpc_reply(broker->connection);
-    if (reply.reply_type == AMQP_RESPONSE_NORMAL) {
-        return OUTCOME_OK;
-    }
-    broker->healthy = false;
-    return broker_reply_error(reply, what, ret_error);
+    struct broker_cursor arguments;
+    enum outcome outcome =
+        broker_append_method(broker, BROKER_CHANNEL, request, method, what, ret_error);
+    return outcome != OUTCOME_OK ? outcome
+                                 : broker_wait_for(broker, answer, what, broker->timeout_ms,
+                                                   &arguments, NULL, ret_error);
 }
 
 enum outcome broker_enable_confirms(struct broker *broker, struct error *ret_error)
 {
-    amqp_confirm_select(broker->connection, BROKER_CHANNEL);
-    return check_reply(broker, "confirm.select", ret_error);
+    amqp_confirm_select_t select = {.nowait = 0};
+    return ask(broker, AMQP_CONFIRM_SELECT_METHOD, &select, AMQP_CONFIRM_SELECT_OK_METHOD,
+               "confirm.select", ret_error);
 }
 
 enum outcome broker_consume(struct broker *broker, const char *queue, uint16_t prefetch,
                             struct error *ret_error)
 {
-    amqp_basic_qos(broker->connection, BROKER_CHANNEL, 0, prefetch, 0);
-    enum outcome outcome = check_reply(broker, "basic.qos", ret_error);
-    if (outcome != OUTCOME_OK) {
-        return outcome;
-    }
-    amqp_basic_consume(broker->connection, BROKER_CHANNEL, amqp_cstring_bytes(queue),
-                       amqp_empty_bytes, 0, 0, 0, amqp_empty_table);
-    return check_reply(broker, "basic.consume", ret_error);
+    amqp_basic_qos_t qos = {.prefetch_count = prefetch};
+    amqp_basic_consume_t consume = {.queue = amqp_cstring_bytes(queue)};
+    enum outcome outcome =
+        ask(broker, AMQP_BASIC_QOS_METHOD, &qos, AMQP_BASIC_QOS_OK_METHOD, "basic.qos", ret_error);
+    return outcome != OUTCOME_OK ? outcome
+                                 : ask(broker, AMQP_BASIC_CONSUME_METHOD, &consume,
+                                       AMQP_BASIC_CONSUME_OK_METHOD, "basic.consume", ret_error);
 }
 
 int broker_descriptor(const struct broker *broker)

@@ -148,15 +148,9 @@ enum outcome broker_tls_connect_error(const struct broker *broker, const char *h
                      amqp_error_string2(status));
 }
 
-ssize_t broker_tls_write(struct broker *broker, const char *data, size_t length)
+/* Sets errno as the call on a socket would have. */
+static void set_errno(const struct broker *broker, int error_number)
 {
-    size_t taken = 0;
-    ERR_clear_error();
-    errno = 0;
-    if (SSL_write_ex(broker->tls, data, length, &taken) == 1) {
-        return (ssize_t)taken;
-    }
-    int error_number = errno;
     switch (SSL_get_error(broker->tls, 0)) {
     case SSL_ERROR_WANT_WRITE:
     case SSL_ERROR_WANT_READ:
@@ -170,5 +164,35 @@ ssize_t broker_tls_write(struct broker *broker, const char *data, size_t length)
         break;
     }
     ERR_clear_error();
+}
+
+ssize_t broker_tls_write(struct broker *broker, const char *data, size_t length)
+{
+    size_t taken = 0;
+    ERR_clear_error();
+    errno = 0;
+    if (SSL_write_ex(broker->tls, data, length, &taken) == 1) {
+        return (ssize_t)taken;
+    }
+    set_errno(broker, errno);
+    return -1;
+}
+
+ssize_t broker_tls_read(struct broker *broker, char *data, size_t room)
+{
+    size_t taken = 0;
+    ERR_clear_error();
+    errno = 0;
+    if (SSL_read_ex(broker->tls, data, room, &taken) == 1) {
+        return (ssize_t)taken;
+    }
+    int error_number = errno;
+    /* A peer that is killed ends the stream without TLS's own farewell. */
+    if (SSL_get_error(broker->tls, 0) == SSL_ERROR_ZERO_RETURN ||
+        ERR_GET_REASON(ERR_peek_error()) == SSL_R_UNEXPECTED_EOF_WHILE_READING) {
+        ERR_clear_error();
+        return 0;
+    }
+    set_errno(broker, error_number);
     return -1;
 }

@@ -11,7 +11,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-enum { METHOD_BYTES_MAX = 1024, TABLE_ENTRIES_MAX = 512 };
+enum { METHOD_BYTES_MAX = 1024 };
 
 /* The frame's size is only known once its payload is encoded: the header is filled in afterwards.
  */
@@ -23,12 +23,13 @@ static char *frame_begin(struct buffer *out, size_t payload_bytes_max)
     return out->data + out->length + 7;
 }
 
-static void frame_end(struct buffer *out, unsigned char type, size_t payload_bytes)
+static void frame_end(struct buffer *out, unsigned char type, uint16_t channel,
+                      size_t payload_bytes)
 {
     unsigned char *frame = (unsigned char *)out->data + out->length;
     frame[0] = type;
-    frame[1] = 0;
-    frame[2] = BROKER_CHANNEL;
+    frame[1] = (unsigned char)(channel >> 8);
+    frame[2] = (unsigned char)channel;
     for (int i = 0; i < 4; i++) {
         frame[3 + i] = (unsigned char)(payload_bytes >> (8 * (3 - i)));
     }
@@ -56,7 +57,7 @@ static void note_first_bytes(struct broker *broker, size_t length_before)
     }
 }
 
-static bool append_method(struct broker *broker, amqp_method_number_t number, void *method)
+static bool append_method(struct broker *broker, uint16_t channel, uint32_t number, void *method)
 {
     char *payload = frame_begin(&broker->out, METHOD_BYTES_MAX);
     if (payload == NULL) {
@@ -70,12 +71,35 @@ static bool append_method(struct broker *broker, amqp_method_number_t number, vo
     if (encoded < 0) {
         return false;
     }
-    frame_end(&broker->out, AMQP_FRAME_METHOD, 4 + (size_t)encoded);
+    frame_end(&broker->out, AMQP_FRAME_METHOD, channel, 4 + (size_t)encoded);
     return true;
 }
 
+enum outcome broker_append_method(struct broker *broker, uint16_t channel, uint32_t number,
+                                  void *method, const char *what, struct error *ret_error)
+{
+    size_t length_before = broker->out.length;
+    if (!append_method(broker, channel, number, method)) {
+        return append_failed(broker, length_before, what, ret_error);
+    }
+    note_first_bytes(broker, length_before);
+    return OUTCOME_OK;
+}
+
+/* Without memory for eight bytes there is none now: it is due again at the next turn. */
+void broker_append_heartbeat(struct broker *broker)
+{
+    size_t length_before = broker->out.length;
+    if (frame_begin(&broker->out, 0) == NULL) {
+        broker->out.failed = false;
+        return;
+    }
+    frame_end(&broker->out, AMQP_FRAME_HEARTBEAT, 0, 0);
+    note_first_bytes(broker, length_before);
+}
+
 static bool append_header(struct broker *broker, const amqp_basic_properties_t *properties,
-                          size_t body_bytes)
+                          struct slice raw, size_t body_bytes)
 {
     size_t payload_max = broker->frame_max - BROKER_FRAME_OVERHEAD_BYTES;
     char *payload = frame_begin(&broker->out, payload_max);
@@ -89,12 +113,20 @@ static bool append_header(struct broker *broker, const amqp_basic_properties_t *
     for (int i = 0; i < 8; i++) {
         payload[4 + i] = (char)((uint64_t)body_bytes >> (8 * (7 - i)));
     }
-    int encoded = amqp_encode_properties(AMQP_BASIC_CLASS, (void *)(uintptr_t)properties,
-                                         (amqp_bytes_t){payload_max - 12, payload + 12});
-    if (encoded < 0) {
+    size_t encoded = raw.length;
+    if (properties != NULL) {
+        int length = amqp_encode_properties(AMQP_BASIC_CLASS, (void *)(uintptr_t)properties,
+                                            (amqp_bytes_t){payload_max - 12, payload + 12});
+        if (length < 0) {
+            return false;
+        }
+        encoded = (size_t)length;
+    } else if (raw.length <= payload_max - 12) {
+        memcpy(payload + 12, raw.data, raw.length);
+    } else {
         return false;
     }
-    frame_end(&broker->out, AMQP_FRAME_HEADER, 12 + (size_t)encoded);
+    frame_end(&broker->out, AMQP_FRAME_HEADER, BROKER_CHANNEL, 12 + encoded);
     return true;
 }
 
@@ -108,16 +140,16 @@ static bool append_body(struct broker *broker, struct slice body)
             return false;
         }
         memcpy(payload, body.data, part);
-        frame_end(&broker->out, AMQP_FRAME_BODY, part);
+        frame_end(&broker->out, AMQP_FRAME_BODY, BROKER_CHANNEL, part);
         body.data += part;
         body.length -= part;
     }
     return true;
 }
 
-static enum outcome append_message(struct broker *broker, const char *queue,
-                                   const amqp_basic_properties_t *properties, struct slice body,
-                                   struct error *ret_error)
+enum outcome broker_append_message(struct broker *broker, const char *queue,
+                                   const amqp_basic_properties_t *properties, struct slice raw,
+                                   struct slice body, struct error *ret_error)
 {
     size_t length_before = broker->out.length;
     amqp_basic_publish_t publish = {
@@ -125,8 +157,8 @@ static enum outcome append_message(struct broker *broker, const char *queue,
         .routing_key = amqp_cstring_bytes(queue),
         .mandatory = 1,
     };
-    if (!append_method(broker, AMQP_BASIC_PUBLISH_METHOD, &publish) ||
-        !append_header(broker, properties, body.length) || !append_body(broker, body)) {
+    if (!append_method(broker, BROKER_CHANNEL, AMQP_BASIC_PUBLISH_METHOD, &publish) ||
+        !append_header(broker, properties, raw, body.length) || !append_body(broker, body)) {
         return append_failed(broker, length_before, "a message", ret_error);
     }
     note_first_bytes(broker, length_before);
@@ -199,125 +231,21 @@ enum outcome broker_append_publish(struct broker *broker, const char *queue,
         properties.headers = (amqp_table_t){(int)message->header_count, entries};
         properties._flags |= AMQP_BASIC_HEADERS_FLAG;
     }
-    return append_message(broker, queue, &properties, message->body, ret_error);
-}
-
-static bool has_key(const amqp_table_entry_t *entries, size_t count, struct slice key)
-{
-    for (size_t i = 0; i < count; i++) {
-        if (slice_equal(broker_slice(entries[i].key), key)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* The broker puts these into what it delivers: in a copy they would be about another message. */
-static bool is_delivery_count(struct slice key)
-{
-    return slice_equal(key, slice_of(BROKER_HEADER_DELIVERY_COUNT)) ||
-           slice_equal(key, slice_of("x-acquired-count"));
-}
-
-static bool begins_with(struct slice text, const char *prefix)
-{
-    size_t length = prefix == NULL ? 0 : strlen(prefix);
-    return length > 0 && text.length >= length && memcmp(text.data, prefix, length) == 0;
-}
-
-/* Keeps what must not act on the copy under another name; drops what does not fit. */
-static size_t copy_header_table(const amqp_basic_properties_t *original,
-                                const struct broker_copy *copy,
-                                amqp_table_entry_t entries[TABLE_ENTRIES_MAX], size_t own_count,
-                                size_t count)
-{
-    if ((original->_flags & AMQP_BASIC_HEADERS_FLAG) == 0) {
-        return count;
-    }
-    for (int i = 0; i < original->headers.num_entries && count < TABLE_ENTRIES_MAX; i++) {
-        amqp_table_entry_t entry = original->headers.entries[i];
-        struct slice key = broker_slice(entry.key);
-        if (has_key(entries, own_count, key) || is_delivery_count(key) ||
-            begins_with(key, copy->dropped_prefix)) {
-            continue;
-        }
-        if (slice_equal(key, slice_of("CC"))) {
-            entry.key = amqp_cstring_bytes("original-CC");
-        } else if (slice_equal(key, slice_of("BCC"))) {
-            entry.key = amqp_cstring_bytes("original-BCC");
-        }
-        entries[count++] = entry;
-    }
-    return count;
-}
-
-static size_t move_property(amqp_basic_properties_t *properties, amqp_flags_t flag,
-                            amqp_bytes_t value, const char *name,
-                            amqp_table_entry_t entries[TABLE_ENTRIES_MAX], size_t count)
-{
-    if ((properties->_flags & flag) != 0 && count < TABLE_ENTRIES_MAX) {
-        entries[count].key = amqp_cstring_bytes(name);
-        entries[count].value.kind = AMQP_FIELD_KIND_UTF8;
-        entries[count].value.value.bytes = value;
-        count++;
-    }
-    properties->_flags &= ~flag;
-    return count;
-}
-
-enum outcome broker_append_copy(struct broker *broker, struct slice body,
-                                struct slice raw_properties, const struct broker_copy *copy,
-                                struct error *ret_error)
-{
-    amqp_pool_t pool;
-    init_amqp_pool(&pool, 4096);
-    void *decoded = NULL;
-    amqp_basic_properties_t original = {0};
-    if (raw_properties.length > 0 &&
-        amqp_decode_properties(AMQP_BASIC_CLASS, &pool, broker_bytes(raw_properties), &decoded) >=
-            0) {
-        original = *(amqp_basic_properties_t *)decoded;
-    }
-    amqp_table_entry_t entries[TABLE_ENTRIES_MAX];
-    size_t own_count = 0;
-    for (size_t i = 0; i < copy->header_count && own_count < MESSAGE_HEADERS_MAX; i++) {
-        entries[own_count++] = table_entry(&copy->headers[i]);
-    }
-    amqp_basic_properties_t properties = original;
-    size_t count = move_property(&properties, AMQP_BASIC_EXPIRATION_FLAG, original.expiration,
-                                 "original-expiration", entries, own_count);
-    count = move_property(&properties, AMQP_BASIC_USER_ID_FLAG, original.user_id,
-                          "original-user-id", entries, count);
-    count = copy_header_table(&original, copy, entries, own_count, count);
-    properties.headers = (amqp_table_t){(int)count, entries};
-    properties.delivery_mode = AMQP_DELIVERY_PERSISTENT;
-    properties._flags |= AMQP_BASIC_HEADERS_FLAG | AMQP_BASIC_DELIVERY_MODE_FLAG;
-    enum outcome outcome = append_message(broker, copy->queue, &properties, body, ret_error);
-    if (outcome == OUTCOME_INVALID) {
-        /* The original headers fill a frame by themselves: the body and the reason matter more. */
-        properties.headers.num_entries = (int)own_count;
-        outcome = append_message(broker, copy->queue, &properties, body, ret_error);
-    }
-    empty_amqp_pool(&pool);
-    return outcome;
+    return broker_append_message(broker, queue, &properties, (struct slice){0}, message->body,
+                                 ret_error);
 }
 
 enum outcome broker_append_ack(struct broker *broker, uint64_t delivery_tag, bool multiple,
                                struct error *ret_error)
 {
-    size_t length_before = broker->out.length;
     amqp_basic_ack_t ack = {.delivery_tag = delivery_tag, .multiple = multiple};
-    if (!append_method(broker, AMQP_BASIC_ACK_METHOD, &ack)) {
-        return append_failed(broker, length_before, "an ack", ret_error);
-    }
-    note_first_bytes(broker, length_before);
-    return OUTCOME_OK;
+    return broker_append_method(broker, BROKER_CHANNEL, AMQP_BASIC_ACK_METHOD, &ack, "an ack",
+                                ret_error);
 }
 
 enum outcome broker_append_declare(struct broker *broker, const char *queue,
                                    enum broker_queue_type type, struct error *ret_error)
 {
-    size_t length_before = broker->out.length;
     amqp_table_entry_t quorum = {
         .key = amqp_cstring_bytes("x-queue-type"),
         .value = {.kind = AMQP_FIELD_KIND_UTF8, .value.bytes = amqp_cstring_bytes("quorum")}};
@@ -325,22 +253,15 @@ enum outcome broker_append_declare(struct broker *broker, const char *queue,
     if (type == BROKER_QUEUE_QUORUM) {
         declare.arguments = (amqp_table_t){1, &quorum};
     }
-    if (!append_method(broker, AMQP_QUEUE_DECLARE_METHOD, &declare)) {
-        return append_failed(broker, length_before, "queue.declare", ret_error);
-    }
-    note_first_bytes(broker, length_before);
-    return OUTCOME_OK;
+    return broker_append_method(broker, BROKER_CHANNEL, AMQP_QUEUE_DECLARE_METHOD, &declare,
+                                "queue.declare", ret_error);
 }
 
 enum outcome broker_append_get(struct broker *broker, const char *queue, struct error *ret_error)
 {
-    size_t length_before = broker->out.length;
     amqp_basic_get_t get = {.queue = amqp_cstring_bytes(queue)};
-    if (!append_method(broker, AMQP_BASIC_GET_METHOD, &get)) {
-        return append_failed(broker, length_before, "basic.get", ret_error);
-    }
-    note_first_bytes(broker, length_before);
-    return OUTCOME_OK;
+    return broker_append_method(broker, BROKER_CHANNEL, AMQP_BASIC_GET_METHOD, &get, "basic.get",
+                                ret_error);
 }
 
 size_t broker_unsent_bytes(const struct broker *broker)
@@ -374,7 +295,7 @@ enum outcome broker_flush(struct broker *broker, struct error *ret_error)
         ssize_t taken = write_unsent(broker);
         if (taken > 0) {
             broker->sent += (size_t)taken;
-            broker->progress_ms = clock_monotonic_ms();
+            broker->progress_ms = broker->said_ms = clock_monotonic_ms();
             continue;
         }
         if (taken < 0 && errno == EINTR) {

@@ -5,10 +5,8 @@
 
 #include <pthread.h>
 
-/* What needs the most is rabbitmq-c before 0.14: it decodes nested headers by recursion. A level is
- * at least 5 bytes of a frame, so one of BROKER_FRAME_BYTES_MAX (128 KiB) nests 26,212 levels, and
- * a level costs 96 bytes of stack on amd64: 2.4 MiB. Here is three times as much, for other
- * processors and compilers. Memory that is not used costs nothing. */
+/* What needs the most is jansson: it reads nested JSON by recursion, 2,048 levels deep before it
+ * refuses. Memory that is not used costs nothing. */
 enum { THREAD_STACK_BYTES = 8 * 1024 * 1024 };
 
 /* `name`: a literal of at most 15 characters. The thread is to be joined or detached. */

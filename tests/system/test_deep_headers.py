@@ -1,7 +1,6 @@
-"""Headers that fill a frame: nested as deep as it allows, which rabbitmq-c decodes by recursion, on stacks that must
-hold it; and delivered again with what the queue adds."""
+"""Headers that fill a frame: nested as deep as it allows, which rabbitmq-c would decode by recursion or (from 0.14) not at
+all; and delivered again with what the queue adds."""
 
-import ctypes
 import json
 import os
 import struct
@@ -18,19 +17,13 @@ HEADER_BYTES_MAX = FRAME_BYTES - 8 - 12  # without what is around a frame, and w
 SMALL_STACK = ("prlimit", "--stack=262144")
 
 
-def levels_max():
-    """Of rabbitmq-c: from 0.14 it refuses what is nested deeper than 100."""
-    library = ctypes.CDLL("librabbitmq.so.4")
-    return 100 if library.amqp_version_number() >= 0x000E0000 else sys.maxsize
-
-
 class NestedProperties(pika.BasicProperties):
     """Arrays, one in the other (5 bytes each): `levels`, or as many as a frame takes."""
 
     def __init__(self, message_id, levels=sys.maxsize):
         super().__init__()
         tail = b"\x02" + bytes([len(message_id)]) + message_id.encode()
-        levels = min(levels, (HEADER_BYTES_MAX - 2 - 4 - 1 - len(tail)) // 5, levels_max())
+        levels = min(levels, (HEADER_BYTES_MAX - 2 - 4 - 1 - len(tail)) // 5)
         table = b"\x00" + b"".join(b"A" + struct.pack(">I", (levels - 1 - i) * 5) for i in range(levels))
         self.raw = struct.pack(">HI", 1 << 13 | 1 << 12 | 1 << 7, len(table)) + table + tail
 

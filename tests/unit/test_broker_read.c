@@ -1,0 +1,644 @@
+/* What a broker, or who publishes through it, may send: frames in pieces and together, too large
+ * and malformed ones, headers of every kind and depth, silence. The bytes come through a socket
+ * pair. */
+#include "common/broker_internal.h"
+#include "common/clock.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+enum { HEARTBEAT_MS = 60000, DEEPEST = 26000, PARTS = 3, PART_BYTES = 100000 };
+
+struct pair {
+    struct broker *broker;
+    int peer;
+};
+
+static struct pair connected(void)
+{
+    int ends[2];
+    struct error error;
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends), 0);
+    struct broker *broker = calloc(1, sizeof(*broker));
+    assert_non_null(broker);
+    buffer_init(&broker->out, BROKER_UNSENT_BYTES_MAX);
+    buffer_init(&broker->header, BROKER_FRAME_BYTES_MAX + BROKER_ADDED_HEADER_BYTES);
+    buffer_init(&broker->body, BROKER_BODY_BYTES_MAX);
+    broker->connection = amqp_new_connection();
+    amqp_tcp_socket_set_sockfd(amqp_tcp_socket_new(broker->connection), ends[0]);
+    broker->frame_max = BROKER_FRAME_BYTES_MAX;
+    broker->heartbeat_ms = HEARTBEAT_MS;
+    broker->healthy = true;
+    assert_int_equal(broker_begin_reading(broker, &error), OUTCOME_OK);
+    return (struct pair){broker, ends[1]};
+}
+
+static void close_pair(struct pair *pair)
+{
+    pair->broker->healthy = false; /* nobody would answer the farewell */
+    broker_free(pair->broker);
+    close(pair->peer);
+}
+
+static void append_integer(struct buffer *out, uint64_t value, int bytes)
+{
+    for (int i = bytes - 1; i >= 0; i--) {
+        buffer_append_byte(out, (char)(value >> (8 * i)));
+    }
+}
+
+static void append_short(struct buffer *out, const char *text)
+{
+    append_integer(out, strlen(text), 1);
+    buffer_append_text(out, text);
+}
+
+static void append_frame(struct buffer *out, int type, int channel, struct slice payload)
+{
+    append_integer(out, (uint64_t)type, 1);
+    append_integer(out, (uint64_t)channel, 2);
+    append_integer(out, payload.length, 4);
+    buffer_append_slice(out, payload);
+    append_integer(out, AMQP_FRAME_END, 1);
+}
+
+static void append_deliver(struct buffer *out, uint64_t tag)
+{
+    struct buffer payload;
+    buffer_init(&payload, 1024);
+    append_integer(&payload, AMQP_BASIC_DELIVER_METHOD, 4);
+    append_short(&payload, "consumer");
+    append_integer(&payload, tag, 8);
+    append_integer(&payload, 1, 1);
+    append_short(&payload, "");
+    append_short(&payload, "session");
+    append_frame(out, AMQP_FRAME_METHOD, 1, buffer_slice(&payload));
+    buffer_done(&payload);
+}
+
+static void append_header(struct buffer *out, uint64_t body_bytes, struct slice properties)
+{
+    struct buffer payload;
+    buffer_init(&payload, BROKER_FRAME_BYTES_MAX);
+    append_integer(&payload, AMQP_BASIC_CLASS, 2);
+    append_integer(&payload, 0, 2);
+    append_integer(&payload, body_bytes, 8);
+    buffer_append_slice(&payload, properties);
+    append_frame(out, AMQP_FRAME_HEADER, 1, buffer_slice(&payload));
+    buffer_done(&payload);
+}
+
+/* Headers and a message id. */
+static struct buffer properties_of(struct slice headers, const char *message_id)
+{
+    struct buffer out;
+    buffer_init(&out, 2 * BROKER_FRAME_BYTES_MAX);
+    append_integer(&out, AMQP_BASIC_HEADERS_FLAG | AMQP_BASIC_MESSAGE_ID_FLAG, 2);
+    append_integer(&out, headers.length, 4);
+    buffer_append_slice(&out, headers);
+    append_short(&out, message_id);
+    return out;
+}
+
+static void append_delivery(struct buffer *out, uint64_t tag, struct slice headers,
+                            const char *body)
+{
+    struct buffer properties = properties_of(headers, "m1");
+    append_deliver(out, tag);
+    append_header(out, strlen(body), buffer_slice(&properties));
+    append_frame(out, AMQP_FRAME_BODY, 1, slice_of(body));
+    buffer_done(&properties);
+}
+
+static struct buffer nothing(void)
+{
+    struct buffer out;
+    buffer_init(&out, 16 * 1024 * 1024);
+    return out;
+}
+
+static void send_slice(const struct pair *pair, struct slice bytes)
+{
+    assert_int_equal(send(pair->peer, bytes.data, bytes.length, 0), (ssize_t)bytes.length);
+}
+
+static struct broker_event read_event(const struct pair *pair)
+{
+    struct broker_event event;
+    struct error error = {.text = ""};
+    enum outcome outcome = broker_read(pair->broker, &event, &error);
+    assert_string_equal(error.text, "");
+    assert_int_equal(outcome, OUTCOME_OK);
+    return event;
+}
+
+/* Whether a socket had more is only known at the next look. */
+static struct broker_event next_event(const struct pair *pair)
+{
+    struct broker_event event = read_event(pair);
+    return event.type == BROKER_EVENT_NONE ? read_event(pair) : event;
+}
+
+static void expect_broken(struct pair *pair, const char *text)
+{
+    struct broker_event event;
+    struct error error = {.text = ""};
+    enum outcome outcome = broker_read(pair->broker, &event, &error);
+    if (outcome == OUTCOME_OK && event.type == BROKER_EVENT_NONE) {
+        outcome = broker_read(pair->broker, &event, &error);
+    }
+    assert_int_equal(outcome, OUTCOME_BROKEN);
+    assert_non_null(strstr(error.text, text));
+    assert_false(pair->broker->healthy);
+    close_pair(pair);
+}
+
+static void assert_slice(struct slice slice, const char *text)
+{
+    assert_int_equal(slice.length, strlen(text));
+    assert_memory_equal(slice.data, text, slice.length);
+}
+
+static void a_delivery_byte_by_byte(void **state)
+{
+    (void)state;
+    struct pair pair = connected();
+    struct buffer bytes = nothing();
+    append_delivery(&bytes, 7, slice_of(""), "body");
+    for (size_t i = 0; i + 1 < bytes.length; i++) {
+        send_slice(&pair, (struct slice){bytes.data + i, 1});
+        assert_int_equal(next_event(&pair).type, BROKER_EVENT_NONE);
+    }
+    send_slice(&pair, (struct slice){bytes.data + bytes.length - 1, 1});
+    struct broker_event event = next_event(&pair);
+    assert_int_equal(event.type, BROKER_EVENT_DELIVERY);
+    assert_int_equal(event.delivery.tag, 7);
+    assert_true(event.delivery.redelivered);
+    assert_slice(event.delivery.message.message_id, "m1");
+    assert_slice(event.delivery.message.body, "body");
+    buffer_done(&bytes);
+    close_pair(&pair);
+}
+
+static void many_in_one_read(void **state)
+{
+    (void)state;
+    struct pair pair = connected();
+    struct buffer bytes = nothing();
+    for (uint64_t tag = 1; tag <= 100; tag++) {
+        struct buffer properties = properties_of(slice_of(""), "m1");
+        append_deliver(&bytes, tag);
+        append_header(&bytes, tag % 2 == 0 ? 4 : 0, buffer_slice(&properties));
+        if (tag % 2 == 0) { /* an empty body has no frame */
+            append_frame(&bytes, AMQP_FRAME_BODY, 1, slice_of("even"));
+        }
+        append_frame(&bytes, AMQP_FRAME_HEARTBEAT, 0, slice_of(""));
+        buffer_done(&properties);
+    }
+    send_slice(&pair, buffer_slice(&bytes));
+    for (uint64_t tag = 1; tag <= 100; tag++) {
+        struct broker_event event = read_event(&pair);
+        assert_int_equal(event.type, BROKER_EVENT_DELIVERY);
+        assert_int_equal(event.delivery.tag, tag);
+        assert_slice(event.delivery.message.body, tag % 2 == 0 ? "even" : "");
+    }
+    assert_int_equal(next_event(&pair).type, BROKER_EVENT_NONE);
+    buffer_done(&bytes);
+    close_pair(&pair);
+}
+
+/* What is shown of its header outlasts the reads that bring the body. */
+static void a_body_in_several_frames(void **state)
+{
+    (void)state;
+    static char part[PART_BYTES];
+    struct pair pair = connected();
+    struct buffer head = nothing();
+    struct buffer properties =
+        properties_of((struct slice){"\x04kindS\x00\x00\x00\x02ok", 12}, "m1");
+    append_deliver(&head, 1);
+    append_header(&head, PARTS * PART_BYTES, buffer_slice(&properties));
+    send_slice(&pair, buffer_slice(&head));
+    for (int i = 0; i < PARTS; i++) {
+        assert_int_equal(next_event(&pair).type, BROKER_EVENT_NONE);
+        struct buffer frame = nothing();
+        memset(part, 'a' + i, sizeof(part));
+        append_frame(&frame, AMQP_FRAME_BODY, 1, (struct slice){part, sizeof(part)});
+        send_slice(&pair, buffer_slice(&frame));
+        buffer_done(&frame);
+    }
+    struct broker_event event = next_event(&pair);
+    assert_int_equal(event.type, BROKER_EVENT_DELIVERY);
+    struct slice body = event.delivery.message.body;
+    assert_int_equal(body.length, PARTS * PART_BYTES);
+    for (size_t i = 0; i < body.length; i++) {
+        assert_int_equal(body.data[i], 'a' + (int)(i / PART_BYTES));
+    }
+    assert_slice(event.delivery.message.message_id, "m1");
+    assert_int_equal(event.delivery.message.header_count, 1);
+    assert_slice(event.delivery.message.headers[0].text, "ok");
+    buffer_done(&properties);
+    buffer_done(&head);
+    close_pair(&pair);
+}
+
+static void send_body_frame(const struct pair *pair, size_t payload_bytes)
+{
+    struct buffer bytes = nothing();
+    struct buffer properties = properties_of(slice_of(""), "m1");
+    append_deliver(&bytes, 1);
+    append_header(&bytes, payload_bytes, buffer_slice(&properties));
+    char *payload = calloc(1, payload_bytes);
+    assert_non_null(payload);
+    append_frame(&bytes, AMQP_FRAME_BODY, 1, (struct slice){payload, payload_bytes});
+    free(payload);
+    /* In pieces: a socket pair does not hold all of it. */
+    for (size_t sent = 0; sent < bytes.length;) {
+        size_t length = bytes.length - sent < 8192 ? bytes.length - sent : 8192;
+        ssize_t count = send(pair->peer, bytes.data + sent, length, 0);
+        assert_true(count > 0);
+        sent += (size_t)count;
+    }
+    buffer_done(&properties);
+    buffer_done(&bytes);
+}
+
+/* What a queue adds makes a frame larger than was agreed, within a bound. */
+static void the_largest_frame(void **state)
+{
+    (void)state;
+    size_t most = BROKER_FRAME_BYTES_MAX + BROKER_ADDED_HEADER_BYTES - BROKER_FRAME_OVERHEAD_BYTES;
+    struct pair pair = connected();
+    send_body_frame(&pair, most);
+    struct broker_event event = next_event(&pair);
+    assert_int_equal(event.type, BROKER_EVENT_DELIVERY);
+    assert_int_equal(event.delivery.message.body.length, most);
+    close_pair(&pair);
+    pair = connected();
+    send_body_frame(&pair, most + 1);
+    expect_broken(&pair, "too large");
+}
+
+static void frames_that_are_none(void **state)
+{
+    (void)state;
+    static const struct {
+        struct slice bytes;
+        const char *text;
+    } cases[] = {
+        {{"\x08\x00\x00\x00\x00\x00\x00\x00", 8}, "without its end mark"},
+        {{"\x08\x00\x02\x00\x00\x00\x00\xce", 8}, "another channel"},
+        {{"\x05\x00\x01\x00\x00\x00\x00\xce", 8}, "belongs to nothing"},
+        {{"\x03\x00\x01\x00\x00\x00\x00\xce", 8}, "belongs to nothing"},
+        {{"\x01\x00\x01\xff\xff\xff\xff", 7}, "too large"},
+        {{"\x01\x00\x01\x00\x00\x00\x02\x00\x3c\xce", 10}, "cut off"},
+        {{"\x01\x00\x01\x00\x00\x00\x06\x00\x3c\x00\x50\x00\x00\xce", 14}, "cut off"}, /* an ack */
+        {{"HTTP/1.1 400 Bad Request\r\n\r\n", 28}, "too large"},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct pair pair = connected();
+        send_slice(&pair, cases[i].bytes);
+        expect_broken(&pair, cases[i].text);
+    }
+}
+
+static void the_end_of_the_connection(void **state)
+{
+    (void)state;
+    struct pair pair = connected();
+    send_slice(&pair, (struct slice){"\x01\x00", 2});
+    assert_int_equal(shutdown(pair.peer, SHUT_WR), 0);
+    expect_broken(&pair, "closed the connection");
+}
+
+static void expect_malformed(struct slice headers, size_t said_bytes)
+{
+    struct pair pair = connected();
+    struct buffer bytes = nothing();
+    struct buffer properties = nothing();
+    append_integer(&properties, AMQP_BASIC_HEADERS_FLAG, 2);
+    append_integer(&properties, said_bytes, 4);
+    buffer_append_slice(&properties, headers);
+    append_deliver(&bytes, 1);
+    append_header(&bytes, 0, buffer_slice(&properties));
+    send_slice(&pair, buffer_slice(&bytes));
+    buffer_done(&properties);
+    buffer_done(&bytes);
+    expect_broken(&pair, "malformed header");
+}
+
+static void tables_that_are_cut_off(void **state)
+{
+    (void)state;
+    static const struct slice tables[] = {
+        {"\x05name", 5},              /* the name is longer than the table */
+        {"\x04name", 5},              /* no kind */
+        {"\x04nameI\x00\x00\x00", 9}, /* three bytes of four */
+        {"\x04nameS\x00\x00\x00\x05text", 14},
+        {"\x04nameF\xff\xff\xff\xff", 10},
+        {"\x04name?\x00", 7}, /* a kind that nobody knows */
+    };
+    for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++) {
+        expect_malformed(tables[i], tables[i].length);
+    }
+    expect_malformed(slice_of(""), 1); /* the table is longer than the frame */
+}
+
+static void append_nested(struct buffer *out, size_t levels)
+{
+    append_short(out, "deep");
+    for (size_t i = levels; i > 0; i--) {
+        buffer_append_byte(out, AMQP_FIELD_KIND_ARRAY);
+        append_integer(out, (i - 1) * 5, 4);
+    }
+}
+
+/* rabbitmq-c reads it by recursion, or not at all. */
+static void headers_nested_deep(void **state)
+{
+    (void)state;
+    struct pair pair = connected();
+    struct buffer headers = nothing();
+    struct buffer bytes = nothing();
+    append_short(&headers, "before");
+    buffer_append(&headers, "t\x01", 2);
+    append_nested(&headers, DEEPEST - 100);
+    append_short(&headers, BROKER_HEADER_DELIVERY_COUNT);
+    buffer_append(&headers, "b\x03", 2);
+    struct buffer properties = properties_of(buffer_slice(&headers), "m1");
+    append_deliver(&bytes, 1);
+    append_header(&bytes, 0, buffer_slice(&properties));
+    send_slice(&pair, buffer_slice(&bytes));
+    struct broker_event event = next_event(&pair);
+    assert_int_equal(event.type, BROKER_EVENT_DELIVERY);
+    assert_int_equal(event.delivery.message.header_count, 1);
+    assert_slice(event.delivery.message.headers[0].name, BROKER_HEADER_DELIVERY_COUNT);
+    assert_int_equal(event.delivery.message.headers[0].integer, 3);
+    assert_slice(event.delivery.message.message_id, "m1");
+    assert_int_equal(event.delivery.raw_properties.length, properties.length);
+    buffer_done(&properties);
+    buffer_done(&headers);
+    buffer_done(&bytes);
+    close_pair(&pair);
+}
+
+static void every_kind_of_header(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *bytes;
+        size_t length;
+        bool is_shown;
+        int64_t integer;
+        const char *text;
+    } kinds[] = {
+        {"t\x01", 2, false, 0, NULL},
+        {"b\xff", 2, true, -1, NULL},
+        {"B\xff", 2, true, 255, NULL},
+        {"s\xff\xfe", 3, true, -2, NULL},
+        {"u\xff\xfe", 3, true, 65534, NULL},
+        {"I\x80\x00\x00\x00", 5, true, INT32_MIN, NULL},
+        {"i\x80\x00\x00\x00", 5, true, INT64_C(2147483648), NULL},
+        {"l\xff\xff\xff\xff\xff\xff\xff\xfd", 9, true, -3, NULL},
+        {"L\xff\xff\xff\xff\xff\xff\xff\xff", 9, false, 0, NULL},
+        {"f\x00\x00\x00\x00", 5, false, 0, NULL},
+        {"d\x00\x00\x00\x00\x00\x00\x00\x00", 9, false, 0, NULL},
+        {"D\x02\x00\x00\x00\x01", 6, false, 0, NULL},
+        {"S\x00\x00\x00\x02hi", 7, true, 0, "hi"},
+        {"x\x00\x00\x00\x02hi", 7, true, 0, "hi"},
+        {"A\x00\x00\x00\x02t\x01", 7, false, 0, NULL},
+        {"F\x00\x00\x00\x02\x01k", 7, false, 0, NULL}, /* nobody looks into it */
+        {"T\x00\x00\x00\x00\x00\x00\x00\x01", 9, false, 0, NULL},
+        {"V", 1, false, 0, NULL},
+    };
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+        struct pair pair = connected();
+        struct buffer headers = nothing();
+        struct buffer bytes = nothing();
+        append_short(&headers, "name");
+        buffer_append(&headers, kinds[i].bytes, kinds[i].length);
+        append_short(&headers, "last");
+        buffer_append(&headers, "b\x07", 2);
+        append_delivery(&bytes, 1, buffer_slice(&headers), "body");
+        send_slice(&pair, buffer_slice(&bytes));
+        struct broker_event event = next_event(&pair);
+        assert_int_equal(event.type, BROKER_EVENT_DELIVERY);
+        const struct message *message = &event.delivery.message;
+        assert_int_equal(message->header_count, kinds[i].is_shown ? 2 : 1);
+        assert_int_equal(message->headers[message->header_count - 1].integer, 7);
+        if (kinds[i].text != NULL) {
+            assert_slice(message->headers[0].text, kinds[i].text);
+        } else if (kinds[i].is_shown) {
+            assert_true(message->headers[0].integer == kinds[i].integer);
+        }
+        buffer_done(&headers);
+        buffer_done(&bytes);
+        close_pair(&pair);
+    }
+}
+
+static void silence(void **state)
+{
+    (void)state;
+    struct pair pair = connected();
+    char bytes[64];
+    assert_int_equal(next_event(&pair).type, BROKER_EVENT_NONE);
+    assert_int_equal(recv(pair.peer, bytes, sizeof(bytes), 0), -1);
+    pair.broker->said_ms = clock_monotonic_ms() - HEARTBEAT_MS / 2;
+    assert_int_equal(next_event(&pair).type, BROKER_EVENT_NONE);
+    assert_int_equal(recv(pair.peer, bytes, sizeof(bytes), 0), 8);
+    assert_memory_equal(bytes, "\x08\x00\x00\x00\x00\x00\x00\xce", 8);
+    assert_int_equal(next_event(&pair).type, BROKER_EVENT_NONE);
+    assert_int_equal(recv(pair.peer, bytes, sizeof(bytes), 0), -1); /* one is enough */
+    pair.broker->heard_ms = clock_monotonic_ms() - 2 * HEARTBEAT_MS;
+    send_slice(&pair, (struct slice){"\x08\x00\x00\x00\x00\x00\x00\xce", 8});
+    assert_int_equal(next_event(&pair).type, BROKER_EVENT_NONE); /* it has said something */
+    pair.broker->heard_ms = clock_monotonic_ms() - 2 * HEARTBEAT_MS;
+    expect_broken(&pair, "silent");
+}
+
+static void answers_that_are_waited_for(void **state)
+{
+    (void)state;
+    struct pair pair = connected();
+    struct buffer bytes = nothing();
+    struct broker_cursor arguments;
+    struct error error = {.text = ""};
+    int code = -1;
+    append_frame(&bytes, AMQP_FRAME_METHOD, 0,
+                 (struct slice){"\x00\x0a\x00\x3c\x06"
+                                "memory",
+                                11}); /* connection.blocked */
+    append_frame(&bytes, AMQP_FRAME_METHOD, 1,
+                 (struct slice){"\x00\x3c\x00\x15\x01"
+                                "c",
+                                6});
+    append_delivery(&bytes, 5, slice_of(""), "body");
+    send_slice(&pair, buffer_slice(&bytes));
+    assert_int_equal(broker_wait_for(pair.broker, AMQP_BASIC_CONSUME_OK_METHOD, "basic.consume",
+                                     1000, &arguments, &code, &error),
+                     OUTCOME_OK);
+    assert_int_equal(code, 0);
+    assert_slice(broker_take_short_string(&arguments), "c");
+    assert_int_equal(read_event(&pair).type, BROKER_EVENT_BLOCKED);
+    assert_int_equal(read_event(&pair).delivery.tag, 5);
+
+    bytes.length = 0;
+    append_frame(&bytes, AMQP_FRAME_METHOD, 1,
+                 (struct slice){"\x00\x14\x00\x28\x01\x93\x02no\x00\x3c\x00\x14", 13});
+    send_slice(&pair, buffer_slice(&bytes));
+    assert_int_equal(broker_wait_for(pair.broker, AMQP_BASIC_CONSUME_OK_METHOD, "basic.consume",
+                                     1000, &arguments, &code, &error),
+                     OUTCOME_INVALID);
+    assert_int_equal(code, 403);
+    assert_string_equal(error.text, "basic.consume: the broker answered 403: no");
+
+    assert_int_equal(broker_wait_for(pair.broker, AMQP_BASIC_CONSUME_OK_METHOD, "basic.consume", 1,
+                                     &arguments, &code, &error),
+                     OUTCOME_TRANSIENT);
+    assert_non_null(strstr(error.text, "no reply"));
+    buffer_done(&bytes);
+    close_pair(&pair);
+}
+
+static bool has_header(struct slice headers, const char *name)
+{
+    struct broker_cursor cursor = {headers.data, headers.length, false};
+    struct broker_header header;
+    while (broker_next_header(&cursor, &header)) {
+        if (slice_equal(header.name, slice_of(name))) {
+            return true;
+        }
+    }
+    assert_false(cursor.failed);
+    return false;
+}
+
+/* The properties of the one message that was appended: behind its publish. */
+static struct broker_properties appended_properties(struct pair *pair)
+{
+    struct broker_cursor out = {pair->broker->out.data, pair->broker->out.length, false};
+    struct broker_properties properties;
+    (void)broker_take_bytes(&out, 3);
+    (void)broker_take_bytes(&out, broker_take_integer(&out, 4) + 1);
+    (void)broker_take_bytes(&out, 3);
+    struct slice payload = broker_take_bytes(&out, broker_take_integer(&out, 4));
+    assert_false(out.failed);
+    assert_true(broker_properties_parse((struct slice){payload.data + 12, payload.length - 12},
+                                        &properties));
+    return properties;
+}
+
+static void a_copy(void **state)
+{
+    (void)state;
+    struct pair pair = connected();
+    struct buffer headers = nothing();
+    struct buffer raw = nothing();
+    struct error error;
+    const struct message_header own[] = {
+        {.name = slice_of("reason"), .type = MESSAGE_HEADER_TEXT, .text = slice_of("not-json")},
+        {.name = slice_of("at"), .type = MESSAGE_HEADER_INTEGER, .integer = -5}};
+    const struct broker_copy copy = {
+        .queue = "session.dead", .headers = own, .header_count = 2, .dropped_prefix = "drop-"};
+    static const char *const names[] = {
+        "CC", "BCC", "reason", "drop-this", "x-delivery-count", "x-acquired-count", "kept"};
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        append_short(&headers, names[i]);
+        buffer_append(&headers, "t\x01", 2);
+    }
+    append_nested(&headers, 1000);
+    unsigned flags = 0xfffc; /* all there are */
+    append_integer(&raw, flags, 2);
+    append_short(&raw, "content-type");
+    append_short(&raw, "content-encoding");
+    append_integer(&raw, headers.length, 4);
+    buffer_append_slice(&raw, buffer_slice(&headers));
+    append_integer(&raw, 1, 1);
+    append_integer(&raw, 9, 1);
+    static const char *const texts[] = {"correlation-id", "reply-to", "60000", "message-id"};
+    for (size_t i = 0; i < 4; i++) {
+        append_short(&raw, texts[i]);
+    }
+    append_integer(&raw, 1234567890123, 8);
+    static const char *const last[] = {"type", "user", "app-id", "cluster-id"};
+    for (size_t i = 0; i < 4; i++) {
+        append_short(&raw, last[i]);
+    }
+    assert_int_equal(
+        broker_append_copy(pair.broker, slice_of("body"), buffer_slice(&raw), &copy, &error),
+        OUTCOME_OK);
+    struct broker_properties found = appended_properties(&pair);
+    assert_slice(found.content_type, "content-type");
+    assert_slice(found.content_encoding, "content-encoding");
+    assert_slice(found.correlation_id, "correlation-id");
+    assert_slice(found.reply_to, "reply-to");
+    assert_slice(found.message_id, "message-id");
+    assert_slice(found.type, "type");
+    assert_slice(found.app_id, "app-id");
+    assert_slice(found.cluster_id, "cluster-id");
+    assert_int_equal(found.priority, 9);
+    assert_int_equal(found.delivery_mode, AMQP_DELIVERY_PERSISTENT);
+    assert_true(found.timestamp_s == 1234567890123);
+    assert_slice(found.expiration, "");
+    assert_slice(found.user_id, "");
+    assert_int_equal(found.flags & (AMQP_BASIC_EXPIRATION_FLAG | AMQP_BASIC_USER_ID_FLAG), 0);
+    static const char *const wanted[] = {
+        "reason", "at",  "original-expiration", "original-user-id", "original-CC", "original-BCC",
+        "kept",   "deep"};
+    for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++) {
+        assert_true(has_header(found.headers, wanted[i]));
+    }
+    static const char *const gone[] = {"CC", "BCC", "drop-this", "x-delivery-count",
+                                       "x-acquired-count"};
+    for (size_t i = 0; i < sizeof(gone) / sizeof(gone[0]); i++) {
+        assert_false(has_header(found.headers, gone[i]));
+    }
+    buffer_done(&headers);
+    buffer_done(&raw);
+    close_pair(&pair);
+}
+
+/* Where the headers fill a frame there is no room for a reason beside them. */
+static void a_copy_without_room(void **state)
+{
+    (void)state;
+    struct pair pair = connected();
+    struct buffer headers = nothing();
+    struct error error;
+    const struct message_header own = {
+        .name = slice_of("reason"), .type = MESSAGE_HEADER_TEXT, .text = slice_of("not-json")};
+    const struct broker_copy copy = {.queue = "session.dead", .headers = &own, .header_count = 1};
+    append_nested(&headers, 26207);
+    struct buffer properties = properties_of(buffer_slice(&headers), "m1");
+    assert_int_equal(
+        broker_append_copy(pair.broker, slice_of("body"), buffer_slice(&properties), &copy, &error),
+        OUTCOME_OK);
+    struct broker_properties found = appended_properties(&pair);
+    assert_true(has_header(found.headers, "reason"));
+    assert_false(has_header(found.headers, "deep"));
+    assert_slice(found.message_id, "m1");
+    buffer_done(&properties);
+    buffer_done(&headers);
+    close_pair(&pair);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_delivery_byte_by_byte),     cmocka_unit_test(many_in_one_read),
+        cmocka_unit_test(a_body_in_several_frames),    cmocka_unit_test(the_largest_frame),
+        cmocka_unit_test(frames_that_are_none),        cmocka_unit_test(the_end_of_the_connection),
+        cmocka_unit_test(tables_that_are_cut_off),     cmocka_unit_test(headers_nested_deep),
+        cmocka_unit_test(every_kind_of_header),        cmocka_unit_test(silence),
+        cmocka_unit_test(answers_that_are_waited_for), cmocka_unit_test(a_copy),
+        cmocka_unit_test(a_copy_without_room),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
