@@ -33,7 +33,7 @@ static sem_t served;
 static void send_all(int client, struct slice bytes)
 {
     while (bytes.length > 0) {
-        ssize_t count = send(client, bytes.data, bytes.length, MSG_NOSIGNAL);
+        ssize_t count = TEMP_FAILURE_RETRY(send(client, bytes.data, bytes.length, MSG_NOSIGNAL));
         if (count <= 0) {
             return;
         }
@@ -47,12 +47,12 @@ static void *run_broker(void *argument)
     char scratch[65536];
     (void)argument;
     for (;;) {
-        int client = accept(listener, NULL, NULL);
+        int client = (int)TEMP_FAILURE_RETRY(accept(listener, NULL, NULL));
         must(client >= 0);
         send_all(client, login_bytes);
         send_all(client, input_bytes);
         (void)shutdown(client, SHUT_WR);
-        while (recv(client, scratch, sizeof(scratch), 0) > 0) {
+        while (TEMP_FAILURE_RETRY(recv(client, scratch, sizeof(scratch), 0)) > 0) {
         }
         must(close(client) == 0);
         must(sem_post(&served) == 0);
@@ -117,7 +117,7 @@ static enum outcome wait_for_bytes(struct broker *broker)
     if (broker_unsent_bytes(broker) > 0) {
         poll_descriptor.events |= POLLOUT;
     }
-    must(poll(&poll_descriptor, 1, TIME_MS_MAX) == 1);
+    must(TEMP_FAILURE_RETRY(poll(&poll_descriptor, 1, TIME_MS_MAX)) == 1);
     return broker_flush(broker, NULL);
 }
 
@@ -157,7 +157,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     } else {
         must(!knows_login && error.text[0] != '\0');
     }
-    must(sem_wait(&served) == 0);
+    must(TEMP_FAILURE_RETRY(sem_wait(&served)) == 0);
     must(clock_monotonic_ms() - begin_ms < TIME_MS_MAX);
     return 0;
 }

@@ -140,7 +140,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 static bool send_all(int client, struct slice bytes)
 {
     while (bytes.length > 0) {
-        ssize_t count = send(client, bytes.data, bytes.length, MSG_NOSIGNAL);
+        ssize_t count = TEMP_FAILURE_RETRY(send(client, bytes.data, bytes.length, MSG_NOSIGNAL));
         if (count <= 0) {
             return false;
         }
@@ -178,9 +178,10 @@ static size_t receive(int client, char *replies)
     size_t length = 0;
     for (;;) {
         struct pollfd poll_descriptor = {.fd = client, .events = POLLIN};
-        must(poll(&poll_descriptor, 1, WAIT_MS) == 1);
+        must(TEMP_FAILURE_RETRY(poll(&poll_descriptor, 1, WAIT_MS)) == 1);
         must(length < REPLIES_BYTES_MAX);
-        ssize_t count = recv(client, replies + length, REPLIES_BYTES_MAX - length, 0);
+        ssize_t count =
+            TEMP_FAILURE_RETRY(recv(client, replies + length, REPLIES_BYTES_MAX - length, 0));
         if (count <= 0) {
             return length;
         }
@@ -250,7 +251,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     unsigned way = take_byte(&input);
     int client = socket(AF_UNIX, SOCK_STREAM, 0);
     must(client >= 0);
-    must(connect(client, (struct sockaddr *)&address, address_length) == 0);
+    must(TEMP_FAILURE_RETRY(connect(client, (struct sockaddr *)&address, address_length)) == 0);
     (void)send_input(client, input, way == 'P' ? PIECE_BYTES : 0);
     if (way != 'C') {
         wait_until_taken(client);

@@ -1,8 +1,11 @@
-/* Takes an input apart, and ends the process where a property does not hold. */
+/* Takes an input apart, and ends the process where a property does not hold.
+ *
+ * libFuzzer's clock is a signal: calls that wait go through TEMP_FAILURE_RETRY(). */
 #pragma once
 
 #include "common/slice.h"
 
+#include <errno.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
