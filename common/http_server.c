@@ -46,6 +46,13 @@ static void log_library_message(void *closure, const char *format, va_list argum
     }
 }
 
+/* One thread calls it at a time: it needs no locks, and no eventfd to write to at each resume. */
+#if MHD_VERSION >= 0x00097707
+enum { SINGLE_THREADED = MHD_USE_NO_THREAD_SAFETY };
+#else
+enum { SINGLE_THREADED = 0 }; /* there it is so without a word */
+#endif
+
 static enum outcome start_library(struct http_server *server, struct error *ret_error)
 {
     const struct http_server_options *options = &server->options;
@@ -53,9 +60,10 @@ static enum outcome start_library(struct http_server *server, struct error *ret_
      * not, at any setting; strictly it only sends the head of a refusal twice. */
     server->is_library_lenient = strncmp(MHD_get_version(), "0.", 2) == 0;
     server->daemon = MHD_start_daemon(
-        MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_TURBO | MHD_USE_ERROR_LOG, 0, NULL, NULL,
-        http_handle_request, server, MHD_OPTION_EXTERNAL_LOGGER, log_library_message, server,
-        MHD_OPTION_LISTEN_SOCKET, server->listen_descriptor, MHD_OPTION_NOTIFY_COMPLETED,
+        MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_TURBO | MHD_USE_ERROR_LOG |
+            SINGLE_THREADED,
+        0, NULL, NULL, http_handle_request, server, MHD_OPTION_EXTERNAL_LOGGER, log_library_message,
+        server, MHD_OPTION_LISTEN_SOCKET, server->listen_descriptor, MHD_OPTION_NOTIFY_COMPLETED,
         http_end_request, server, MHD_OPTION_NOTIFY_CONNECTION, http_connection_changed, server,
         MHD_OPTION_URI_LOG_CALLBACK, http_note_target, server, MHD_OPTION_CONNECTION_LIMIT,
         options->connections_max, MHD_OPTION_PER_IP_CONNECTION_LIMIT,
