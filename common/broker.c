@@ -122,6 +122,13 @@ static enum outcome login(struct broker *broker, const struct broker_address *ad
     if (reply.reply_type != AMQP_RESPONSE_NORMAL) {
         return reply_error(reply, "login", ret_error);
     }
+    int frame_max = amqp_get_frame_max(broker->connection);
+    if (frame_max < AMQP_FRAME_MIN_SIZE) {
+        return error_set(ret_error, OUTCOME_TRANSIENT,
+                         "login: the broker wants frames of at most %d bytes; AMQP's least is %d",
+                         frame_max, AMQP_FRAME_MIN_SIZE);
+    }
+    broker->frame_max = (size_t)frame_max;
     amqp_channel_open(broker->connection, BROKER_CHANNEL);
     reply = amqp_get_rpc_reply(broker->connection);
     if (reply.reply_type != AMQP_RESPONSE_NORMAL) {
@@ -200,7 +207,6 @@ enum outcome broker_open(const struct broker_address *address,
         outcome = login(broker, address, options, ret_error);
     }
     if (outcome == OUTCOME_OK) {
-        broker->frame_max = (size_t)amqp_get_frame_max(broker->connection);
         broker->heartbeat_ms = (uint64_t)amqp_get_heartbeat(broker->connection) * 1000;
         outcome = broker_begin_reading(broker, ret_error);
     }
