@@ -49,7 +49,7 @@ trap 'exit 130' INT TERM
 
 # With a wall of its own: the library's limit is looked at only between two inputs.
 run_target() {
-    local target=$1 corpus=build-fuzz/corpus/$1 dictionary=tests/fuzz/dictionaries/$1.dict code=0 TIMEFORMAT='%U'
+    local target=$1 corpus=build-fuzz/corpus/$1 dictionary=tests/fuzz/dictionaries/$1.dict code=0 TIMEFORMAT='%U %S'
     local arguments=(-max_total_time="$seconds" -timeout=20 -print_final_stats=1
         -artifact_prefix="build-fuzz/findings/$target-")
     [ ! -e "$dictionary" ] || arguments+=(-dict="$dictionary")
@@ -87,7 +87,8 @@ for target in "${targets[@]}"; do
         failed=$((failed + 1))
     fi
     covered=$(last 'cov: ([0-9]+)' "$log")
-    printf '%-12s %11s %12s %10s %9s/%-6s %8s  %s\n' "$target" "$(cat "$work/$target.cpu")" "${executions:-0}" \
+    printf '%-12s %11s %12s %10s %9s/%-6s %8s  %s\n' "$target" \
+        "$(awk '{ printf "%.0f", $1 + $2 }' "$work/$target.cpu")" "${executions:-0}" \
         "$(last 'average_exec_per_sec: +([0-9]+)' "$log")" "${covered:-0}" \
         "$(last 'Loaded 1 modules +\(([0-9]+)' "$log")" "$(last 'corp: ([0-9]+)' "$log")" "$result"
 done
