@@ -248,8 +248,8 @@ static bool wait_for_events(struct consumer *consumer, bool reading, uint64_t wa
         /* Nothing is read while bytes are unsent, so waiting for both would spin. */
         if (broker_unsent_bytes(consumer->broker) > 0) {
             watched[1].events = POLLOUT;
-        } else if (reading) {
-            watched[1].events = POLLIN;
+        } else {
+            watched[1].events = reading ? POLLIN : POLLRDHUP;
         }
     }
     if (poll(watched, 3, (int)wait_ms) <= 0) {
@@ -260,7 +260,7 @@ static bool wait_for_events(struct consumer *consumer, bool reading, uint64_t wa
         /* Only clears the counter; whoever wrote it left the news elsewhere. */
         (void)!read(consumer->wake_descriptor, &count, sizeof(count));
     }
-    return watched[1].events == 0 && watched[1].revents != 0;
+    return watched[1].events == POLLRDHUP && watched[1].revents != 0;
 }
 
 static uint64_t time_to_wait_ms(const struct consumer *consumer)

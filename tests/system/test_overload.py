@@ -98,5 +98,6 @@ def test_one_address_may_have_only_so_many_connections(world):
     assert load.statuses[200] >= 20
     refused = {k: v for k, v in load.statuses.items() if k != 200}
     assert refused and all(isinstance(k, str) for k in refused), load.statuses
+    wait_until(lambda: user.get("/metrics") is not None, 10, "there is room again")
     wait_until(lambda: user.metric("http_connections") == 1, 10, "only this one is left")
     assert threading.active_count() < 40
