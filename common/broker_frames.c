@@ -181,8 +181,13 @@ static bool is_answer(struct broker *broker, const struct broker_frame *frame, u
     }
     struct broker_cursor arguments = {frame->payload.data, frame->payload.length, false};
     uint32_t number = (uint32_t)broker_take_integer(&arguments, 4);
+    *ret_arguments = arguments;
     if (number == wanted) {
-        *ret_arguments = arguments;
+        return true;
+    }
+    if (wanted == AMQP_BASIC_CONSUME_OK_METHOD && number == AMQP_BASIC_DELIVER_METHOD) {
+        /* A quorum queue may deliver before the channel says that it consumes: it does. */
+        broker->in_begin -= frame->payload.length + BROKER_FRAME_OVERHEAD_BYTES;
         return true;
     }
     if (number == AMQP_CONNECTION_BLOCKED_METHOD || number == AMQP_CONNECTION_UNBLOCKED_METHOD) {

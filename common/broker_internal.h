@@ -122,7 +122,8 @@ MUST_CHECK enum outcome broker_begin_reading(struct broker *broker, struct error
 MUST_CHECK enum outcome broker_next_frame(struct broker *broker, struct broker_frame *ret_frame,
                                           bool *ret_has_frame, struct error *ret_error);
 /* Waits for the answer to what was appended, and gives its arguments (valid until the next read).
- * What comes before it is forgotten, what comes behind it is left to broker_read(). INVALID or
+ * What comes before it is forgotten (but for a delivery before consume-ok, which counts as the
+ * answer and is left too), what comes behind it is left to broker_read(). INVALID or
  * TRANSIENT: as broker_refusal(); *ret_code (NULL: nowhere) is then the broker's, or 0. */
 MUST_CHECK enum outcome broker_wait_for(struct broker *broker, uint32_t method, const char *what,
                                         uint64_t timeout_ms, struct broker_cursor *ret_arguments,

@@ -30,21 +30,23 @@ void ack_window_done(struct ack_window *window)
 void ack_window_clear(struct ack_window *window)
 {
     window->count = 0;
+    window->last_tag = 0;
 }
 
 enum outcome ack_window_add(struct ack_window *window, uint64_t tag, uint64_t read_us,
                             struct error *ret_error)
 {
-    if (window->count > 0 && tag <= window->entries[window->count - 1].tag) {
+    if (tag != window->last_tag + 1) {
         return error_set(ret_error, OUTCOME_BROKEN,
                          "the broker sent delivery tag %" PRIu64 " after %" PRIu64, tag,
-                         window->entries[window->count - 1].tag);
+                         window->last_tag);
     }
     if (window->count == window->capacity) {
         return error_set(ret_error, OUTCOME_BROKEN,
                          "the broker sent more than the prefetch of %zu deliveries",
                          window->capacity);
     }
+    window->last_tag = tag;
     window->entries[window->count++] = (struct ack_window_entry){.tag = tag, .read_us = read_us};
     return OUTCOME_OK;
 }

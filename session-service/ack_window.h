@@ -31,6 +31,7 @@ struct ack {
 struct ack_window {
     struct ack_window_entry *entries; /* ascending tags */
     size_t count, capacity;
+    uint64_t last_tag; /* of all that were added; 0: none */
     struct ack *acks;  /* what ack_window_take_acks() returns */
     uint64_t *read_us; /* when what the acks settle was read */
 };
@@ -50,8 +51,8 @@ void ack_window_done(struct ack_window *window);
 /* Forgets everything: the tags belong to a connection. */
 void ack_window_clear(struct ack_window *window);
 
-/* Takes in a delivery, unsettled. BROKEN: the broker does not keep to the protocol (tags that do
- * not ascend, more deliveries than the prefetch). */
+/* Takes in a delivery, unsettled. BROKEN: more deliveries than the prefetch, or a tag that is not
+ * the next one: a multiple ack would settle what nobody has seen. */
 MUST_CHECK enum outcome ack_window_add(struct ack_window *window, uint64_t tag, uint64_t read_us,
                                        struct error *ret_error);
 
