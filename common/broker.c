@@ -294,7 +294,9 @@ enum outcome broker_count_and_wait(struct broker *broker, const char *queue, boo
         (void)broker_take_short_string(&arguments); /* its name */
         *ret_count = broker_take_integer(&arguments, 4);
         *ret_exists = true;
-        return OUTCOME_OK;
+        return arguments.failed ? error_set(ret_error, OUTCOME_TRANSIENT,
+                                            "queue.declare: the broker's answer is cut off")
+                                : OUTCOME_OK;
     }
     if (code == AMQP_NOT_FOUND) {
         *ret_exists = false;

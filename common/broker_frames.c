@@ -76,7 +76,11 @@ static int read_more(struct broker *broker, enum outcome *ret_outcome, struct er
 {
     if (broker->in_is_dry) {
         broker->in_is_dry = false; /* the next call looks again */
-        return 0;
+        if (broker->heartbeat_ms == 0 ||
+            clock_monotonic_ms() - broker->heard_ms < broker->heartbeat_ms) {
+            return 0;
+        }
+        /* That was long ago: silence is judged by a look, not by what was known then. */
     }
     memmove(broker->in, broker->in + broker->in_begin, broker->in_end - broker->in_begin);
     broker->in_end -= broker->in_begin;
