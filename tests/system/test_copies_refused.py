@@ -50,7 +50,7 @@ def test_their_queue_is_full_and_holds_everything_up(world, broker):
         world.publish(b'{"id":"u1","name":"Ada"}', message_id="m4", delivery_mode=2)
         wait_until(lambda: service.events("consumer.stalled"), 30, "all that is in hand waits")
         assert refusals(service, "the broker refused the copy")
-        wait_until(lambda: "refused" in service.get("/readyz").text, 60, "/readyz says why")
+        wait_until(lambda: "refused" in service.get("/readyz").text, 20, "/readyz says why")
         assert service.get("/readyz").status_code == 503
         assert service.metric("session_service_consuming") == 0
         assert "m4" not in service.handled_ids()

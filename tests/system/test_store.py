@@ -301,7 +301,7 @@ def test_a_full_disk_pauses_and_loses_nothing(world, tmp_path):
         assert service.get("/healthz").status_code == 200
         world.broker.ctl("close_all_connections", "test")
         connected = lambda: service.metric("session_service_broker_connected") == 1
-        wait_until(lambda: not connected(), 20, "the connection is lost")
+        wait_until(lambda: not connected(), 10, "the connection is lost")
         with pytest.raises(AssertionError, match="not within"):
             # Longer than two of the longest pauses between attempts at the store.
             wait_until(connected, 12, "what cannot be stored is delivered again")
