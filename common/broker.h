@@ -135,12 +135,16 @@ struct broker_event {
     struct broker_delivery delivery;
 };
 
-/* Takes the next event; slices are valid until the next call. Sends nothing and reads nothing while
- * unsent bytes remain (call broker_flush() first), and then says NONE. BROKEN: the connection or
- * the channel is closed, the heartbeat is missing, or the peer does not speak AMQP; the text says
+/* Takes the next event; slices are valid until the next call. Sends what is unsent first, and reads
+ * nothing, which is NONE, while the socket does not take all of it. BROKEN: the connection or the
+ * channel is closed, the heartbeat is missing, or the peer does not speak AMQP; the text says
  * which. */
 MUST_CHECK enum outcome broker_read(struct broker *broker, struct broker_event *ret_event,
                                     struct error *ret_error);
+
+/* Sends a heartbeat where one is due: for a connection that is not read from meanwhile. BROKEN: as
+ * broker_flush(). */
+MUST_CHECK enum outcome broker_show_life(struct broker *broker, struct error *ret_error);
 
 /* What is to be different about a copy. */
 struct broker_copy {

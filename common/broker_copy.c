@@ -155,6 +155,10 @@ enum outcome broker_append_copy(struct broker *broker, struct slice body,
     }
     struct buffer raw;
     buffer_init(&raw, broker->frame_max);
+    /* From here on only the limit can make it fail. */
+    if (!buffer_reserve(&raw, broker->frame_max)) {
+        return error_set(ret_error, OUTCOME_BUSY, "no memory to send a message");
+    }
     encode(&raw, &original, copy, true);
     enum outcome outcome = OUTCOME_INVALID;
     if (!raw.failed) {
@@ -165,7 +169,7 @@ enum outcome broker_append_copy(struct broker *broker, struct slice body,
         /* The original headers fill a frame by themselves: the body and the reason matter more. */
         buffer_clear(&raw);
         encode(&raw, &original, copy, false);
-        outcome = raw.failed ? error_set(ret_error, OUTCOME_BUSY, "no memory to send a message")
+        outcome = raw.failed ? error_set(ret_error, OUTCOME_INVALID, "a copy's headers do not fit")
                              : broker_append_message(broker, copy->queue, NULL, buffer_slice(&raw),
                                                      body, ret_error);
     }

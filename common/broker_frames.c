@@ -29,6 +29,15 @@ static size_t frame_bytes_max(const struct broker *broker)
     return broker->frame_max + BROKER_ADDED_HEADER_BYTES;
 }
 
+/* broker_read() tells of it: what is waited for now is another answer. */
+static void note_blocked(struct broker *broker, uint32_t method)
+{
+    if (method == AMQP_CONNECTION_BLOCKED_METHOD || method == AMQP_CONNECTION_UNBLOCKED_METHOD) {
+        broker->blocked = method == AMQP_CONNECTION_BLOCKED_METHOD;
+        broker->blocked_untold = true;
+    }
+}
+
 enum outcome broker_begin_reading(struct broker *broker, struct error *ret_error)
 {
     amqp_connection_state_t connection = broker->connection;
@@ -43,11 +52,22 @@ enum outcome broker_begin_reading(struct broker *broker, struct error *ret_error
     amqp_frame_t frame;
     while ((amqp_frames_enqueued(connection) || amqp_data_in_buffer(connection)) &&
            amqp_simple_wait_frame_noblock(connection, &frame, &no_wait) == AMQP_STATUS_OK) {
-        broker->blocked_untold |= frame.frame_type == AMQP_FRAME_METHOD &&
-                                  frame.payload.method.id == AMQP_CONNECTION_BLOCKED_METHOD;
+        if (frame.frame_type == AMQP_FRAME_METHOD) {
+            note_blocked(broker, frame.payload.method.id);
+        }
     }
-    broker->blocked = broker->blocked_untold;
     return OUTCOME_OK;
+}
+
+enum outcome broker_show_life(struct broker *broker, struct error *ret_error)
+{
+    bool is_due = broker->heartbeat_ms > 0 && broker_unsent_bytes(broker) == 0 &&
+                  clock_monotonic_ms() - broker->said_ms >= broker->heartbeat_ms / 2;
+    if (!is_due) {
+        return OUTCOME_OK;
+    }
+    broker_append_heartbeat(broker);
+    return broker_flush(broker, ret_error);
 }
 
 /* Nothing more has arrived: is the peer silent for too long, are we? */
@@ -56,19 +76,14 @@ static enum outcome mind_heartbeats(struct broker *broker, struct error *ret_err
     if (broker->heartbeat_ms == 0) {
         return OUTCOME_OK;
     }
-    uint64_t now_ms = clock_monotonic_ms();
-    uint64_t silent_ms = now_ms - broker->heard_ms;
+    uint64_t silent_ms = clock_monotonic_ms() - broker->heard_ms;
     if (silent_ms >= 2 * broker->heartbeat_ms) {
         broker->healthy = false;
         return error_set(ret_error, OUTCOME_BROKEN,
                          "the broker has been silent for %llu ms, two heartbeats",
                          (unsigned long long)silent_ms);
     }
-    if (now_ms - broker->said_ms >= broker->heartbeat_ms / 2 && broker_unsent_bytes(broker) == 0) {
-        broker_append_heartbeat(broker);
-        return broker_flush(broker, ret_error);
-    }
-    return OUTCOME_OK;
+    return broker_show_life(broker, ret_error);
 }
 
 /* 1: bytes have come; 0: none are there; -1: *ret_outcome. */
@@ -194,9 +209,7 @@ static bool is_answer(struct broker *broker, const struct broker_frame *frame, u
         broker->in_begin -= frame->payload.length + BROKER_FRAME_OVERHEAD_BYTES;
         return true;
     }
-    if (number == AMQP_CONNECTION_BLOCKED_METHOD || number == AMQP_CONNECTION_UNBLOCKED_METHOD) {
-        broker->blocked = broker->blocked_untold = number == AMQP_CONNECTION_BLOCKED_METHOD;
-    }
+    note_blocked(broker, number);
     if (number != AMQP_CHANNEL_CLOSE_METHOD && number != AMQP_CONNECTION_CLOSE_METHOD) {
         return false;
     }

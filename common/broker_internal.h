@@ -47,7 +47,7 @@ struct broker {
     size_t frame_max;
     bool healthy; /* worth a polite close */
     bool blocked;
-    bool blocked_untold; /* it said so while an answer was waited for */
+    bool blocked_untold; /* that changed while an answer was waited for */
     SSL *tls;            /* the library's; NULL: plain TCP */
     long tls_verdict;    /* of the broker's certificate: X509_V_... */
 
@@ -172,7 +172,7 @@ MUST_CHECK enum outcome broker_tls_socket(struct broker *broker, const char *hos
 enum outcome broker_tls_connect_error(const struct broker *broker, const char *host, int status,
                                       struct error *ret_error);
 /* As send() that does not block: bytes taken, or -1 and errno. What was not taken must be offered
- * again before anything else is written or read. */
+ * again before anything else is written. */
 ssize_t broker_tls_write(struct broker *broker, const char *data, size_t length);
 /* As recv() that does not block: bytes, 0 at the end, or -1 and errno. */
 ssize_t broker_tls_read(struct broker *broker, char *data, size_t room);

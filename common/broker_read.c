@@ -246,13 +246,14 @@ enum outcome broker_read(struct broker *broker, struct broker_event *ret_event,
 {
     ret_event->type = BROKER_EVENT_NONE;
     if (broker_unsent_bytes(broker) > 0) {
-        /* What comes in would add to what cannot be sent; and TLS wants the same write again before
-         * anything else. */
-        return OUTCOME_OK;
+        enum outcome flushed = broker_flush(broker, ret_error);
+        if (flushed != OUTCOME_OK || broker_unsent_bytes(broker) > 0) {
+            return flushed; /* what comes in would add to what cannot be sent */
+        }
     }
     if (broker->blocked_untold) {
         broker->blocked_untold = false;
-        ret_event->type = BROKER_EVENT_BLOCKED;
+        ret_event->type = broker->blocked ? BROKER_EVENT_BLOCKED : BROKER_EVENT_UNBLOCKED;
         ret_event->text = slice_of("");
         return OUTCOME_OK;
     }

@@ -120,23 +120,6 @@ static bool is_reading(const struct consumer *consumer)
     return !consumer->stalled && !consumer->paused;
 }
 
-/* The library sends heartbeats only while it reads; while the copies leave no room to read, or the
- * store takes nothing, a harmless request shows the broker that we live. */
-static enum outcome show_life(struct consumer *consumer, uint64_t now_ms, struct error *ret_error)
-{
-    uint64_t interval_ms = (uint64_t)consumer->settings->common.heartbeat_ms / 3;
-    if (is_reading(consumer)) {
-        consumer->life_shown_ms = now_ms;
-    }
-    if (now_ms - consumer->life_shown_ms < interval_ms) {
-        return OUTCOME_OK;
-    }
-    consumer->life_shown_ms = now_ms;
-    return broker_append_declare(consumer->broker, consumer->settings->common.queue,
-                                 (enum broker_queue_type)consumer->settings->common.queue_type,
-                                 ret_error);
-}
-
 /* Not while the store takes nothing: what a connection brings is counted as delivered, and RabbitMQ
  * 4 drops what was delivered 20 times. */
 static void connect_again(struct consumer *consumer)
@@ -193,7 +176,8 @@ static enum outcome finish_batch(struct consumer *consumer, uint64_t now_ms,
 {
     dead_letters_turn(consumer->dead_letters, &consumer->window, now_ms);
     note_stall(consumer);
-    enum outcome outcome = show_life(consumer, now_ms, ret_error);
+    /* While the copies leave no room to read, or the store takes nothing, nothing else does. */
+    enum outcome outcome = broker_show_life(consumer->broker, ret_error);
     return outcome != OUTCOME_OK ? outcome : send_acks(consumer, ret_error);
 }
 

@@ -38,7 +38,7 @@ struct consumer {
     bool paused; /* the store takes nothing: nothing is read, the batch waits */
     uint64_t resume_at_ms, tend_at_ms;
     struct backoff pause_backoff;
-    uint64_t connections, connected_ms, life_shown_ms;
+    uint64_t connections, connected_ms;
     bool more; /* the batch was closed before everything was read */
     bool proved, proof_told;
     bool stalled; /* the copies leave no room: nothing is read */

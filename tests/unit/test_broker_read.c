@@ -248,6 +248,26 @@ static void a_body_in_several_frames(void **state)
     close_pair(&pair);
 }
 
+/* What a caller appends to between two events does not keep the second from him. */
+static void an_ack_between_two_deliveries(void **state)
+{
+    (void)state;
+    struct pair pair = connected();
+    struct buffer bytes = nothing();
+    char sent[64];
+    append_delivery(&bytes, 1, slice_of(""), "one");
+    append_delivery(&bytes, 2, slice_of(""), "two");
+    send_slice(&pair, buffer_slice(&bytes));
+    assert_int_equal(read_event(&pair).delivery.tag, 1);
+    assert_int_equal(broker_append_ack(pair.broker, 1, false, NULL), OUTCOME_OK);
+    struct broker_event event = read_event(&pair);
+    assert_int_equal(event.type, BROKER_EVENT_DELIVERY);
+    assert_int_equal(event.delivery.tag, 2);
+    assert_int_equal(recv(pair.peer, sent, sizeof(sent), 0), 21);
+    buffer_done(&bytes);
+    close_pair(&pair);
+}
+
 static void send_body_frame(const struct pair *pair, size_t payload_bytes)
 {
     struct buffer bytes = nothing();
@@ -456,6 +476,11 @@ static void silence(void **state)
     assert_memory_equal(bytes, "\x08\x00\x00\x00\x00\x00\x00\xce", 8);
     assert_int_equal(next_event(&pair).type, BROKER_EVENT_NONE);
     assert_int_equal(recv(pair.peer, bytes, sizeof(bytes), 0), -1); /* one is enough */
+    pair.broker->said_ms = clock_monotonic_ms() - HEARTBEAT_MS / 2;
+    assert_int_equal(broker_show_life(pair.broker, NULL), OUTCOME_OK);
+    assert_int_equal(recv(pair.peer, bytes, sizeof(bytes), 0), 8);
+    assert_int_equal(broker_show_life(pair.broker, NULL), OUTCOME_OK);
+    assert_int_equal(recv(pair.peer, bytes, sizeof(bytes), 0), -1);
     pair.broker->heard_ms = clock_monotonic_ms() - 2 * HEARTBEAT_MS;
     send_slice(&pair, (struct slice){"\x08\x00\x00\x00\x00\x00\x00\xce", 8});
     assert_int_equal(next_event(&pair).type, BROKER_EVENT_NONE); /* it has said something */
@@ -508,6 +533,7 @@ static void answers_that_are_waited_for(void **state)
     assert_int_equal(read_event(&pair).delivery.tag, 7);
 
     bytes.length = 0;
+    append_frame(&bytes, AMQP_FRAME_METHOD, 0, (struct slice){"\x00\x0a\x00\x3d", 4});
     append_frame(&bytes, AMQP_FRAME_METHOD, 1,
                  (struct slice){"\x00\x14\x00\x28\x01\x93\x02no\x00\x3c\x00\x14", 13});
     send_slice(&pair, buffer_slice(&bytes));
@@ -516,6 +542,7 @@ static void answers_that_are_waited_for(void **state)
                      OUTCOME_INVALID);
     assert_int_equal(code, 403);
     assert_string_equal(error.text, "basic.consume: the broker answered 403: no");
+    assert_int_equal(read_event(&pair).type, BROKER_EVENT_UNBLOCKED);
 
     assert_int_equal(broker_wait_for(pair.broker, AMQP_BASIC_CONSUME_OK_METHOD, "basic.consume", 1,
                                      &arguments, &code, &error),
@@ -650,12 +677,19 @@ static void a_copy_without_room(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_delivery_byte_by_byte),     cmocka_unit_test(many_in_one_read),
-        cmocka_unit_test(a_body_in_several_frames),    cmocka_unit_test(the_largest_frame),
-        cmocka_unit_test(frames_that_are_none),        cmocka_unit_test(the_end_of_the_connection),
-        cmocka_unit_test(tables_that_are_cut_off),     cmocka_unit_test(headers_nested_deep),
-        cmocka_unit_test(every_kind_of_header),        cmocka_unit_test(silence),
-        cmocka_unit_test(answers_that_are_waited_for), cmocka_unit_test(a_copy),
+        cmocka_unit_test(a_delivery_byte_by_byte),
+        cmocka_unit_test(many_in_one_read),
+        cmocka_unit_test(a_body_in_several_frames),
+        cmocka_unit_test(an_ack_between_two_deliveries),
+        cmocka_unit_test(the_largest_frame),
+        cmocka_unit_test(frames_that_are_none),
+        cmocka_unit_test(the_end_of_the_connection),
+        cmocka_unit_test(tables_that_are_cut_off),
+        cmocka_unit_test(headers_nested_deep),
+        cmocka_unit_test(every_kind_of_header),
+        cmocka_unit_test(silence),
+        cmocka_unit_test(answers_that_are_waited_for),
+        cmocka_unit_test(a_copy),
         cmocka_unit_test(a_copy_without_room),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
