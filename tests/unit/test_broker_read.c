@@ -1,72 +1,10 @@
 /* What a broker, or who publishes through it, may send: frames in pieces and together, too large
  * and malformed ones, headers of every kind and depth, silence. The bytes come through a socket
  * pair. */
-#include "common/broker_internal.h"
 #include "common/clock.h"
+#include "tests/unit/broker_pair.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
-#include <cmocka.h>
-
-enum { HEARTBEAT_MS = 60000, DEEPEST = 26000, PARTS = 3, PART_BYTES = 100000 };
-
-struct pair {
-    struct broker *broker;
-    int peer;
-};
-
-static struct pair connected(void)
-{
-    int ends[2];
-    struct error error;
-    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends), 0);
-    struct broker *broker = calloc(1, sizeof(*broker));
-    assert_non_null(broker);
-    buffer_init(&broker->out, BROKER_UNSENT_BYTES_MAX);
-    buffer_init(&broker->header, BROKER_FRAME_BYTES_MAX + BROKER_ADDED_HEADER_BYTES);
-    buffer_init(&broker->body, BROKER_BODY_BYTES_MAX);
-    broker->connection = amqp_new_connection();
-    amqp_tcp_socket_set_sockfd(amqp_tcp_socket_new(broker->connection), ends[0]);
-    broker->frame_max = BROKER_FRAME_BYTES_MAX;
-    broker->heartbeat_ms = HEARTBEAT_MS;
-    broker->healthy = true;
-    assert_int_equal(broker_begin_reading(broker, &error), OUTCOME_OK);
-    return (struct pair){broker, ends[1]};
-}
-
-static void close_pair(struct pair *pair)
-{
-    pair->broker->healthy = false; /* nobody would answer the farewell */
-    broker_free(pair->broker);
-    close(pair->peer);
-}
-
-static void append_integer(struct buffer *out, uint64_t value, int bytes)
-{
-    for (int i = bytes - 1; i >= 0; i--) {
-        buffer_append_byte(out, (char)(value >> (8 * i)));
-    }
-}
-
-static void append_short(struct buffer *out, const char *text)
-{
-    append_integer(out, strlen(text), 1);
-    buffer_append_text(out, text);
-}
-
-static void append_frame(struct buffer *out, int type, int channel, struct slice payload)
-{
-    append_integer(out, (uint64_t)type, 1);
-    append_integer(out, (uint64_t)channel, 2);
-    append_integer(out, payload.length, 4);
-    buffer_append_slice(out, payload);
-    append_integer(out, AMQP_FRAME_END, 1);
-}
+enum { DEEPEST = 26000, PARTS = 3, PART_BYTES = 100000 };
 
 static void append_deliver(struct buffer *out, uint64_t tag)
 {
@@ -94,18 +32,6 @@ static void append_header(struct buffer *out, uint64_t body_bytes, struct slice 
     buffer_done(&payload);
 }
 
-/* Headers and a message id. */
-static struct buffer properties_of(struct slice headers, const char *message_id)
-{
-    struct buffer out;
-    buffer_init(&out, 2 * BROKER_FRAME_BYTES_MAX);
-    append_integer(&out, AMQP_BASIC_HEADERS_FLAG | AMQP_BASIC_MESSAGE_ID_FLAG, 2);
-    append_integer(&out, headers.length, 4);
-    buffer_append_slice(&out, headers);
-    append_short(&out, message_id);
-    return out;
-}
-
 static void append_delivery(struct buffer *out, uint64_t tag, struct slice headers,
                             const char *body)
 {
@@ -114,13 +40,6 @@ static void append_delivery(struct buffer *out, uint64_t tag, struct slice heade
     append_header(out, strlen(body), buffer_slice(&properties));
     append_frame(out, AMQP_FRAME_BODY, 1, slice_of(body));
     buffer_done(&properties);
-}
-
-static struct buffer nothing(void)
-{
-    struct buffer out;
-    buffer_init(&out, 16 * 1024 * 1024);
-    return out;
 }
 
 static void send_slice(const struct pair *pair, struct slice bytes)
@@ -157,12 +76,6 @@ static void expect_broken(struct pair *pair, const char *text)
     assert_non_null(strstr(error.text, text));
     assert_false(pair->broker->healthy);
     close_pair(pair);
-}
-
-static void assert_slice(struct slice slice, const char *text)
-{
-    assert_int_equal(slice.length, strlen(text));
-    assert_memory_equal(slice.data, text, slice.length);
 }
 
 static void a_delivery_byte_by_byte(void **state)
@@ -370,15 +283,6 @@ static void tables_that_are_cut_off(void **state)
     expect_malformed(slice_of(""), 1); /* the table is longer than the frame */
 }
 
-static void append_nested(struct buffer *out, size_t levels)
-{
-    append_short(out, "deep");
-    for (size_t i = levels; i > 0; i--) {
-        buffer_append_byte(out, AMQP_FIELD_KIND_ARRAY);
-        append_integer(out, (i - 1) * 5, 4);
-    }
-}
-
 /* rabbitmq-c reads it by recursion, or not at all. */
 static void headers_nested_deep(void **state)
 {
@@ -552,128 +456,6 @@ static void answers_that_are_waited_for(void **state)
     close_pair(&pair);
 }
 
-static bool has_header(struct slice headers, const char *name)
-{
-    struct broker_cursor cursor = {headers.data, headers.length, false};
-    struct broker_header header;
-    while (broker_next_header(&cursor, &header)) {
-        if (slice_equal(header.name, slice_of(name))) {
-            return true;
-        }
-    }
-    assert_false(cursor.failed);
-    return false;
-}
-
-/* The properties of the one message that was appended: behind its publish. */
-static struct broker_properties appended_properties(struct pair *pair)
-{
-    struct broker_cursor out = {pair->broker->out.data, pair->broker->out.length, false};
-    struct broker_properties properties;
-    (void)broker_take_bytes(&out, 3);
-    (void)broker_take_bytes(&out, broker_take_integer(&out, 4) + 1);
-    (void)broker_take_bytes(&out, 3);
-    struct slice payload = broker_take_bytes(&out, broker_take_integer(&out, 4));
-    assert_false(out.failed);
-    assert_true(broker_properties_parse((struct slice){payload.data + 12, payload.length - 12},
-                                        &properties));
-    return properties;
-}
-
-static void a_copy(void **state)
-{
-    (void)state;
-    struct pair pair = connected();
-    struct buffer headers = nothing();
-    struct buffer raw = nothing();
-    struct error error;
-    const struct message_header own[] = {
-        {.name = slice_of("reason"), .type = MESSAGE_HEADER_TEXT, .text = slice_of("not-json")},
-        {.name = slice_of("at"), .type = MESSAGE_HEADER_INTEGER, .integer = -5}};
-    const struct broker_copy copy = {
-        .queue = "session.dead", .headers = own, .header_count = 2, .dropped_prefix = "drop-"};
-    static const char *const names[] = {
-        "CC", "BCC", "reason", "drop-this", "x-delivery-count", "x-acquired-count", "kept"};
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        append_short(&headers, names[i]);
-        buffer_append(&headers, "t\x01", 2);
-    }
-    append_nested(&headers, 1000);
-    unsigned flags = 0xfffc; /* all there are */
-    append_integer(&raw, flags, 2);
-    append_short(&raw, "content-type");
-    append_short(&raw, "content-encoding");
-    append_integer(&raw, headers.length, 4);
-    buffer_append_slice(&raw, buffer_slice(&headers));
-    append_integer(&raw, 1, 1);
-    append_integer(&raw, 9, 1);
-    static const char *const texts[] = {"correlation-id", "reply-to", "60000", "message-id"};
-    for (size_t i = 0; i < 4; i++) {
-        append_short(&raw, texts[i]);
-    }
-    append_integer(&raw, 1234567890123, 8);
-    static const char *const last[] = {"type", "user", "app-id", "cluster-id"};
-    for (size_t i = 0; i < 4; i++) {
-        append_short(&raw, last[i]);
-    }
-    assert_int_equal(
-        broker_append_copy(pair.broker, slice_of("body"), buffer_slice(&raw), &copy, &error),
-        OUTCOME_OK);
-    struct broker_properties found = appended_properties(&pair);
-    assert_slice(found.content_type, "content-type");
-    assert_slice(found.content_encoding, "content-encoding");
-    assert_slice(found.correlation_id, "correlation-id");
-    assert_slice(found.reply_to, "reply-to");
-    assert_slice(found.message_id, "message-id");
-    assert_slice(found.type, "type");
-    assert_slice(found.app_id, "app-id");
-    assert_slice(found.cluster_id, "cluster-id");
-    assert_int_equal(found.priority, 9);
-    assert_int_equal(found.delivery_mode, AMQP_DELIVERY_PERSISTENT);
-    assert_true(found.timestamp_s == 1234567890123);
-    assert_slice(found.expiration, "");
-    assert_slice(found.user_id, "");
-    assert_int_equal(found.flags & (AMQP_BASIC_EXPIRATION_FLAG | AMQP_BASIC_USER_ID_FLAG), 0);
-    static const char *const wanted[] = {
-        "reason", "at",  "original-expiration", "original-user-id", "original-CC", "original-BCC",
-        "kept",   "deep"};
-    for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++) {
-        assert_true(has_header(found.headers, wanted[i]));
-    }
-    static const char *const gone[] = {"CC", "BCC", "drop-this", "x-delivery-count",
-                                       "x-acquired-count"};
-    for (size_t i = 0; i < sizeof(gone) / sizeof(gone[0]); i++) {
-        assert_false(has_header(found.headers, gone[i]));
-    }
-    buffer_done(&headers);
-    buffer_done(&raw);
-    close_pair(&pair);
-}
-
-/* Where the headers fill a frame there is no room for a reason beside them. */
-static void a_copy_without_room(void **state)
-{
-    (void)state;
-    struct pair pair = connected();
-    struct buffer headers = nothing();
-    struct error error;
-    const struct message_header own = {
-        .name = slice_of("reason"), .type = MESSAGE_HEADER_TEXT, .text = slice_of("not-json")};
-    const struct broker_copy copy = {.queue = "session.dead", .headers = &own, .header_count = 1};
-    append_nested(&headers, 26207);
-    struct buffer properties = properties_of(buffer_slice(&headers), "m1");
-    assert_int_equal(
-        broker_append_copy(pair.broker, slice_of("body"), buffer_slice(&properties), &copy, &error),
-        OUTCOME_OK);
-    struct broker_properties found = appended_properties(&pair);
-    assert_true(has_header(found.headers, "reason"));
-    assert_false(has_header(found.headers, "deep"));
-    assert_slice(found.message_id, "m1");
-    buffer_done(&properties);
-    buffer_done(&headers);
-    close_pair(&pair);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -689,8 +471,7 @@ int main(void)
         cmocka_unit_test(every_kind_of_header),
         cmocka_unit_test(silence),
         cmocka_unit_test(answers_that_are_waited_for),
-        cmocka_unit_test(a_copy),
-        cmocka_unit_test(a_copy_without_room),
+
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
