@@ -178,13 +178,10 @@ static enum outcome wait_for_bytes(struct broker *broker, const char *what, uint
                                    struct error *ret_error)
 {
     uint64_t now_ms = clock_monotonic_ms();
-    if (now_ms >= deadline_ms) {
-        return error_set(ret_error, OUTCOME_TRANSIENT, "%s: no reply from the broker in time",
-                         what);
-    }
+    uint64_t wait_ms = now_ms < deadline_ms ? deadline_ms - now_ms : 0;
     short events = broker_unsent_bytes(broker) > 0 ? POLLIN | POLLOUT : POLLIN;
     struct pollfd watched = {.fd = broker_descriptor(broker), .events = events};
-    if (poll(&watched, 1, (int)(deadline_ms - now_ms)) < 0 && errno != EINTR) {
+    if (poll(&watched, 1, (int)wait_ms) < 0 && errno != EINTR) {
         return error_set_errno(ret_error, OUTCOME_TRANSIENT, errno, "%s: poll", what);
     }
     return OUTCOME_OK;
@@ -246,6 +243,11 @@ enum outcome broker_wait_for(struct broker *broker, uint32_t method, const char 
                                    ret_error);
         } else {
             outcome = wait_for_bytes(broker, what, deadline_ms, ret_error);
+        }
+        /* Also while other things come without an end. */
+        if (outcome == OUTCOME_OK && !has_answer && clock_monotonic_ms() >= deadline_ms) {
+            outcome = error_set(ret_error, OUTCOME_TRANSIENT,
+                                "%s: no reply from the broker in time", what);
         }
     }
     broker->healthy = broker->healthy && outcome == OUTCOME_OK;

@@ -456,6 +456,28 @@ static void answers_that_are_waited_for(void **state)
     close_pair(&pair);
 }
 
+/* What comes without an end lengthens no wait. */
+static void an_answer_that_is_late(void **state)
+{
+    (void)state;
+    struct pair pair = connected();
+    struct buffer bytes = nothing();
+    struct broker_cursor arguments;
+    struct error error = {.text = ""};
+    for (int i = 0; i < 100; i++) {
+        append_frame(&bytes, AMQP_FRAME_METHOD, 1,
+                     (struct slice){"\x00\x3c\x00\x50\x00\x00\x00\x00\x00\x00\x00\x01\x00", 13});
+    }
+    send_slice(&pair, buffer_slice(&bytes));
+    assert_int_equal(broker_wait_for(pair.broker, AMQP_BASIC_QOS_OK_METHOD, "basic.qos", 0,
+                                     &arguments, NULL, &error),
+                     OUTCOME_TRANSIENT);
+    assert_string_equal(error.text, "basic.qos: no reply from the broker in time");
+    assert_int_equal(next_event(&pair).type, BROKER_EVENT_ACK);
+    buffer_done(&bytes);
+    close_pair(&pair);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -471,6 +493,7 @@ int main(void)
         cmocka_unit_test(every_kind_of_header),
         cmocka_unit_test(silence),
         cmocka_unit_test(answers_that_are_waited_for),
+        cmocka_unit_test(an_answer_that_is_late),
 
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
