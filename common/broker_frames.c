@@ -230,13 +230,13 @@ enum outcome broker_wait_for(struct broker *broker, uint32_t method, const char 
     }
     bool has_answer = false;
     while (outcome == OUTCOME_OK && !has_answer) {
-        struct broker_frame frame;
+        struct broker_frame frame = {.type = 0};
         bool has_frame = false;
         outcome = broker_flush(broker, &cause);
         if (outcome == OUTCOME_OK) {
             outcome = broker_next_frame(broker, &frame, &has_frame, &cause);
         }
-        if (outcome == OUTCOME_BROKEN) {
+        if (outcome != OUTCOME_OK) {
             outcome = error_set(ret_error, OUTCOME_TRANSIENT, "%s: %s", what, cause.text);
         } else if (has_frame) {
             has_answer = is_answer(broker, &frame, method, what, ret_arguments, ret_code, &outcome,
