@@ -149,6 +149,16 @@ void reply_wrong_media_type(struct http_request *request, struct reply_metrics *
         "send application/json or application/x-www-form-urlencoded, without Content-Encoding");
 }
 
+void reply_large_user(struct http_request *request, size_t bytes, size_t bytes_max,
+                      struct reply_metrics *metrics)
+{
+    char detail[128];
+    snprintf(detail, sizeof(detail),
+             "as a message this user has %zu bytes; RabbitMQ takes at most %zu", bytes, bytes_max);
+    metric_add(&metrics->invalid, 1);
+    http_request_reply_problem(request, 413, "user-too-large", "Content Too Large", detail);
+}
+
 void reply_invalid_user(struct http_request *request, const struct user_problems *problems,
                         struct reply_metrics *metrics)
 {

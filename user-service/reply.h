@@ -27,6 +27,8 @@ void reply_malformed(struct http_request *request, const char *name, const char 
                      struct reply_metrics *metrics);
 void reply_key_reused(struct http_request *request, struct reply_metrics *metrics);
 void reply_wrong_media_type(struct http_request *request, struct reply_metrics *metrics);
+void reply_large_user(struct http_request *request, size_t bytes, size_t bytes_max,
+                      struct reply_metrics *metrics);
 void reply_invalid_user(struct http_request *request, const struct user_problems *problems,
                         struct reply_metrics *metrics);
 

@@ -13,6 +13,9 @@ enum media_type { MEDIA_JSON, MEDIA_FORM, MEDIA_OTHER };
 enum {
     FORM_GROWTH = 8,
     ID_MEMBER_BYTES = 64,
+    /* RabbitMQ's max_message_size since 4.0. A larger message ends the channel; from the outbox it
+     * would do so each time, and whatever was saved after it would wait for ever. */
+    MESSAGE_BODY_BYTES_MAX = 16 * 1024 * 1024,
     /* After the confirm timeout the outbox has so long for its commit: a disk may hang. */
     OUTBOX_PATIENCE_MS = 5000,
 };
@@ -168,6 +171,10 @@ static bool write_body(struct http_request *request, struct save_user *save_user
     buffer_done(&text);
     if (save->body == NULL) {
         reply_refused(request, SAVE_OVERLOADED, &save_user->metrics);
+        return false;
+    }
+    if (save->body_length > MESSAGE_BODY_BYTES_MAX) {
+        reply_large_user(request, save->body_length, MESSAGE_BODY_BYTES_MAX, &save_user->metrics);
         return false;
     }
     return true;

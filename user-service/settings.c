@@ -21,7 +21,9 @@ static const struct option_row rows[] = {
      .default_text = "64KiB",
      .minimum = 64,
      .maximum = 16 * 1024 * 1024,
-     .help = "a larger request body is answered 413"},
+     .help =
+         "a larger request body is answered 413; as a message a user can be six times as large: "
+         "the session-service's --max-message-bytes must take that"},
     {.name = "max-receive-bytes",
      .value_name = "SIZE",
      .type = OPTION_SIZE,

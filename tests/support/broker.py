@@ -77,6 +77,7 @@ class Broker:
         with open(self._path("rabbit.conf"), "w") as file:
             file.write("distribution.listener.interface = 127.0.0.1\n")
             file.write("log.console = false\n")
+            file.write("max_message_size = 16777216\n")  # the default since 4.0
         with open(self._path("plugins"), "w") as file:
             file.write("[].\n")
         environment = {k: v for k, v in os.environ.items() if not k.startswith("RABBITMQ_")}

@@ -150,6 +150,22 @@ def test_too_large_by_length_and_by_chunks(service):
     assert service.save({"name": "Ada"}).status_code == 200
 
 
+def test_the_largest_user_that_the_broker_takes(world):
+    """In a form a quote is one byte, in JSON two."""
+    limit = 16 * 1024 * 1024
+    service = world.user_service("--max-body-bytes", "16MiB").wait_ready()
+    user = b'{"name":"Ada","id":"1","x":"%s"}'
+    user %= b"y" * (limit - len(user) + len("%s"))
+    reply = requests.post(service.base + "/users/save", data=user, timeout=30,
+                          headers={"Content-Type": "application/json"})
+    assert reply.status_code == 200 and len(user) == limit
+    form = b"name=Ada&id=1&x=" + b'"' * (limit // 2)
+    reply = requests.post(service.base + "/users/save", data=form, timeout=30,
+                          headers={"Content-Type": "application/x-www-form-urlencoded"})
+    problem(reply, 413, "user-too-large")
+    assert service.save({"name": "Ada"}).status_code == 200
+
+
 def test_endless_chunked_body_is_cut_off(service):
     with socket.create_connection(("127.0.0.1", service.port), timeout=5) as connection:
         connection.sendall(b"POST /users/save HTTP/1.1\r\nHost: x\r\n"
