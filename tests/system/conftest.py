@@ -98,7 +98,9 @@ class World:
         channel.connection.close()
 
     def publish(self, body, queue=None, **properties):
+        """Confirmed: a quorum queue may lose what is on its way to it when its channel is closed."""
         channel = self.channel()
+        channel.confirm_delivery()
         channel.basic_publish("", queue or self.queue, body, pika.BasicProperties(**properties))
         channel.connection.close()
 

@@ -145,6 +145,7 @@ def test_address_limit(world):
     wait_until(lambda: refused_connections(service) >= 1, 5, "the refusal is counted")
     for connection in held:
         connection.close()
+    wait_until(lambda: service.metric("http_connections") == 1, 5, "only this one is left")
 
 
 def is_served(connection):

@@ -3,7 +3,6 @@
 import collections
 import signal
 import socket
-import threading
 
 from support.load import Load
 from support.wait import wait_until
@@ -90,14 +89,3 @@ def test_a_long_turn_accepts_more_than_the_limit(world):
 
     wait_until(is_more_accepted, 60, "more than the limit is accepted")
     print(seen)
-
-
-def test_one_address_may_have_only_so_many_connections(world):
-    user = world.user_service("--address-connection-limit", "20").wait_ready()
-    load = Load(user.port, 40, 400, "many").start().join()
-    assert load.statuses[200] >= 20
-    refused = {k: v for k, v in load.statuses.items() if k != 200}
-    assert refused and all(isinstance(k, str) for k in refused), load.statuses
-    wait_until(lambda: user.get("/metrics") is not None, 10, "there is room again")
-    wait_until(lambda: user.metric("http_connections") == 1, 10, "only this one is left")
-    assert threading.active_count() < 40
