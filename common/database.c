@@ -153,6 +153,24 @@ static enum outcome check_integrity(struct database *database, struct error *ret
     return outcome;
 }
 
+/* The check of a file's pages does not judge its schema's text. */
+static enum outcome check_statements(struct database *database,
+                                     const struct database_options *options,
+                                     struct error *ret_error)
+{
+    for (size_t i = 0; i < options->statement_count; i++) {
+        sqlite3_stmt *statement = NULL;
+        int code =
+            sqlite3_prepare_v2(database->handle, options->statements[i], -1, &statement, NULL);
+        sqlite3_finalize(statement);
+        if (code != SQLITE_OK) {
+            return fail(database, (code & 0xff) == SQLITE_ERROR ? SQLITE_CORRUPT : code,
+                        "check its schema", ret_error);
+        }
+    }
+    return OUTCOME_OK;
+}
+
 /* All steps in one transaction: a crash in between leaves the old schema. */
 static enum outcome migrate(struct database *database, const struct database_options *options,
                             int64_t version, struct error *ret_error)
@@ -237,6 +255,9 @@ static enum outcome set_up(struct database *database, const struct database_opti
     }
     if (outcome == OUTCOME_OK) {
         outcome = check_integrity(database, ret_error);
+    }
+    if (outcome == OUTCOME_OK && version == options->version) {
+        outcome = check_statements(database, options, ret_error);
     }
     if (outcome == OUTCOME_OK) {
         outcome = use_log(database, options, ret_error);

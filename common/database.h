@@ -25,6 +25,10 @@ struct database_options {
      * was released: append. */
     const char *const *migrations;
     int version; /* how many there are */
+    /* What will be prepared: a file of this version whose schema does not know all of it is
+     * damaged. */
+    const char *const *statements;
+    size_t statement_count;
     bool second; /* another connection of a process that has the file open: checks nothing */
     /* The log is written back into the file at this length; a batch may be beyond it. 0: at a
      * length that suits a large file. Writing back may need as much room again. */

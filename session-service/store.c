@@ -163,6 +163,8 @@ static struct database_options file_options(const struct store *store, bool seco
         .application_id = STORE_APPLICATION_ID,
         .migrations = migrations,
         .version = sizeof(migrations) / sizeof(migrations[0]),
+        .statements = statements,
+        .statement_count = STATEMENTS,
         .second = second,
     };
 }

@@ -121,6 +121,8 @@ enum outcome outbox_store_open(struct outbox_store *store, struct error *ret_err
         .application_id = OUTBOX_APPLICATION_ID,
         .migrations = migrations,
         .version = sizeof(migrations) / sizeof(migrations[0]),
+        .statements = statements,
+        .statement_count = STATEMENTS,
         /* What the reserve must hold when nothing more is taken: the log's growth while what was
          * forwarded is deleted, and the file's when the log is written back. */
         .journal_bytes_max = store->options.free_bytes_min / 2,

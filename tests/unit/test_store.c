@@ -305,6 +305,32 @@ static void test_damaged_pages(void **state)
     expect_refused(fixture, "is damaged");
 }
 
+/* Pages that are good, with a table that nobody knows: no log is written back into such a file. */
+static void test_damaged_schema(void **state)
+{
+    struct fixture *fixture = *state;
+    enum { FIRST_PAGE = 4096 };
+    static const char column[] = "payload_hash";
+    (void)apply(fixture, "m1", "u", "{}", 1, T0);
+    store_rollback(fixture->store, OUTCOME_BROKEN);
+    begin(fixture); /* the log is in the file now */
+    store_rollback(fixture->store, OUTCOME_BROKEN);
+    char page[FIRST_PAGE];
+    int descriptor = open(fixture->path, O_RDONLY);
+    assert_int_equal(read(descriptor, page, sizeof(page)), sizeof(page));
+    close(descriptor);
+    char *found = memmem(page, sizeof(page), column, strlen(column));
+    assert_non_null(found);
+    write_at(fixture->path, found - page, "x", 1);
+    *found = 'x';
+    expect_refused(fixture, "is damaged");
+    char now[FIRST_PAGE];
+    descriptor = open(fixture->path, O_RDONLY);
+    assert_int_equal(read(descriptor, now, sizeof(now)), sizeof(now));
+    close(descriptor);
+    assert_memory_equal(now, page, sizeof(page));
+}
+
 static void test_another_program_and_a_newer_version(void **state)
 {
     struct fixture *fixture = *state;
@@ -332,6 +358,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_tending, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_no_database, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_damaged_pages, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_damaged_schema, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_another_program_and_a_newer_version, set_up,
                                         tear_down),
     };
