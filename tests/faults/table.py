@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 
+from support.tracing import inject
 from support.wait import wait_until
 
 from stage import TMPFS_BYTES, as_root, is_root
@@ -205,12 +206,7 @@ def stopped_by_signal(stage, rng, name):
 
 
 def failing_calls(stage, rng, name, calls, error):
-    pid = stage.daemons[name].process.pid
-    tracer = subprocess.Popen(["strace", "-f", "-qq", "-o", "/dev/null", "-p", str(pid),
-                               "-e", "trace=" + calls, "-e", "inject=%s:error=%s" % (calls, error)],
-                              stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    wait_until(lambda: "TracerPid:\t0\n" not in open("/proc/%d/status" % pid).read(), 10,
-               "strace is attached")
+    tracer = inject(stage.daemons[name].process.pid, calls, "error=" + error)
     yield rng.uniform(0.5, 3)
     tracer.terminate()
     tracer.wait(10)

@@ -46,10 +46,13 @@ def test_their_queue_is_full_and_holds_everything_up(world, broker):
     service = ready_after_one(world, "--prefetch", "2")
     broker.ctl("set_policy", world.dead, "^%s$" % re.escape(world.dead), POLICY, "--apply-to", "queues")
     try:
-        put_poison(world, "m1", "m2", "m3")
+        # One more is taken before the channel knows that its limit is reached; then none.
+        put_poison(world, "m1")
+        wait_until(lambda: put_aside(service) == 2, 20, "the one more")
+        put_poison(world, "m2", "m3")
         world.publish(b'{"id":"u1","name":"Ada"}', message_id="m4", delivery_mode=2)
         wait_until(lambda: service.events("consumer.stalled"), 30, "all that is in hand waits")
-        assert refusals(service, "the broker refused the copy")
+        wait_until(lambda: refusals(service, "the broker refused the copy"), 20, "it is refused")
         wait_until(lambda: "refused" in service.get("/readyz").text, 20, "/readyz says why")
         assert service.get("/readyz").status_code == 503
         assert service.metric("session_service_consuming") == 0

@@ -181,6 +181,7 @@ def test_a_redriven_message_is_counted_and_takes_effect_once(world):
     world.publish(USER % 1, message_id="m1")
     put_again = dead(1)
     channel = world.channel()
+    channel.confirm_delivery()
     channel.basic_publish("", world.dead, put_again[0], put_again[1])
     channel.connection.close()
     wait_until(lambda: world.count(world.dead) == 2, 10, "both are there")

@@ -7,9 +7,8 @@ import requests
 
 from support.load import Load
 from support.proxy import Proxy
-from support.wait import wait_until
+from support.wait import BUSY_S, wait_until
 
-DEADLINE_S = 5 + 1  # the confirm timeout, and what a busy machine may add
 
 
 def assert_nothing_lost(load, session, seconds=60):
@@ -23,7 +22,8 @@ def assert_nothing_lost(load, session, seconds=60):
     assert not unexpected, sorted(unexpected)[:10]
 
 
-def test_killed_and_restarted_three_times_under_load(world, broker):
+def test_killed_and_restarted_three_times_under_load(world, broker, deadline):
+    deadline(600)
     # RabbitMQ 3.10 writes down which quorum queues live on a node only now and then: one killed just
     # after the declaration comes back with a queue that nobody serves. A clean stop writes it.
     world.declare()
@@ -40,13 +40,13 @@ def test_killed_and_restarted_three_times_under_load(world, broker):
         broker.kill()
         broker.start()
         begin = time.monotonic()
-        user.wait_ready(10)
-        session.wait_ready(10)
+        user.wait_ready(20)
+        session.wait_ready(20)
         print("ready %.1f s after the broker" % (time.monotonic() - begin))
     load.join()
     assert len(load.ok) + len(load.failed) + len(load.unknown) == 10000
     assert set(load.statuses) <= {200, 503, 504}, load.statuses
-    assert load.longest_s < DEADLINE_S
+    assert load.longest_s < 5 + BUSY_S  # the confirm timeout
     assert len(load.ok) >= 4500, load.statuses
     assert_nothing_lost(load, session)
 
@@ -59,10 +59,11 @@ def test_frozen(world, broker):
         for _ in range(10):
             begin = time.monotonic()
             assert requests.get(user.base + "/healthz", timeout=5).status_code == 200
-            assert time.monotonic() - begin < 0.1
+            # Less than the confirm timeout, for which a loop would hang that waits for the broker.
+            assert time.monotonic() - begin < 0.9
         load.join(10)
         assert load.statuses == {504: 16}
-        assert 1 <= load.longest_s < 2
+        assert 1 <= load.longest_s < 1 + BUSY_S
         wait_until(lambda: not user.is_ready(), 15, "the freeze is noticed by the heartbeat")
         assert user.save({"name": "Ada"}).status_code == 503
     finally:
@@ -96,7 +97,7 @@ def test_memory_alarm(world, broker):
         load.join(60)
         assert set(load.statuses) <= {503, 504}, load.statuses
         assert load.statuses[503] > 50
-        assert load.longest_s < 2
+        assert load.longest_s < 1 + BUSY_S
         ready = user.get("/readyz")
         assert ready.status_code == 503 and "blocked" in ready.json()["detail"]
         assert user.metric("user_service_broker_blocked") == 1
@@ -104,7 +105,7 @@ def test_memory_alarm(world, broker):
         assert (reply.status_code, reply.json()["reason"]) == (503, "blocked")
     finally:
         broker.ctl("set_vm_memory_high_watermark", "0.4")
-    user.wait_ready(10)
+    user.wait_ready(20)
     assert user.save({"name": "Ada alarm-0"}, Idempotency_Key="alarm-0").status_code == 200
     assert user.metric("user_service_broker_blocked_seconds_total") > 0.5
     assert_nothing_lost(load, session)
@@ -271,8 +272,8 @@ def test_no_broker_at_the_start(world, broker):
         assert session.get("/readyz").status_code == 503
     finally:
         broker.start()
-    user.wait_ready(10)
-    session.wait_ready(10)
+    user.wait_ready(20)
+    session.wait_ready(20)
     assert user.save({"name": "Ada"}, Idempotency_Key="m1").status_code == 200
     wait_until(lambda: "m1" in session.handled_ids(), 10, "the save arrives")
 

@@ -13,7 +13,8 @@ from support.load import Load
 from support.proxy import Proxy
 from support.services import Service
 from support.store import OUTBOX, effects, inbox_ids, outbox_ids
-from support.wait import wait_until
+from support.tracing import inject
+from support.wait import BUSY_S, wait_until
 
 
 def depth(user):
@@ -43,8 +44,9 @@ def test_away_it_is_degraded_and_takes_what_comes(away):
     assert "not connected" in ready.json()["detail"]
 
 
-def test_both_killed_again_and_again(away):
+def test_both_killed_again_and_again(away, deadline):
     """Whatever is killed when: every success is handled exactly once."""
+    deadline(600)
     seed = random.randrange(1 << 30)
     print("seed", seed)
     moments = random.Random(seed)
@@ -83,7 +85,7 @@ def test_a_memory_alarm_refuses_nothing(world, broker):
     try:
         load = Load(user.port, 16, 500, "alarm").start().join(60)
         assert set(load.statuses) <= {200, 202} and load.statuses[202] > 400, load.statuses
-        assert load.longest_s < 2
+        assert load.longest_s < 1 + BUSY_S
         assert "blocked" in user.get("/readyz").json()["detail"]
     finally:
         broker.ctl("set_vm_memory_high_watermark", "0.4")
@@ -115,7 +117,7 @@ def test_a_broker_that_refuses_everything_gets_another_connection_soon(world, br
                '{"max-length":1,"overflow":"reject-publish"}', "--apply-to", "queues")
     try:
         wait_until(lambda: user.save({"name": "Ada"}).status_code == 202, 10, "the queue is full")
-        wait_until(lambda: len(user.events("broker.disconnected")) == 2, 9, "it is given up twice")
+        wait_until(lambda: len(user.events("broker.disconnected")) == 2, 15, "it is given up twice")
         errors = [event["error"] for event in user.events("broker.disconnected")]
         assert ["refused every message for %d s" % s in e for s, e in zip((1, 2), errors)] == [True] * 2
     finally:
@@ -153,7 +155,7 @@ def test_a_late_confirm_is_a_202_and_a_duplicate(world, broker):
     broker.freeze()
     try:
         load = Load(user.port, 8, 8, "late").start().join(10)
-        assert load.statuses == {202: 8} and 0.5 <= load.longest_s < 2
+        assert load.statuses == {202: 8} and 0.5 <= load.longest_s < 0.5 + BUSY_S
     finally:
         broker.thaw()
     wait_forwarded(user)
@@ -248,21 +250,10 @@ def test_a_limit_of_bytes(away):
     assert user.metric("user_service_outbox_refused_total") > 5
 
 
-def trace(service, injected):
-    """Returns strace when it is attached."""
-    tracer = subprocess.Popen(["strace", "-f", "-qq", "-o", "/dev/null", "-p",
-                               str(service.process.pid), "-e", "trace=fsync,fdatasync",
-                               "-e", injected],
-                              stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    wait_until(lambda: "TracerPid:\t0\n" not in
-               open("/proc/%d/status" % service.process.pid).read(), 10, "strace is attached")
-    return tracer
-
-
 def test_a_failed_fsync_is_no_success(away):
     user = away.user_service()
     assert user.save({"name": "Ada"}, Idempotency_Key="before").status_code == 202
-    tracer = trace(user, "inject=fsync,fdatasync:error=EIO")
+    tracer = inject(user.process.pid, "fsync,fdatasync", "error=EIO")
     try:
         reply = user.save({"name": "Ada"}, Idempotency_Key="during")
         # What was written before the failed fsync may be there when the file is opened again.
@@ -279,7 +270,7 @@ def test_a_failed_fsync_is_no_success(away):
 def test_a_disk_that_hangs_hangs_no_client(away):
     """strace holds each fsync back for longer than a client is left to wait."""
     user = away.user_service("--confirm-timeout", "500ms")
-    tracer = trace(user, "inject=fsync,fdatasync:delay_enter=20000000")
+    tracer = inject(user.process.pid, "fsync,fdatasync", "delay_enter=20000000")
     try:
         load = Load(user.port, 4, 4, "hang").start().join(12)
         assert load.statuses == {504: 4}, load.statuses

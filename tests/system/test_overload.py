@@ -46,7 +46,7 @@ def test_a_connection_that_never_confirms_is_given_up(world, broker):
 
 def test_what_would_not_be_confirmed_in_time_is_refused(world):
     """With a time that no confirm can keep the limit falls to its least; with less load it rises."""
-    user = world.user_service("--overload-latency", "1ms").wait_ready()
+    user = world.user_service("--outbox", "off", "--overload-latency", "1ms").wait_ready()
     load = Load(user.port, 150, 10 ** 6, "over").start()
     try:
         wait_until(lambda: user.metric("user_service_saves_limit") == 64, 30, "it falls")
@@ -79,7 +79,7 @@ def burst(user, connections):
 
 def test_a_long_turn_accepts_more_than_the_limit(world):
     """Thousands are refused in one turn of the HTTP loop: what is confirmed meanwhile makes room."""
-    user = world.user_service("--max-in-flight", "8").wait_ready()
+    user = world.user_service("--outbox", "off", "--max-in-flight", "8").wait_ready()
     seen = []
 
     def is_more_accepted():

@@ -54,7 +54,8 @@ def test_the_log_line_that_is_shown(world):
     assert [shape(x) for x in lines] == [shape(shown)]
 
 
-def test_the_build_alone(tmp_path):
+def test_the_build_alone(tmp_path, deadline):
+    deadline(600)
     command = re.search(r"`(cmake -S [^`]*)`", README).group(1)
     assert command.count(" build") == 2
     run(command.replace("-B build", "-B %s" % tmp_path).replace(

@@ -224,8 +224,8 @@ def test_a_save_needs_a_token(world, tmp_path):
     file = tmp_path / "tokens"
     file.write_text(TOKENS[0] + "\n")
     user = world.user_service("--auth-token-file", str(file))
-    wait_until(lambda: requests.get(user.base + "/readyz", timeout=5,
-                                    headers=bearer(TOKENS[0])).status_code == 200, 15, "ready")
+    wait_until(lambda: requests.get(user.base + "/readyz", timeout=5, headers=bearer(
+        TOKENS[0])).json()["status"] == "ready", 15, "ready")
     assert user.save().status_code == 401
     assert world.count() == 0
     assert user.save(**bearer(TOKENS[0])).status_code == 200

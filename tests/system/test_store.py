@@ -17,6 +17,7 @@ import requests
 from support.proxy import Proxy
 from support.services import Service
 from support.store import FILE, effects, inbox_ids, rows
+from support.tracing import inject
 from support.wait import wait_until
 
 MARKER = "abort-the-process"
@@ -153,7 +154,7 @@ def test_killed_at_any_moment(world, deadline):
         # batch. Where a life did more than its part the last ones may find nothing left.
         parts = [rng.random() for _ in range(kills)]
         for part in parts:
-            service = world.session_service("--state-dir", state, "--prefetch", "100")
+            service = world.session_service("--state-dir", state, "--prefetch", "20")
             work = LINE_BYTES * 0.75 * len(messages) * part / sum(parts)
             wait_until(lambda: os.path.getsize(service.log.name) >= work or
                        rows(state, "SELECT count(*) FROM inbox") == [(count,)], 60,
@@ -327,13 +328,8 @@ def test_a_full_disk_pauses_and_loses_nothing(world, broker, tmp_path):
 def test_a_failed_fsync_acks_nothing_that_is_not_on_disk(world, service):
     publish_all(world, [("before", user(1))])
     wait_until(lambda: "before" in service.handled_ids(), 10, "the store works")
-    tracer = subprocess.Popen(["strace", "-f", "-qq", "-o", "/dev/null", "-p", str(service.process.pid),
-                               "-e", "trace=fsync,fdatasync",
-                               "-e", "inject=fsync,fdatasync:error=EIO"],
-                              stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    tracer = inject(service.process.pid, "fsync,fdatasync", "error=EIO")
     try:
-        wait_until(lambda: "TracerPid:\t0\n" not in
-                   open("/proc/%d/status" % service.process.pid).read(), 10, "strace is attached")
         publish_all(world, [("during", user(2))])
         wait_until(lambda: is_paused(service, "Input/output error"), 20, "it pauses and says why")
         assert "during" not in service.handled_ids()
@@ -381,13 +377,13 @@ def test_routes(stored, method, path, status):
 
 
 def test_a_session_opens_extends_and_ends(world):
-    service = world.session_service("--session-ttl", "1s").wait_ready()
+    service = world.session_service("--session-ttl", "4s").wait_ready()
     publish_all(world, [("m1", user(1))])
     first = wait_until(lambda: service.get("/users/1").status_code == 200 and
                        service.get("/users/1").json()["session_id"], 10, "a session is open")
     session = service.get("/sessions/" + first).json()["data"]
     assert session["user_id"] == "1" and session["saves"] == 1
-    assert session["expires_at_ms"] == session["extended_at_ms"] + 1000
+    assert session["expires_at_ms"] == session["extended_at_ms"] + 4000
     wait_until(lambda: service.get("/sessions/" + first).status_code == 404, 10, "it expires")
     assert service.get("/users/1").json()["session_id"] is None
     wait_until(lambda: rows(service.state.name, "SELECT count(*) FROM sessions") == [(0,)], 10,

@@ -1,0 +1,27 @@
+"""Calls of a running process that fail, or take long, by strace."""
+
+import os
+import subprocess
+
+from support.wait import wait_until
+
+
+def is_traced(pid):
+    """All of its threads: strace takes one after the other."""
+    for task in os.listdir("/proc/%d/task" % pid):
+        try:
+            with open("/proc/%d/task/%s/status" % (pid, task)) as file:
+                if "TracerPid:\t0\n" in file.read():
+                    return False
+        except FileNotFoundError:
+            pass  # it has ended meanwhile
+    return True
+
+
+def inject(pid, calls, fault):
+    """Returns strace when it is attached; `fault` as strace has it: error=EIO."""
+    tracer = subprocess.Popen(["strace", "-f", "-qq", "-o", "/dev/null", "-p", str(pid),
+                               "-e", "trace=" + calls, "-e", "inject=%s:%s" % (calls, fault)],
+                              stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    wait_until(lambda: is_traced(pid), 10, "strace is attached")
+    return tracer
