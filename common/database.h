@@ -36,8 +36,8 @@ struct database_options {
 };
 
 /* Creates the file where there is none. Checks it, and brings its schema up to date. INVALID:
- * damaged, of another program, or newer than this program: the file stays as it is. BUSY,
- * TRANSIENT: not now. */
+ * damaged, of another program, or newer than this program: the file stays as it is, but for the log
+ * of one whose damaged schema shows when it is brought up to date. BUSY, TRANSIENT: not now. */
 MUST_CHECK enum outcome database_open(const struct database_options *options,
                                       struct database **ret_database, struct error *ret_error);
 
