@@ -182,7 +182,8 @@ def parse(arguments):
                         help="a second for each case: does it run, does each case give successes")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=["saves"],
                         help="saves beside the peers (as without this option); consuming beside amqplib; how long "
-                        "to the line in the log; 1 to 4096 connections, 100-byte to 60-KiB users, idle connections")
+                        "to the line in the log; 1 to 4096 connections, 100-byte to 60-KiB users, idle connections, "
+                        "many messages that wait")
     parser.add_argument("--memory-seconds", type=float, default=0,
                         help="in part scale: watch resident memory under full load for so long")
     parser.add_argument("--rounds", type=int, default=5)
@@ -191,6 +192,7 @@ def parse(arguments):
     parser.add_argument("--connections", type=int, nargs="+", default=[64, 512])
     parser.add_argument("--user-bytes", type=int, default=USER_BYTES)
     parser.add_argument("--messages", type=int, default=100000, help="in part consume")
+    parser.add_argument("--waiting-messages", type=int, default=1000000, help="in part scale")
     parser.add_argument("--rate", type=int, default=1000, help="saves a second in part latency")
     parser.add_argument("--latency-seconds", type=float, default=20)
     parser.add_argument("--disk", default="/var/tmp", help="a folder on a disk, for stores")

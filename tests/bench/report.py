@@ -188,13 +188,18 @@ def scale_text(result):
     idle = scale["idle"]
     lines += ["", "With %d idle connections: %.0f MB, and one busy client still saved %d users in "
               "a second." % (idle["connections"], idle["rss_bytes"] / 1e6, idle["accepted"])]
+    waiting = scale["waiting"]
+    lines += ["", "With %s messages waiting, each of another user, the %s, takes %s in a second at prefetch %d: "
+              "%.1f us of CPU for each, %.0f MB." % (
+                  "{:,}".format(waiting["messages"]), waiting["name"], "{:,.0f}".format(waiting["rate"]),
+                  waiting["prefetch"], waiting["cpu_us"], waiting["rss_bytes"] / 1e6)]
     if "memory" in scale:
         samples = [bytes_ / 1e6 for _, bytes_ in scale["memory"]["samples"]]
         tenth = max(1, len(samples) // 10)
         lines += ["", "Resident memory in %.0f s of full load at %d connections: %.1f MB after the "
-                  "first tenth, %.1f MB at the end." % (
+                  "first tenth, %.1f MB at the end, %.1f MB at most." % (
                       scale["memory"]["samples"][-1][0], scale["memory"]["connections"],
-                      samples[tenth - 1], samples[-1])]
+                      samples[tenth - 1], samples[-1], max(samples))]
     return "\n".join(lines)
 
 

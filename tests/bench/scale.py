@@ -1,9 +1,11 @@
-"""What happens when there is more of something: connections, bytes, idle clients, time."""
+"""What happens when there is more of something: connections, bytes, idle clients, messages that wait, time."""
 
 import contextlib
 import socket
 import time
 
+import consume
+import consumers
 import measure
 import targets
 
@@ -50,6 +52,14 @@ def idle(bench, count):
                 "accepted": result["accepted"]}
 
 
+def waiting(bench, count):
+    """So many messages, each of another user, into a store that outgrows its cache."""
+    consumer = consumers.SessionService(bench.options.disk, consume.QUEUE, consume.PREFETCHES[-1])
+    found = consume.time_run(bench.url, consumer, count)
+    print("scale: %d messages wait: %.0f/s" % (count, found["rate"]), flush=True)
+    return dict(found, messages=count, name=consumer.name, prefetch=consumer.prefetch)
+
+
 def memory(bench, seconds):
     """Resident memory under full load over time; the queue is emptied meanwhile."""
     with contextlib.closing(targets.UserService(queue="bench-scale")) as target:
@@ -64,11 +74,10 @@ def memory(bench, seconds):
 
 
 def run(bench, options):
-    counts = CONNECTIONS if not options.quick else (1, 16)
-    sizes = USER_BYTES if not options.quick else (100, 60 * 1024)
-    found = {"connections": by_connections(bench, counts),
-             "user_bytes": by_user_bytes(bench, sizes),
-             "idle": idle(bench, IDLE_CONNECTIONS if not options.quick else 100)}
+    found = {"connections": by_connections(bench, CONNECTIONS),
+             "user_bytes": by_user_bytes(bench, USER_BYTES),
+             "idle": idle(bench, IDLE_CONNECTIONS),
+             "waiting": waiting(bench, options.waiting_messages)}
     if options.memory_seconds > 0:
         found["memory"] = memory(bench, options.memory_seconds)
     return found
