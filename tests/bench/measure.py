@@ -8,6 +8,8 @@ import subprocess
 import threading
 import time
 
+from support.tracing import is_traced
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 WRK_EXTRA_SECONDS = 60
@@ -68,18 +70,11 @@ class SystemCalls:
             ["strace", "-c", "-f", "-q", "-U", "name,calls", "-p", str(self.pid)],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         deadline = time.monotonic() + 20
-        while not self._is_attached():
+        while not is_traced(self.pid):
             if self.process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError("strace does not attach: " + self.process.stderr.read())
             time.sleep(0.02)
         return self
-
-    def _is_attached(self):
-        for task in os.listdir("/proc/%d/task" % self.pid):
-            with open("/proc/%d/task/%s/status" % (self.pid, task)) as file:
-                if "TracerPid:\t0\n" in file.read():
-                    return False
-        return True
 
     def __exit__(self, *unused):
         self.process.send_signal(signal.SIGINT)

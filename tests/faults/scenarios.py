@@ -66,7 +66,7 @@ def connection_ends_with_saves_in_flight(stage):
     save(stage, 5)
     stage.paths["user"].swallowing = True
     clients = start_clients(stage, pause_s=0.2)
-    wait_until(lambda: stage.user.metric("user_service_saves_in_flight") >= 1, 20, "saves are sent")
+    wait_until(lambda: stage.user.metric("user_service_saves_in_flight") >= 6, 20, "saves are sent")
     stage.paths["user"].cut()
     stage.paths["user"].swallowing = False
     wait_until(lambda: clients.ok() > 20, 20, "it goes on")

@@ -2,9 +2,6 @@
 
 import time
 
-# What a busy machine may add to a time that a client sees.
-BUSY_S = 3
-
 
 def wait_until(condition, seconds, what):
     """Returns the first true value of condition(); fails after so many seconds."""

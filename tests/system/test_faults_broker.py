@@ -7,8 +7,9 @@ import requests
 
 from support.load import Load
 from support.proxy import Proxy
-from support.wait import BUSY_S, wait_until
+from support.wait import wait_until
 
+DEADLINE_S = 5 + 1  # the confirm timeout, and what a busy machine may add
 
 
 def assert_nothing_lost(load, session, seconds=60):
@@ -22,8 +23,7 @@ def assert_nothing_lost(load, session, seconds=60):
     assert not unexpected, sorted(unexpected)[:10]
 
 
-def test_killed_and_restarted_three_times_under_load(world, broker, deadline):
-    deadline(600)
+def test_killed_and_restarted_three_times_under_load(world, broker):
     # RabbitMQ 3.10 writes down which quorum queues live on a node only now and then: one killed just
     # after the declaration comes back with a queue that nobody serves. A clean stop writes it.
     world.declare()
@@ -40,13 +40,13 @@ def test_killed_and_restarted_three_times_under_load(world, broker, deadline):
         broker.kill()
         broker.start()
         begin = time.monotonic()
-        user.wait_ready(20)
-        session.wait_ready(20)
+        user.wait_ready(10)
+        session.wait_ready(10)
         print("ready %.1f s after the broker" % (time.monotonic() - begin))
     load.join()
     assert len(load.ok) + len(load.failed) + len(load.unknown) == 10000
     assert set(load.statuses) <= {200, 503, 504}, load.statuses
-    assert load.longest_s < 5 + BUSY_S  # the confirm timeout
+    assert load.longest_s < DEADLINE_S
     assert len(load.ok) >= 4500, load.statuses
     assert_nothing_lost(load, session)
 
@@ -56,14 +56,15 @@ def test_frozen(world, broker):
     broker.freeze()
     try:
         load = Load(user.port, 16, 16, "frozen").start()
+        # What is timed shares this process only with threads that wait for their replies.
+        wait_until(lambda: len(load.attempted) == 16, 10, "all are sent")
         for _ in range(10):
             begin = time.monotonic()
             assert requests.get(user.base + "/healthz", timeout=5).status_code == 200
-            # Less than the confirm timeout, for which a loop would hang that waits for the broker.
-            assert time.monotonic() - begin < 0.9
+            assert time.monotonic() - begin < 0.1
         load.join(10)
         assert load.statuses == {504: 16}
-        assert 1 <= load.longest_s < 1 + BUSY_S
+        assert 1 <= load.longest_s < 2
         wait_until(lambda: not user.is_ready(), 15, "the freeze is noticed by the heartbeat")
         assert user.save({"name": "Ada"}).status_code == 503
     finally:
@@ -97,7 +98,7 @@ def test_memory_alarm(world, broker):
         load.join(60)
         assert set(load.statuses) <= {503, 504}, load.statuses
         assert load.statuses[503] > 50
-        assert load.longest_s < 1 + BUSY_S
+        assert load.longest_s < 2
         ready = user.get("/readyz")
         assert ready.status_code == 503 and "blocked" in ready.json()["detail"]
         assert user.metric("user_service_broker_blocked") == 1
@@ -105,7 +106,7 @@ def test_memory_alarm(world, broker):
         assert (reply.status_code, reply.json()["reason"]) == (503, "blocked")
     finally:
         broker.ctl("set_vm_memory_high_watermark", "0.4")
-    user.wait_ready(20)
+    user.wait_ready(10)
     assert user.save({"name": "Ada alarm-0"}, Idempotency_Key="alarm-0").status_code == 200
     assert user.metric("user_service_broker_blocked_seconds_total") > 0.5
     assert_nothing_lost(load, session)
@@ -272,8 +273,8 @@ def test_no_broker_at_the_start(world, broker):
         assert session.get("/readyz").status_code == 503
     finally:
         broker.start()
-    user.wait_ready(20)
-    session.wait_ready(20)
+    user.wait_ready(10)
+    session.wait_ready(10)
     assert user.save({"name": "Ada"}, Idempotency_Key="m1").status_code == 200
     wait_until(lambda: "m1" in session.handled_ids(), 10, "the save arrives")
 

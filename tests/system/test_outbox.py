@@ -14,7 +14,7 @@ from support.proxy import Proxy
 from support.services import Service
 from support.store import OUTBOX, effects, inbox_ids, outbox_ids
 from support.tracing import inject
-from support.wait import BUSY_S, wait_until
+from support.wait import wait_until
 
 
 def depth(user):
@@ -44,9 +44,8 @@ def test_away_it_is_degraded_and_takes_what_comes(away):
     assert "not connected" in ready.json()["detail"]
 
 
-def test_both_killed_again_and_again(away, deadline):
+def test_both_killed_again_and_again(away):
     """Whatever is killed when: every success is handled exactly once."""
-    deadline(600)
     seed = random.randrange(1 << 30)
     print("seed", seed)
     moments = random.Random(seed)
@@ -85,7 +84,7 @@ def test_a_memory_alarm_refuses_nothing(world, broker):
     try:
         load = Load(user.port, 16, 500, "alarm").start().join(60)
         assert set(load.statuses) <= {200, 202} and load.statuses[202] > 400, load.statuses
-        assert load.longest_s < 1 + BUSY_S
+        assert load.longest_s < 2
         assert "blocked" in user.get("/readyz").json()["detail"]
     finally:
         broker.ctl("set_vm_memory_high_watermark", "0.4")
@@ -117,7 +116,7 @@ def test_a_broker_that_refuses_everything_gets_another_connection_soon(world, br
                '{"max-length":1,"overflow":"reject-publish"}', "--apply-to", "queues")
     try:
         wait_until(lambda: user.save({"name": "Ada"}).status_code == 202, 10, "the queue is full")
-        wait_until(lambda: len(user.events("broker.disconnected")) == 2, 15, "it is given up twice")
+        wait_until(lambda: len(user.events("broker.disconnected")) == 2, 9, "it is given up twice")
         errors = [event["error"] for event in user.events("broker.disconnected")]
         assert ["refused every message for %d s" % s in e for s, e in zip((1, 2), errors)] == [True] * 2
     finally:
@@ -155,7 +154,7 @@ def test_a_late_confirm_is_a_202_and_a_duplicate(world, broker):
     broker.freeze()
     try:
         load = Load(user.port, 8, 8, "late").start().join(10)
-        assert load.statuses == {202: 8} and 0.5 <= load.longest_s < 0.5 + BUSY_S
+        assert load.statuses == {202: 8} and 0.5 <= load.longest_s < 2
     finally:
         broker.thaw()
     wait_forwarded(user)

@@ -54,8 +54,7 @@ def test_the_log_line_that_is_shown(world):
     assert [shape(x) for x in lines] == [shape(shown)]
 
 
-def test_the_build_alone(tmp_path, deadline):
-    deadline(600)
+def test_the_build_alone(tmp_path):
     command = re.search(r"`(cmake -S [^`]*)`", README).group(1)
     assert command.count(" build") == 2
     run(command.replace("-B build", "-B %s" % tmp_path).replace(
