@@ -5,11 +5,13 @@ import json
 import threading
 import time
 
+from support.wait import PATIENCE_S
+
 
 class Load:
     """`connections` threads share `count` saves; each has an Idempotency-Key of its own."""
 
-    def __init__(self, port, connections, count, prefix, timeout=15,
+    def __init__(self, port, connections, count, prefix, timeout=PATIENCE_S,
                  new_connections=False, interval_s=0.0):
         self.port, self.connections, self.count = port, connections, count
         self.prefix, self.timeout = prefix, timeout

@@ -3,6 +3,8 @@
 import re
 import socket
 
+from support.wait import PATIENCE_S
+
 STATUS_LINE = re.compile(rb"HTTP/1\.[01] (\d\d\d) ")
 PROBE = b"GET /healthz HTTP/1.1\r\nHost: probe\r\n\r\n"
 PROBE_BODY = b'{"status":"ok"}'
@@ -13,7 +15,7 @@ class Exchange:
 
     statuses: of the replies to `parts`; fate: kept or closed."""
 
-    def __init__(self, port, parts, seconds=5, probe=PROBE):
+    def __init__(self, port, parts, seconds=PATIENCE_S, probe=PROBE):
         self.got, self.fate = b"", "closed"
         with socket.create_connection(("127.0.0.1", port), timeout=seconds) as connection:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

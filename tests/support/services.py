@@ -9,13 +9,12 @@ import tempfile
 import requests
 
 from support.broker import free_port
-from support.wait import wait_until
+from support.wait import PATIENCE_S, SLOWNESS, eventually
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.environ.get("SERVICES_BUILD_DIR", os.path.join(ROOT, "build"))
-# What runs the daemons, if anything; everything takes longer then.
+# What runs the daemons, if anything.
 WRAPPER = os.environ.get("SERVICES_WRAPPER", "").split()
-SLOWNESS = 20 if WRAPPER else 1
 WRAPPER_FOUND = 99  # exit code
 SANITIZER_MARKS = ("AddressSanitizer", "ThreadSanitizer", "LeakSanitizer", "runtime error:")
 
@@ -42,8 +41,7 @@ class Service:
         self.process = subprocess.Popen(self.arguments, stdin=subprocess.DEVNULL,
                                         stdout=subprocess.DEVNULL, stderr=self.log,
                                         env=self.environment)
-        wait_until(lambda: self.get("/healthz") is not None, 10 * SLOWNESS,
-                   self.name + " answers")
+        eventually(lambda: self.get("/healthz") is not None, self.name + " answers")
         return self
 
     def arguments_elsewhere(self):
@@ -51,7 +49,7 @@ class Service:
         here = "127.0.0.1:%d" % self.port
         return ["127.0.0.1:0" if argument == here else argument for argument in self.arguments]
 
-    def get(self, path, timeout=5):
+    def get(self, path, timeout=PATIENCE_S):
         """None where there is nobody to answer yet."""
         if self.process.poll() is not None:
             raise AssertionError("%s ended with %s:\n%s" % (
@@ -67,17 +65,17 @@ class Service:
         return (reply is not None and reply.status_code == 200 and
                 reply.json()["status"] == "ready")
 
-    def wait_ready(self, seconds=15):
-        wait_until(self.is_ready, seconds * SLOWNESS, self.name + " is ready")
+    def wait_ready(self):
+        eventually(self.is_ready, self.name + " is ready")
         return self
 
-    def save(self, user=None, timeout=15, **headers):
+    def save(self, user=None, timeout=PATIENCE_S, **headers):
         return requests.post(self.base + "/users/save", json=user or {"name": "Ada"},
                              headers={k.replace("_", "-"): v for k, v in headers.items()},
                              timeout=timeout)
 
     def post(self, path, body, content_type, key):
-        return requests.post(self.base + path, data=body, timeout=15,
+        return requests.post(self.base + path, data=body, timeout=PATIENCE_S,
                              headers={"Content-Type": content_type, "Idempotency-Key": key})
 
     def metric(self, line_start):
@@ -103,21 +101,21 @@ class Service:
     def signal(self, number):
         self.process.send_signal(number)
 
-    def stop(self, seconds=20):
+    def stop(self):
         """SIGTERM; the exit code must be 0."""
         self.signal(signal.SIGTERM)
-        assert self.process.wait(seconds * SLOWNESS) == 0, self.log_text()[-2000:]
+        assert self.process.wait(PATIENCE_S * SLOWNESS) == 0, self.log_text()[-2000:]
 
     def kill(self):
         self.process.kill()
-        self.process.wait(10)
+        self.process.wait(PATIENCE_S * SLOWNESS)
 
     def close(self):
         if self.process is not None and self.process.poll() is None:
             self.process.send_signal(signal.SIGCONT)
             self.process.send_signal(signal.SIGTERM)
             try:
-                self.process.wait(30 * SLOWNESS)
+                self.process.wait(PATIENCE_S * SLOWNESS)
             except subprocess.TimeoutExpired:
                 self.kill()
         text = self.log_text()

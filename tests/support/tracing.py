@@ -3,7 +3,7 @@
 import os
 import subprocess
 
-from support.wait import wait_until
+from support.wait import eventually
 
 
 def is_traced(pid):
@@ -23,5 +23,5 @@ def inject(pid, calls, fault):
     tracer = subprocess.Popen(["strace", "-f", "-qq", "-o", "/dev/null", "-p", str(pid),
                                "-e", "trace=" + calls, "-e", "inject=%s:%s" % (calls, fault)],
                               stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    wait_until(lambda: is_traced(pid), 10, "strace is attached")
+    eventually(lambda: is_traced(pid), "strace is attached")
     return tracer

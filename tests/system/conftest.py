@@ -12,9 +12,9 @@ import pytest
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from support.broker import Broker  # noqa: E402
-from support.services import SLOWNESS, Service  # noqa: E402
+from support.services import Service  # noqa: E402
 from support.store import outbox_ids  # noqa: E402
-from support.wait import wait_until  # noqa: E402
+from support.wait import SLOWNESS, eventually  # noqa: E402
 
 TEST_SECONDS = 240
 numbers = itertools.count(1)
@@ -111,7 +111,7 @@ class World:
         channel.connection.close()
         return result
 
-    def get(self, queue=None, seconds=10):
+    def get(self, queue=None):
         """Takes one message: (method, properties, body). Waits also for the queue itself."""
 
         def take():
@@ -130,11 +130,11 @@ class World:
             channel.connection.close()
             return got if got[0] is not None else None
 
-        return wait_until(take, seconds, "a message in " + (queue or self.queue))
+        return eventually(take, "a message in " + (queue or self.queue))
 
     def is_empty(self):
         """All acked: with no consumer left, nothing comes back."""
-        return wait_until(lambda: self.count() == 0, 15, self.queue + " is empty")
+        return eventually(lambda: self.count() == 0, self.queue + " is empty")
 
     def close(self):
         failures = []

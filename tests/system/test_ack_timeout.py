@@ -8,7 +8,7 @@ import sqlite3
 import pytest
 
 from support.store import FILE, effects, inbox_ids
-from support.wait import wait_until
+from support.wait import eventually
 
 SAVES = 50
 TIMEOUT_MS = 1500
@@ -65,29 +65,27 @@ def test_a_channel_that_the_broker_has_closed(world, impatient, held):
     session = world.session_service().wait_ready()
     user = world.user_service().wait_ready()
     assert user.save({"name": "Ada"}, Idempotency_Key="before").status_code == 200
-    wait_until(lambda: "before" in session.handled_ids(), 10, "it consumes")
+    eventually(lambda: "before" in session.handled_ids(), "it consumes")
     closed_before = broker_log(impatient).count("timed out")
     with held(session):
         keys = ["held-%d" % number for number in range(SAVES)]
         for key in keys:
             assert user.save({"id": key, "name": "Ada"}, Idempotency_Key=key).status_code == 200
-        wait_until(lambda: broker_log(impatient).count("timed out") > closed_before, 30,
-                   "the broker closes the channel")
+        eventually(lambda: broker_log(impatient).count("timed out") > closed_before, "the broker closes the channel")
         # The next one has time: what comes again is handled one by one, and acked at the end.
         set_broker(impatient, consumer_timeout=PATIENT_TIMEOUT_MS)
         if held is locked_store:
-            wait_until(lambda: session.metric("session_service_store_paused") == 1, 10, "it pauses")
-    lost = wait_until(lambda: session.events("broker.disconnected"), 20, "it notices")
+            eventually(lambda: session.metric("session_service_store_paused") == 1, "it pauses")
+    lost = eventually(lambda: session.events("broker.disconnected"), "it notices")
     assert TIMED_OUT in lost[0]["error"], lost
-    wait_until(lambda: len(session.events("consumer.consuming")) >= 2, 20, "it consumes again")
+    eventually(lambda: len(session.events("consumer.consuming")) >= 2, "it consumes again")
     session.wait_ready()
-    wait_until(lambda: inbox_ids(session.state.name) == {"before", *keys}, 20, "each is handled")
-    wait_until(lambda: session.metric('session_service_deliveries_total{outcome="duplicate"}') > 0, 20,
-               "what had been handled came again")
+    eventually(lambda: inbox_ids(session.state.name) == {"before", *keys}, "each is handled")
+    eventually(lambda: session.metric('session_service_deliveries_total{outcome="duplicate"}') > 0, "what had been handled came again")
     assert effects(session.state.name) == SAVES + 1
     handled = [e["message_id"] for e in session.events("user.saved") if e["outcome"] == "handled"]
     assert sorted(handled) == sorted(["before", *keys])
     assert user.save({"name": "Ada"}, Idempotency_Key="after").status_code == 200
-    wait_until(lambda: "after" in session.handled_ids(), 10, "it goes on")
+    eventually(lambda: "after" in session.handled_ids(), "it goes on")
     session.stop()
     assert world.count() == 0  # all acked: with no consumer left nothing comes back

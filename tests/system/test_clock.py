@@ -10,7 +10,7 @@ import requests
 from support.load import Load
 from support.services import binary
 from support.store import effects, inbox_ids
-from support.wait import wait_until
+from support.wait import PATIENCE_S, eventually
 
 LIBRARY = next(iter(glob.glob("/usr/lib/*/faketime/libfaketimeMT.so.1")), None)
 CONFIRM_TIMEOUT_S = 1
@@ -71,7 +71,7 @@ def test_the_clock_jumps_while_saves_run(world, broker, clock):
             clock.jump(offset)
             save_some(user, ids, (200, 202))
             enough = len(load.ok) + 50
-            wait_until(lambda: len(load.ok) > enough, 30, "saves go on")
+            eventually(lambda: len(load.ok) > enough, "saves go on")
             assert user.is_ready() or user.metric("user_service_broker_connected") == 1
     finally:
         load.stop()
@@ -84,10 +84,10 @@ def test_the_clock_jumps_while_saves_run(world, broker, clock):
         for offset in ("+6h", "-6h"):
             waiting = Load(user.port, 4, 4, "wait" + offset).start()
             # Either at the publisher, or, with the confirms late, in the outbox already.
-            wait_until(lambda: user.metric("user_service_saves_in_flight") + waiting.statuses.get(202, 0) >= 4,
-                       10, "they are taken")
+            eventually(lambda: user.metric("user_service_saves_in_flight") + waiting.statuses.get(202, 0) >= 4,
+                       "they are taken")
             clock.jump(offset)
-            waiting.join(30)
+            waiting.join()
             assert waiting.statuses == {202: 4} and waiting.longest_s < CONFIRM_TIMEOUT_S + 3
             assert offset == "-6h" or waiting.longest_s >= CONFIRM_TIMEOUT_S
             load.ok += waiting.ok
@@ -102,14 +102,14 @@ def test_the_clock_jumps_while_saves_run(world, broker, clock):
     finally:
         broker.thaw()
     clock.jump("+0")
-    wait_until(lambda: user.metric("user_service_outbox_saves") == 0, 60, "it is forwarded")
+    eventually(lambda: user.metric("user_service_outbox_saves") == 0, "it is forwarded")
     assert outbox_age(user) == 0
     assert len(set(ids)) == len(ids) == 140
     expected = set(ids) | set(load.ok)
-    wait_until(lambda: expected <= inbox_ids(session.state.name), 60, "each is handled")
+    eventually(lambda: expected <= inbox_ids(session.state.name), "each is handled")
     assert effects(session.state.name) == len(inbox_ids(session.state.name))
     moments = [e["saved_at_ms"] for e in session.events("user.saved")]
     assert max(moments) - min(moments) > 5 * HOUR_S * 1000, "the clock has not jumped"
-    assert requests.get(session.base + "/sessions", timeout=5).status_code == 200
+    assert requests.get(session.base + "/sessions", timeout=PATIENCE_S).status_code == 200
     user.stop()
     session.stop()

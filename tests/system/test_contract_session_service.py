@@ -5,7 +5,7 @@ import json
 import pika
 import pytest
 
-from support.wait import wait_until
+from support.wait import eventually
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def event(service, name, **fields):
                 return found
         return None
 
-    return wait_until(find, 10, "%s %s in the log" % (name, fields))
+    return eventually(find, "%s %s in the log" % (name, fields))
 
 
 def test_a_user_is_handled_logged_masked_and_acked(world, service):
@@ -99,8 +99,8 @@ def test_routes(world, service):
     assert service.get("/nothing").status_code == 404
     world.publish('{"name":"Ada"}', message_id="m1")
     event(service, "user.saved", message_id="m1")
-    wait_until(lambda: service.metric(
-        'session_service_deliveries_total{outcome="handled"}') == 1, 5, "the metric counts")
+    eventually(lambda: service.metric(
+        'session_service_deliveries_total{outcome="handled"}') == 1, "the metric counts")
     assert service.metric("session_service_consuming") == 1
 
 
@@ -125,13 +125,12 @@ def test_acked_only_after_the_line_is_written(world):
     seen = set()
     for _ in range(3):
         service = world.session_service("--prefetch", "50")
-        wait_until(lambda: len(service.handled_ids()) > 100 or world.count() == 0, 15, "some")
+        eventually(lambda: len(service.handled_ids()) > 100 or world.count() == 0, "some")
         service.kill()
         seen.update(i for i in
                     (line.split('"message_id":"')[1].split('"')[0] for line in
                      service.log_text().split("\n")[:-1] if '"message_id"' in line))
     service = world.session_service().wait_ready()
-    wait_until(lambda: seen | set(service.handled_ids()) == {str(n) for n in range(2000)}, 20,
-               "every message is in a log")
+    eventually(lambda: seen | set(service.handled_ids()) == {str(n) for n in range(2000)}, "every message is in a log")
     service.stop()
     assert world.count() == 0

@@ -7,6 +7,8 @@ import socket
 import pytest
 import requests
 
+from support.wait import PATIENCE_S
+
 UUID7 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 
 
@@ -31,9 +33,9 @@ def problem(reply, status, name):
     return body
 
 
-def raw(service, data, seconds=5):
+def raw(service, data):
     """Sends bytes, returns all that comes until the server closes or is silent."""
-    with socket.create_connection(("127.0.0.1", service.port), timeout=seconds) as connection:
+    with socket.create_connection(("127.0.0.1", service.port), timeout=PATIENCE_S) as connection:
         connection.sendall(data)
         connection.shutdown(socket.SHUT_WR)
         got = b""
@@ -46,7 +48,7 @@ def raw(service, data, seconds=5):
 
 def test_json_save_is_confirmed_and_on_the_queue(shared_world, service):
     text = '{ "name" : "Ada", "n": 1.10, "big": 9007199254740993, "nested": {"a": [1, 2.50]} }'
-    reply = requests.post(service.base + "/users/save", data=text, timeout=10,
+    reply = requests.post(service.base + "/users/save", data=text, timeout=PATIENCE_S,
                           headers={"Content-Type": "application/json; charset=utf-8",
                                    "traceparent": "00-0af7651916cd43dd8448eb211c80319c-"
                                                   "b7ad6b7169203331-01"})
@@ -70,7 +72,7 @@ def test_json_save_is_confirmed_and_on_the_queue(shared_world, service):
 
 
 def test_form_save(shared_world, service):
-    reply = requests.post(service.base + "/users/save", timeout=10,
+    reply = requests.post(service.base + "/users/save", timeout=PATIENCE_S,
                           data={"name": "Ada L\u00f6velace", "email": "ada@example.org"})
     assert reply.status_code == 200, reply.text
     _, properties, body = shared_world.get()
@@ -106,8 +108,8 @@ def test_base_routes(service):
     assert service.get("/healthz").json() == {"status": "ok"}
     assert service.get("/readyz").json() == {"status": "ready"}
     assert service.get("/users?x=1").status_code == 200
-    assert requests.head(service.base + "/users", timeout=5).status_code == 200
-    assert requests.head(service.base + "/users", timeout=5).text == ""
+    assert requests.head(service.base + "/users", timeout=PATIENCE_S).status_code == 200
+    assert requests.head(service.base + "/users", timeout=PATIENCE_S).text == ""
     metrics = service.get("/metrics")
     assert metrics.headers["Content-Type"] == "text/plain; version=0.0.4"
     assert "# TYPE user_service_confirm_latency_seconds histogram" in metrics.text
@@ -116,35 +118,35 @@ def test_base_routes(service):
 @pytest.mark.parametrize("body", ['{"name":', "", "nonsense", '{"name":"a","name":"b"}',
                                   '{"name":"\\u0000"}', '{"name":"\\ud800"}', '{"a":1e999}'])
 def test_malformed_json(service, body):
-    reply = requests.post(service.base + "/users/save", data=body, timeout=10,
+    reply = requests.post(service.base + "/users/save", data=body, timeout=PATIENCE_S,
                           headers={"Content-Type": "application/json"})
     problem(reply, 400, "malformed-json")
 
 
 def test_malformed_form(service):
-    reply = requests.post(service.base + "/users/save", data="name=%zz", timeout=10,
+    reply = requests.post(service.base + "/users/save", data="name=%zz", timeout=PATIENCE_S,
                           headers={"Content-Type": "application/x-www-form-urlencoded"})
     problem(reply, 400, "malformed-form")
 
 
 def test_unknown_route_and_wrong_method(service):
     problem(service.get("/nothing"), 404, "not-found")
-    reply = requests.put(service.base + "/users/save", data="{}", timeout=5)
+    reply = requests.put(service.base + "/users/save", data="{}", timeout=PATIENCE_S)
     problem(reply, 405, "method-not-allowed")
     assert reply.headers["Allow"] == "POST, OPTIONS"
-    reply = requests.delete(service.base + "/users", timeout=5)
+    reply = requests.delete(service.base + "/users", timeout=PATIENCE_S)
     problem(reply, 405, "method-not-allowed")
     assert reply.headers["Allow"] == "GET, HEAD, OPTIONS"
-    reply = requests.options(service.base + "/users/save", timeout=5)
+    reply = requests.options(service.base + "/users/save", timeout=PATIENCE_S)
     assert (reply.status_code, reply.headers["Allow"]) == (204, "POST, OPTIONS")
 
 
 def test_too_large_by_length_and_by_chunks(service):
     large = b'{"name":"' + b"x" * 70000 + b'"}'
-    reply = requests.post(service.base + "/users/save", data=large, timeout=10,
+    reply = requests.post(service.base + "/users/save", data=large, timeout=PATIENCE_S,
                           headers={"Content-Type": "application/json"})
     problem(reply, 413, "body-too-large")
-    reply = requests.post(service.base + "/users/save", data=iter([large]), timeout=10,
+    reply = requests.post(service.base + "/users/save", data=iter([large]), timeout=PATIENCE_S,
                           headers={"Content-Type": "application/json"})
     problem(reply, 413, "body-too-large")
     assert service.save({"name": "Ada"}).status_code == 200
@@ -156,18 +158,18 @@ def test_the_largest_user_that_the_broker_takes(world):
     service = world.user_service("--max-body-bytes", "16MiB").wait_ready()
     user = b'{"name":"Ada","id":"1","x":"%s"}'
     user %= b"y" * (limit - len(user) + len("%s"))
-    reply = requests.post(service.base + "/users/save", data=user, timeout=30,
+    reply = requests.post(service.base + "/users/save", data=user, timeout=PATIENCE_S,
                           headers={"Content-Type": "application/json"})
     assert reply.status_code == 200 and len(user) == limit
     form = b"name=Ada&id=1&x=" + b'"' * (limit // 2)
-    reply = requests.post(service.base + "/users/save", data=form, timeout=30,
+    reply = requests.post(service.base + "/users/save", data=form, timeout=PATIENCE_S,
                           headers={"Content-Type": "application/x-www-form-urlencoded"})
     problem(reply, 413, "user-too-large")
     assert service.save({"name": "Ada"}).status_code == 200
 
 
 def test_endless_chunked_body_is_cut_off(service):
-    with socket.create_connection(("127.0.0.1", service.port), timeout=5) as connection:
+    with socket.create_connection(("127.0.0.1", service.port), timeout=PATIENCE_S) as connection:
         connection.sendall(b"POST /users/save HTTP/1.1\r\nHost: x\r\n"
                            b"Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n")
         with pytest.raises(OSError):
@@ -178,7 +180,7 @@ def test_endless_chunked_body_is_cut_off(service):
 
 @pytest.mark.parametrize("media_type", ["text/plain", "", "application/jsonx", "multipart/form-data"])
 def test_wrong_media_type(service, media_type):
-    reply = requests.post(service.base + "/users/save", data="{}", timeout=5,
+    reply = requests.post(service.base + "/users/save", data="{}", timeout=PATIENCE_S,
                           headers={"Content-Type": media_type})
     problem(reply, 415, "unsupported-media-type")
 
@@ -194,7 +196,7 @@ def test_wrong_media_type(service, media_type):
 ])
 def test_invalid_user(service, user, pointer):
     body = problem(service.save(user) if user else requests.post(
-        service.base + "/users/save", json=user, timeout=5), 422, "invalid-user")
+        service.base + "/users/save", json=user, timeout=PATIENCE_S), 422, "invalid-user")
     assert body["errors"] and all(e["detail"] for e in body["errors"])
     if pointer is not None:
         assert pointer in [e["pointer"] for e in body["errors"]]

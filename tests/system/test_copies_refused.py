@@ -2,7 +2,7 @@
 
 import re
 
-from support.wait import wait_until
+from support.wait import eventually
 
 POLICY = '{"max-length":1,"overflow":"reject-publish"}'
 
@@ -21,7 +21,7 @@ def ready_after_one(world, *arguments):
     world.declare().connection.close()
     service = world.session_service(*arguments).wait_ready()
     put_poison(world, "m0")
-    wait_until(lambda: put_aside(service) == 1, 20, "the first is put aside")
+    eventually(lambda: put_aside(service) == 1, "the first is put aside")
     return service
 
 
@@ -33,7 +33,7 @@ def test_their_queue_is_deleted(world):
     service = ready_after_one(world)
     world.delete(world.dead)
     put_poison(world, "m1")
-    wait_until(lambda: put_aside(service) == 2, 30, "the queue is declared again, and has it")
+    eventually(lambda: put_aside(service) == 2, "the queue is declared again, and has it")
     assert refusals(service, "the queue is missing")
     assert world.get(world.dead)[1].message_id == "m1"
     service.stop()
@@ -48,20 +48,20 @@ def test_their_queue_is_full_and_holds_everything_up(world, broker):
     try:
         # One more is taken before the channel knows that its limit is reached; then none.
         put_poison(world, "m1")
-        wait_until(lambda: put_aside(service) == 2, 20, "the one more")
+        eventually(lambda: put_aside(service) == 2, "the one more")
         put_poison(world, "m2", "m3")
         world.publish(b'{"id":"u1","name":"Ada"}', message_id="m4", delivery_mode=2)
-        wait_until(lambda: service.events("consumer.stalled"), 30, "all that is in hand waits")
-        wait_until(lambda: refusals(service, "the broker refused the copy"), 20, "it is refused")
-        wait_until(lambda: "refused" in service.get("/readyz").text, 20, "/readyz says why")
+        eventually(lambda: service.events("consumer.stalled"), "all that is in hand waits")
+        eventually(lambda: refusals(service, "the broker refused the copy"), "it is refused")
+        eventually(lambda: "refused" in service.get("/readyz").text, "/readyz says why")
         assert service.get("/readyz").status_code == 503
         assert service.metric("session_service_consuming") == 0
         assert "m4" not in service.handled_ids()
     finally:
         broker.ctl("clear_policy", world.dead)
-    wait_until(lambda: put_aside(service) == 4, 90, "all copies are taken")
-    wait_until(lambda: "m4" in service.handled_ids(), 20, "what was behind them is handled")
-    wait_until(service.is_ready, 20, "it is ready again")
+    eventually(lambda: put_aside(service) == 4, "all copies are taken")
+    eventually(lambda: "m4" in service.handled_ids(), "what was behind them is handled")
+    eventually(service.is_ready, "it is ready again")
     assert len(service.events("consumer.resumed")) == len(service.events("consumer.stalled"))
     assert world.count(world.dead) == 4
     service.stop()
@@ -75,10 +75,9 @@ def test_their_connection_is_closed(world, broker):
     assert mine, rows
     for pid in mine:
         broker.ctl("close_connection", pid, "by the test")
-    wait_until(lambda: [e for e in service.events("broker.disconnected") if e["name"] == "dead-letters"], 20,
-               "it is told")
+    eventually(lambda: [e for e in service.events("broker.disconnected") if e["name"] == "dead-letters"], "it is told")
     assert service.is_ready()
     put_poison(world, "m1")
-    wait_until(lambda: put_aside(service) == 2, 30, "over a new connection")
+    eventually(lambda: put_aside(service) == 2, "over a new connection")
     service.stop()
     assert world.is_empty()

@@ -11,7 +11,7 @@ import pika
 import pytest
 
 from support.services import binary
-from support.wait import wait_until
+from support.wait import PATIENCE_S, eventually
 
 USER = '{"id":"u%d","name":"Ada"}'
 
@@ -26,7 +26,7 @@ def count_dead(world):
         return 0
 
 
-def command(world, *arguments, check=0, timeout=60):
+def command(world, *arguments, check=0, timeout=PATIENCE_S):
     """Runs it to its end: (standard output, standard error)."""
     leaves_all = arguments[:1] in (("list",), ("show",)) or "--dry-run" in arguments
     before = count_dead(world) if leaves_all else 0
@@ -37,7 +37,7 @@ def command(world, *arguments, check=0, timeout=60):
                           timeout=timeout)
     assert done.returncode == check, (done.returncode, done.stdout, done.stderr)
     # What it held is in the queue again a moment after its connection is closed.
-    wait_until(lambda: not leaves_all or count_dead(world) >= before, 10, "the letters are back")
+    eventually(lambda: not leaves_all or count_dead(world) >= before, "the letters are back")
     return done.stdout, done.stderr
 
 
@@ -64,7 +64,7 @@ def put(world, letters):
     for body, properties in letters:
         channel.basic_publish("", world.dead, body, properties)
     channel.connection.close()
-    wait_until(lambda: world.count(world.dead) == len(letters), 30, "the letters are there")
+    eventually(lambda: world.count(world.dead) == len(letters), "the letters are there")
 
 
 def drain(world, queue):
@@ -84,7 +84,7 @@ def both(world):
 
 
 def wait_both(world, expected):
-    wait_until(lambda: both(world) == expected, 10, "%d and %d messages" % expected)
+    eventually(lambda: both(world) == expected, "%d and %d messages" % expected)
 
 
 def test_where_there_are_none(world):
@@ -168,13 +168,12 @@ def test_redrive_says_what_would_come_back(world):
 def test_a_redriven_message_is_counted_and_takes_effect_once(world):
     service = world.session_service().wait_ready()
     world.publish("{", message_id="bad")
-    wait_until(lambda: service.events("user.dead_lettered"), 10, "it is put aside")
-    wait_until(lambda: count_dead(world) == 1, 10, "it is there")
+    eventually(lambda: service.events("user.dead_lettered"), "it is put aside")
+    eventually(lambda: count_dead(world) == 1, "it is there")
     first = objects(world, "list")[0]
     assert first["count"] == 1
     command(world, "redrive", "bad", "--force")
-    wait_until(lambda: [o["count"] for o in objects(world, "list")] == [2], 20,
-               "it is put aside again")
+    eventually(lambda: [o["count"] for o in objects(world, "list")] == [2], "it is put aside again")
     again = objects(world, "list")[0]
     assert again["first_at_ms"] == first["first_at_ms"] and again["last_at_ms"] > first["last_at_ms"]
 
@@ -184,10 +183,10 @@ def test_a_redriven_message_is_counted_and_takes_effect_once(world):
     channel.confirm_delivery()
     channel.basic_publish("", world.dead, put_again[0], put_again[1])
     channel.connection.close()
-    wait_until(lambda: world.count(world.dead) == 2, 10, "both are there")
-    wait_until(lambda: service.handled_ids() == ["m1"], 10, "it is handled")
+    eventually(lambda: world.count(world.dead) == 2, "both are there")
+    eventually(lambda: service.handled_ids() == ["m1"], "it is handled")
     command(world, "redrive", "m1")
-    wait_until(lambda: len(service.handled_ids()) == 2, 10, "it is handled again")
+    eventually(lambda: len(service.handled_ids()) == 2, "it is handled again")
     assert [e["outcome"] for e in service.events("user.saved")] == ["handled", "duplicate"]
     command(world, "purge", "bad")
     service.stop()
@@ -240,7 +239,7 @@ def test_a_broker_that_stalls_is_waited_for(world, broker):
             process.wait(6)  # longer than a daemon would wait for a login
     finally:
         broker.thaw()
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0 and "m1" in out, (out, err)
 
 
@@ -248,7 +247,7 @@ def test_where_there_is_nowhere_to_send_to(world):
     put(world, [dead(n) for n in range(1, 400)])
     world.delete()
     assert "the queue to send to does not exist" in command(world, "redrive", "--all", check=1)[1]
-    wait_until(lambda: world.count(world.dead) == 399, 10, "all are still there")
+    eventually(lambda: world.count(world.dead) == 399, "all are still there")
 
 
 def test_where_the_queue_refuses(world):
@@ -300,13 +299,13 @@ def start(world, *arguments):
 def test_interrupted_it_ends_in_good_order(world):
     put(world, [dead(n) for n in range(1, 301)])
     process = start(world, "redrive", "--all", "--rate", "50")
-    wait_until(lambda: world.count() > 10, 20, "some are sent back")
+    eventually(lambda: world.count() > 10, "some are sent back")
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=20)
+    out, err = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 3 and "interrupted" in err
     sent = int(out.split(" sent back")[0])
     assert 10 < sent < 300
-    wait_until(lambda: both(world) == (sent, 300 - sent), 10, "each is in one queue")
+    eventually(lambda: both(world) == (sent, 300 - sent), "each is in one queue")
     command(world, "redrive", "--all")
     wait_both(world, (300, 0))
 
@@ -317,9 +316,9 @@ def test_a_reader_that_leaves(world):
         done = subprocess.run([binary("session-service"), "dead-letters", "list", "--json",
                                "--queue", world.queue, "--limit", "300"],
                               env=dict(os.environ, AMQP_URL=world.url), stdout=full,
-                              stderr=subprocess.PIPE, text=True, timeout=60)
+                              stderr=subprocess.PIPE, text=True, timeout=PATIENCE_S)
     assert done.returncode == 1 and "cannot write to standard output" in done.stderr
-    wait_until(lambda: both(world) == (0, 299), 10, "all are still there")
+    eventually(lambda: both(world) == (0, 299), "all are still there")
 
 
 def test_closed_standard_output_is_told(world):
@@ -329,9 +328,9 @@ def test_closed_standard_output_is_told(world):
                            "dead-letters", "list", "--limit", "600", "--queue",
                            world.queue],
                           env=dict(os.environ, AMQP_URL=world.url), stderr=subprocess.PIPE,
-                          text=True, timeout=60)
+                          text=True, timeout=PATIENCE_S)
     assert done.returncode == 1 and "cannot write to standard output" in done.stderr
-    wait_until(lambda: both(world) == (0, 600), 10, "all are still there")
+    eventually(lambda: both(world) == (0, 600), "all are still there")
 
 
 def test_killed_in_the_middle_nothing_is_lost(world, deadline):
@@ -350,21 +349,20 @@ def test_killed_in_the_middle_nothing_is_lost(world, deadline):
     looking = start(world, "list", "--json", "--limit", str(letters))
     looking.stdout.readline()
     looking.kill()
-    looking.communicate(timeout=20)
+    looking.communicate(timeout=PATIENCE_S)
     for _ in range(kills):
         process = start(world, "redrive", "--all")
         before = world.count()
         # The moments are spread over the work.
         more = moments.randrange(1, 16 * letters // (10 * kills))
-        wait_until(lambda: process.poll() is not None or world.count() >= before + more, 60,
-                   "so many are sent")
+        eventually(lambda: process.poll() is not None or world.count() >= before + more, "so many are sent")
         time.sleep(moments.uniform(0, 0.01))
         process.kill()
-        process.communicate(timeout=20)
+        process.communicate(timeout=PATIENCE_S)
     # What the killed one held comes back when the broker has noticed.
-    wait_until(lambda: sum(both(world)) >= letters, 20, "all are in the queues")
+    eventually(lambda: sum(both(world)) >= letters, "all are in the queues")
     left = world.count(world.dead)
-    command(world, "redrive", "--all", timeout=60 + letters // 50)
+    command(world, "redrive", "--all", timeout=PATIENCE_S + letters // 50)
     assert world.count(world.dead) == 0
     back = [p.message_id for p, _ in drain(world, world.queue)]
     assert set(back) == {"m%d" % n for n in range(1, letters + 1)}

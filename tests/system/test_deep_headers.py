@@ -10,7 +10,7 @@ import sys
 import pika
 
 from support.services import binary
-from support.wait import wait_until
+from support.wait import PATIENCE_S, eventually
 
 FRAME_BYTES = 131072
 HEADER_BYTES_MAX = FRAME_BYTES - 8 - 12  # without what is around a frame, and what is before the properties
@@ -49,17 +49,17 @@ def test_the_deepest_headers(world):
     world.declare(world.dead).connection.close()
     service = world.session_service(wrapper=SMALL_STACK).wait_ready()
     put(world, world.queue, b'{"id":"u1","name":"Ada"}', NestedProperties("m1"))
-    wait_until(lambda: handled(service, "m1"), 60, "the user is handled")
+    eventually(lambda: handled(service, "m1"), "the user is handled")
     put(world, world.queue, b"not json", NestedProperties("m2", 5000))
-    wait_until(lambda: service.events("user.dead_lettered"), 60, "the other is put aside")
-    wait_until(lambda: world.count(world.dead) == 1, 60, "its copy is there")
+    eventually(lambda: service.events("user.dead_lettered"), "the other is put aside")
+    eventually(lambda: world.count(world.dead) == 1, "its copy is there")
     service.stop()
 
     def command(*arguments):
         done = subprocess.run([*SMALL_STACK, binary("session-service"), "dead-letters", *arguments,
                                "--queue", world.queue], env=dict(os.environ, AMQP_URL=world.url),
                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                              stderr=subprocess.PIPE, text=True, timeout=60)
+                              stderr=subprocess.PIPE, text=True, timeout=PATIENCE_S)
         assert done.returncode == 0, (done.returncode, done.stdout, done.stderr)
         return done.stdout
 
@@ -77,8 +77,8 @@ def test_delivered_again_with_what_the_queue_adds(world):
     channel = world.channel()
     assert channel.basic_get(world.queue)[0] is not None
     channel.connection.close()
-    wait_until(lambda: world.count() == 1, 10, "it is in the queue again")
+    eventually(lambda: world.count() == 1, "it is in the queue again")
     service = world.session_service().wait_ready()
-    wait_until(lambda: handled(service, "m1"), 20, "it is handled")
+    eventually(lambda: handled(service, "m1"), "it is handled")
     service.stop()
     assert world.is_empty()

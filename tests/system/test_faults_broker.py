@@ -7,15 +7,15 @@ import requests
 
 from support.load import Load
 from support.proxy import Proxy
-from support.wait import wait_until
+from support.wait import PATIENCE_S, eventually
 
 DEADLINE_S = 5 + 1  # the confirm timeout, and what a busy machine may add
 
 
-def assert_nothing_lost(load, session, seconds=60):
+def assert_nothing_lost(load, session):
     ok = set(load.ok)
     try:
-        wait_until(lambda: ok <= set(session.handled_ids()), seconds, "every 200 is in the log")
+        eventually(lambda: ok <= set(session.handled_ids()), "every 200 is in the log")
     except AssertionError:
         lost = ok - set(session.handled_ids())
         raise AssertionError("lost %d of %d: %s" % (len(lost), len(ok), sorted(lost)[:10]))
@@ -35,13 +35,13 @@ def test_killed_and_restarted_three_times_under_load(world, broker):
     # The third kill comes after 4,500 successes, so there must be at least as many.
     for round_number in (1, 2, 3):
         enough = round_number * 1500
-        wait_until(lambda: len(load.ok) >= enough or not any(
-            t.is_alive() for t in load.threads), 60, "%d saves" % enough)
+        eventually(lambda: len(load.ok) >= enough or not any(
+            t.is_alive() for t in load.threads), "%d saves" % enough)
         broker.kill()
         broker.start()
         begin = time.monotonic()
-        user.wait_ready(10)
-        session.wait_ready(10)
+        user.wait_ready()
+        session.wait_ready()
         print("ready %.1f s after the broker" % (time.monotonic() - begin))
     load.join()
     assert len(load.ok) + len(load.failed) + len(load.unknown) == 10000
@@ -57,19 +57,19 @@ def test_frozen(world, broker):
     try:
         load = Load(user.port, 16, 16, "frozen").start()
         # What is timed shares this process only with threads that wait for their replies.
-        wait_until(lambda: len(load.attempted) == 16, 10, "all are sent")
+        eventually(lambda: len(load.attempted) == 16, "all are sent")
         for _ in range(10):
             begin = time.monotonic()
-            assert requests.get(user.base + "/healthz", timeout=5).status_code == 200
+            assert requests.get(user.base + "/healthz", timeout=PATIENCE_S).status_code == 200
             assert time.monotonic() - begin < 0.1
-        load.join(10)
+        load.join()
         assert load.statuses == {504: 16}
         assert 1 <= load.longest_s < 2
-        wait_until(lambda: not user.is_ready(), 15, "the freeze is noticed by the heartbeat")
+        eventually(lambda: not user.is_ready(), "the freeze is noticed by the heartbeat")
         assert user.save({"name": "Ada"}).status_code == 503
     finally:
         broker.thaw()
-    user.wait_ready(20)
+    user.wait_ready()
     assert user.save({"name": "Ada"}).status_code == 200
 
 
@@ -84,8 +84,7 @@ def test_unknown_outcome_names_the_id(world, broker):
     body = reply.json()
     assert (body["type"], body["outcome"], body["id"]) == (
         "/problems/unknown-outcome", "unknown", "again")
-    wait_until(lambda: user.metric("user_service_late_confirms_total") == 1, 15,
-               "the late confirm is counted")
+    eventually(lambda: user.metric("user_service_late_confirms_total") == 1, "the late confirm is counted")
 
 
 def test_memory_alarm(world, broker):
@@ -95,7 +94,7 @@ def test_memory_alarm(world, broker):
     broker.ctl("set_vm_memory_high_watermark", "0.0000001")
     try:
         load = Load(user.port, 16, 100, "alarm").start()
-        load.join(60)
+        load.join()
         assert set(load.statuses) <= {503, 504}, load.statuses
         assert load.statuses[503] > 50
         assert load.longest_s < 2
@@ -106,7 +105,7 @@ def test_memory_alarm(world, broker):
         assert (reply.status_code, reply.json()["reason"]) == (503, "blocked")
     finally:
         broker.ctl("set_vm_memory_high_watermark", "0.4")
-    user.wait_ready(10)
+    user.wait_ready()
     assert user.save({"name": "Ada alarm-0"}, Idempotency_Key="alarm-0").status_code == 200
     assert user.metric("user_service_broker_blocked_seconds_total") > 0.5
     assert_nothing_lost(load, session)
@@ -117,7 +116,7 @@ def test_nack_is_never_success(world, broker):
     broker.ctl("set_policy", "tiny", "^%s$" % world.queue,
                '{"max-length":1,"overflow":"reject-publish"}', "--apply-to", "queues")
     try:
-        wait_until(lambda: user.save({"name": "Ada"}).status_code == 503, 10, "the queue is full")
+        eventually(lambda: user.save({"name": "Ada"}).status_code == 503, "the queue is full")
         reply = user.save({"name": "Ada"})
         assert (reply.status_code, reply.json()["reason"]) == (503, "nacked")
         assert "Retry-After" in reply.headers
@@ -136,13 +135,13 @@ def test_a_refusal_after_a_lost_connection_is_no_proof(world, broker):
     broker.ctl("set_policy", "tiny", "^%s$" % world.queue,
                '{"max-length":1,"overflow":"reject-publish"}', "--apply-to", "queues")
     try:
-        wait_until(lambda: user.save({"name": "Ada"}).status_code == 503, 10, "the queue is full")
+        eventually(lambda: user.save({"name": "Ada"}).status_code == 503, "the queue is full")
         proxy.swallowing = True
-        load = Load(user.port, 4, 4, "again", timeout=60).start()
-        wait_until(lambda: user.metric("user_service_saves_in_flight") == 4, 10, "4 are sent")
+        load = Load(user.port, 4, 4, "again", timeout=PATIENCE_S).start()
+        eventually(lambda: user.metric("user_service_saves_in_flight") == 4, "4 are sent")
         proxy.swallowing = False
         proxy.cut()
-        load.join(40)
+        load.join()
         assert user.metric("user_service_republished_total") == 4
         assert load.statuses == {504: 4}
     finally:
@@ -152,13 +151,12 @@ def test_a_refusal_after_a_lost_connection_is_no_proof(world, broker):
 def test_queue_deleted_under_load_is_declared_again(world):
     user = world.user_service("--outbox", "off").wait_ready()
     load = Load(user.port, 16, 1000000, "gone").start()
-    wait_until(lambda: len(load.ok) > 500, 30, "some saves")
+    eventually(lambda: len(load.ok) > 500, "some saves")
     world.delete()
     # RabbitMQ 3.10 returns or refuses what comes next, or closes the connection with an internal error.
-    wait_until(lambda: user.events("queue.missing") or user.events("broker.disconnected"), 10,
-               "the deletion is noticed")
+    eventually(lambda: user.events("queue.missing") or user.events("broker.disconnected"), "the deletion is noticed")
     after_deletion = len(load.ok)
-    wait_until(lambda: len(load.ok) > after_deletion + 1000, 30, "saves after the deletion")
+    eventually(lambda: len(load.ok) > after_deletion + 1000, "saves after the deletion")
     load.stop()
     load.join()
     # An ack that was under way when its queue went may never come: then the outcome is unknown.
@@ -171,7 +169,7 @@ def test_queue_deleted_under_load_is_declared_again(world):
     session = world.session_service().wait_ready()
     late = set(load.ok[after_deletion + 32:])
     assert len(late) > 100
-    wait_until(lambda: late <= set(session.handled_ids()), 30, "every later 200 is in the log")
+    eventually(lambda: late <= set(session.handled_ids()), "every later 200 is in the log")
 
 
 def test_unroutable_is_never_success(world):
@@ -187,11 +185,11 @@ def test_unroutable_is_never_success(world):
 def test_queue_deleted_under_the_consumer(world):
     session = world.session_service().wait_ready()
     world.delete()
-    wait_until(lambda: session.events("consumer.cancelled"), 10, "the cancel is noticed")
-    session.wait_ready(10)
-    wait_until(lambda: len(session.events("consumer.consuming")) >= 2, 10, "it consumes again")
+    eventually(lambda: session.events("consumer.cancelled"), "the cancel is noticed")
+    session.wait_ready()
+    eventually(lambda: len(session.events("consumer.consuming")) >= 2, "it consumes again")
     world.publish('{"name":"Ada"}', message_id="m1")
-    wait_until(lambda: "m1" in session.handled_ids(), 10, "a message is handled")
+    eventually(lambda: "m1" in session.handled_ids(), "a message is handled")
 
 
 @pytest.mark.parametrize("there, wanted", [("classic", "quorum"), ("quorum", "classic")])
@@ -200,22 +198,22 @@ def test_queue_of_another_type(world, there, wanted):
     user = world.user_service("--outbox", "off", "--queue-type", wanted)
     session = world.session_service("--queue-type", wanted)
     for service in (user, session):
-        detail = wait_until(lambda: "--queue-type" in service.get("/readyz").json()["detail"] and
-                            service.get("/readyz").json()["detail"], 10, "the error is shown")
+        detail = eventually(lambda: "--queue-type" in service.get("/readyz").json()["detail"] and
+                            service.get("/readyz").json()["detail"], "the error is shown")
         assert "quorum" in detail and wanted in detail and world.queue in detail
         errors = service.events("broker.connecting_failed")
         assert len(errors) == 1 and "--queue-type" in errors[0]["error"]
     assert user.save({"name": "Ada"}).status_code == 503
     world.delete()
-    user.wait_ready(25)
-    session.wait_ready(25)
+    user.wait_ready()
+    session.wait_ready()
 
 
 def test_first_hosts_dead_or_unresolvable(world):
     urls = "amqp://guest:guest@nowhere.invalid:5672/,amqp://guest:guest@127.0.0.1:1/," + world.url
     user = world.user_service("--outbox", "off", "--amqp-url", urls)
     assert user.get("/healthz").status_code == 200
-    user.wait_ready(20)
+    user.wait_ready()
     assert user.save({"name": "Ada"}).status_code == 200
 
 
@@ -233,12 +231,12 @@ def test_a_lost_connection_is_followed_by_one_to_the_next_host(world, broker, na
     expected = [proxy.port for proxy in proxies]
     for count in range(1, 3):
         proxies[count - 1].cut()
-        wait_until(lambda: len(connected_ports(service, connection)) > count, 15, "connected again")
+        eventually(lambda: len(connected_ports(service, connection)) > count, "connected again")
     assert connected_ports(service, connection) == expected
     proxies[0].refusing = True
     proxies[2].refusing = True
     proxies[2].cut()
-    wait_until(lambda: len(connected_ports(service, connection)) > 3, 15, "connected again")
+    eventually(lambda: len(connected_ports(service, connection)) > 3, "connected again")
     assert connected_ports(service, connection) == [*expected, expected[1]]
 
 
@@ -251,10 +249,10 @@ def test_password_is_read_again(world, broker, tmp_path):
     try:
         user = world.user_service("--outbox", "off", "--amqp-url", broker.url(user=name, password="in-the-url"),
                                   "--amqp-password-file", str(secret))
-        wait_until(lambda: user.events("broker.connecting_failed"), 10, "the refusal is logged")
+        eventually(lambda: user.events("broker.connecting_failed"), "the refusal is logged")
         assert "refused" in user.get("/readyz").json()["detail"].lower()
         secret.write_text("right-secret\n")
-        user.wait_ready(20)
+        user.wait_ready()
         text = user.log_text() + user.get("/metrics").text
         for password in ("wrong-secret", "right-secret", "in-the-url"):
             assert password not in text
@@ -273,10 +271,10 @@ def test_no_broker_at_the_start(world, broker):
         assert session.get("/readyz").status_code == 503
     finally:
         broker.start()
-    user.wait_ready(10)
-    session.wait_ready(10)
+    user.wait_ready()
+    session.wait_ready()
     assert user.save({"name": "Ada"}, Idempotency_Key="m1").status_code == 200
-    wait_until(lambda: "m1" in session.handled_ids(), 10, "the save arrives")
+    eventually(lambda: "m1" in session.handled_ids(), "the save arrives")
 
 
 def test_dead_letters_that_were_refused_are_taken_when_there_is_room_again(world, broker):
@@ -289,8 +287,8 @@ def test_dead_letters_that_were_refused_are_taken_when_there_is_room_again(world
         while not session.events("dead_letters.refused"):
             world.publish("not JSON", message_id="dead-%d" % sent)
             sent += 1
-            wait_until(lambda: world.count() == 0, 10, "it is taken")
+            eventually(lambda: world.count() == 0, "it is taken")
     finally:
         broker.ctl("clear_policy", "tiny")
-    wait_until(lambda: world.count(world.dead) == sent, 60, "all are put aside")
-    wait_until(lambda: session.metric("session_service_dead_letters_pending") == 0, 10, "acked")
+    eventually(lambda: world.count(world.dead) == sent, "all are put aside")
+    eventually(lambda: session.metric("session_service_dead_letters_pending") == 0, "acked")

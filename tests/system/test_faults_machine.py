@@ -10,7 +10,7 @@ import pytest
 from support.load import Load
 from support.proxy import Proxy
 from support.store import effects, inbox_ids
-from support.wait import wait_until
+from support.wait import PATIENCE_S, eventually
 
 BOTH = pytest.mark.parametrize("name", ["user-service", "session-service"])
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -36,18 +36,18 @@ def test_a_silent_path_is_noticed_by_the_user_service(world, path):
     user = world.user_service("--confirm-timeout", "1s", *path.arguments).wait_ready()
     session = world.session_service().wait_ready()
     load = Load(user.port, 8, 100000, "silent", interval_s=0.02).start()
-    wait_until(lambda: len(load.ok) > 50, 20, "some saves")
+    eventually(lambda: len(load.ok) > 50, "some saves")
     path.stall()
-    wait_until(lambda: user.events("broker.disconnected"), 15, "the heartbeat is missed")
-    wait_until(lambda: load.statuses.get(202, 0) > 50, 20, "saves go on into the outbox")
+    eventually(lambda: user.events("broker.disconnected"), "the heartbeat is missed")
+    eventually(lambda: load.statuses.get(202, 0) > 50, "saves go on into the outbox")
     path.cut()
     path.resume()
-    user.wait_ready(30)
+    user.wait_ready()
     load.stop()
     load.join()
     assert set(load.statuses) == {200, 202} and load.longest_s < 6, (load.statuses, load.longest_s)
-    wait_until(lambda: user.metric("user_service_outbox_saves") == 0, 30, "the outbox is empty")
-    wait_until(lambda: set(load.ok) <= inbox_ids(session.state.name), 30, "every success is handled")
+    eventually(lambda: user.metric("user_service_outbox_saves") == 0, "the outbox is empty")
+    eventually(lambda: set(load.ok) <= inbox_ids(session.state.name), "every success is handled")
     assert effects(session.state.name) == len(inbox_ids(session.state.name))
 
 
@@ -55,12 +55,12 @@ def test_a_silent_path_is_noticed_by_the_session_service(world, path):
     session = world.session_service(*path.arguments).wait_ready()
     path.stall()
     world.publish('{"id":1}', message_id="m1")
-    wait_until(lambda: session.events("broker.disconnected"), 15, "the heartbeat is missed")
+    eventually(lambda: session.events("broker.disconnected"), "the heartbeat is missed")
     assert session.get("/readyz").status_code == 503 and session.get("/healthz").status_code == 200
     path.cut()
     path.resume()
-    session.wait_ready(30)
-    wait_until(lambda: "m1" in session.handled_ids(), 20, "it is delivered again")
+    session.wait_ready()
+    eventually(lambda: "m1" in session.handled_ids(), "it is delivered again")
     assert effects(session.state.name) == 1
 
 
@@ -70,7 +70,7 @@ def test_out_of_descriptors_it_waits_and_does_not_spin(name, world):
     pid = service.process.pid
     before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
     resource.prlimit(pid, resource.RLIMIT_NOFILE, (len(os.listdir("/proc/%d/fd" % pid)), before[1]))
-    waiting = [socket.create_connection(("127.0.0.1", service.port), timeout=5) for _ in range(20)]
+    waiting = [socket.create_connection(("127.0.0.1", service.port), timeout=PATIENCE_S) for _ in range(20)]
     try:
         begin, used = time.monotonic(), cpu_seconds(service)
         time.sleep(3)  # the window in which the processor is measured
@@ -80,7 +80,7 @@ def test_out_of_descriptors_it_waits_and_does_not_spin(name, world):
         resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
         for one in waiting:
             one.close()
-    wait_until(lambda: service.get("/healthz") is not None, 10, "it answers again")
+    eventually(lambda: service.get("/healthz") is not None, "it answers again")
     service.wait_ready()
 
 
@@ -97,6 +97,6 @@ def test_a_log_that_takes_nothing_stops_nothing(name, world):
         assert service.save({"name": "Ada"}).status_code == 200
     else:
         world.publish('{"id":1}', message_id="m1")
-        wait_until(lambda: inbox_ids(service.state.name) == {"m1"}, 10, "it is handled")
+        eventually(lambda: inbox_ids(service.state.name) == {"m1"}, "it is handled")
     assert service.metric("log_lost_writes_total") > 0
     service.stop()

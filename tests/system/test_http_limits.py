@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from support.wait import wait_until
+from support.wait import PATIENCE_S, eventually
 
 USER = b'{"name":"Ada"}'
 HEAD = b"POST /users/save HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
@@ -23,8 +23,8 @@ DRIPS = {
 SHORT = ("--idle-timeout", "2s", "--request-timeout", "2s", "--reply-timeout", "2s")
 
 
-def connect(service, seconds=10):
-    return socket.create_connection(("127.0.0.1", service.port), timeout=seconds)
+def connect(service):
+    return socket.create_connection(("127.0.0.1", service.port), timeout=PATIENCE_S)
 
 
 def drip(service, data, begin, results, key):
@@ -113,13 +113,13 @@ def test_bodies_that_arrive_are_bounded_together(world):
     for _ in range(3):
         slow.append(connect(service))
         slow[-1].sendall(HEAD + b"Content-Length: 40000\r\n\r\n" + b" " * 20)
-    wait_until(lambda: service.metric("http_receiving_bytes") >= 60, 10, "they have begun")
+    eventually(lambda: service.metric("http_receiving_bytes") >= 60, "they have begun")
     assert service.metric("http_receiving_bytes") < 3000
     # Declared is not arrived: three times 40,000 is more than the limit.
     assert service.save({"name": "Ada", "x": "y" * 30000}).status_code == 200
     for _ in range(39):
         slow[0].sendall(b" " * 1000)
-    wait_until(lambda: service.metric("http_receiving_bytes") > 39000, 10, "it has arrived")
+    eventually(lambda: service.metric("http_receiving_bytes") > 39000, "it has arrived")
     reply = service.save({"name": "Ada", "x": "y" * 30000})
     assert reply.status_code == 503 and reply.headers["Retry-After"] == "1"
     assert reply.json()["type"] == "/problems/unavailable"
@@ -127,25 +127,25 @@ def test_bodies_that_arrive_are_bounded_together(world):
     assert slow[2].recv(65536).startswith(b"HTTP/1.1 503 ")
     for connection in slow:
         connection.close()
-    wait_until(lambda: service.metric("http_receiving_bytes") == 0, 30, "all of it is given back")
+    eventually(lambda: service.metric("http_receiving_bytes") == 0, "all of it is given back")
     assert service.save({"name": "Ada", "x": "y" * 30000}).status_code == 200
 
 
 def test_address_limit(world):
     service = world.user_service("--address-connection-limit", "3", "--connection-limit", "40").wait_ready()
-    wait_until(lambda: served_metric(service, "http_connection_limit") == 40, 5, "the limit as given")
-    wait_until(lambda: served_metric(service, "http_connections") == 1, 5, "one connection")
+    eventually(lambda: served_metric(service, "http_connection_limit") == 40, "the limit as given")
+    eventually(lambda: served_metric(service, "http_connections") == 1, "one connection")
     held = []
     # The connection that asked for the metric may be counted a moment longer: one is refused then.
-    wait_until(lambda: hold_one_more(service, held) == 3, 5, "three connections")
+    eventually(lambda: hold_one_more(service, held) == 3, "three connections")
     with connect(service) as one_more:
         assert not is_served(one_more)
     held.pop().close()
-    wait_until(lambda: can_save(service), 5, "a place again")
-    wait_until(lambda: served_metric(service, "http_refused_connections_total"), 5, "the refusal is counted")
+    eventually(lambda: can_save(service), "a place again")
+    eventually(lambda: served_metric(service, "http_refused_connections_total"), "the refusal is counted")
     for connection in held:
         connection.close()
-    wait_until(lambda: served_metric(service, "http_connections") == 1, 5, "only this one is left")
+    eventually(lambda: served_metric(service, "http_connections") == 1, "only this one is left")
 
 
 def is_served(connection):
@@ -204,7 +204,7 @@ def test_a_low_limit_of_descriptors_leaves_some_for_the_rest(world):
     assert '"connections":32' in service.log_text() or "connections=32" in service.log_text()
     held = [connect(service) for _ in range(100)]
     before, begin = cpu_seconds(service.process), time.monotonic()
-    wait_until(lambda: can_save(service), 15, "a save among them")
+    eventually(lambda: can_save(service), "a save among them")
     share = (cpu_seconds(service.process) - before) / (time.monotonic() - begin)
     assert share < 0.5, "it spins"
     for connection in held:
@@ -215,10 +215,10 @@ def test_a_low_limit_of_descriptors_leaves_some_for_the_rest(world):
 def test_out_of_descriptors_nothing_spins_and_it_recovers(world, held_connections):
     service = world.user_service("--idle-timeout", "60s", "--outbox", "off").wait_ready()
     held = [connect(service) for _ in range(held_connections)]
-    wait_until(lambda: service.metric("http_connections") == held_connections + 1, 5, "they are in")
+    eventually(lambda: service.metric("http_connections") == held_connections + 1, "they are in")
     pid = service.process.pid
     # Asking for the metric has closed its own connection meanwhile.
-    wait_until(lambda: len(sockets_of(service)) == held_connections, 5, "only they are left")
+    eventually(lambda: len(sockets_of(service)) == held_connections, "only they are left")
     limits = resource.prlimit(pid, resource.RLIMIT_NOFILE, (3, limit_of(pid)))
     assert limits[0] > 3
     waiting = connect(service)

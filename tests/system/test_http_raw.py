@@ -8,6 +8,7 @@ import socket
 import pytest
 
 from support.raw_http import Exchange
+from support.wait import PATIENCE_S
 
 HOST = b"Host: x\r\n"
 JSON = b"Content-Type: application/json\r\n"
@@ -388,7 +389,7 @@ def test_head_has_no_body(service):
 
 
 def test_a_client_that_waits_for_100_is_told_to_go_on(service):
-    with socket.create_connection(("127.0.0.1", service.port), timeout=5) as connection:
+    with socket.create_connection(("127.0.0.1", service.port), timeout=PATIENCE_S) as connection:
         connection.sendall(save(LENGTH + b"Expect: 100-continue\r\n", b""))
         assert connection.recv(65536) == b"HTTP/1.1 100 Continue\r\n\r\n"
         connection.sendall(USER)

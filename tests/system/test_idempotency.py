@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from support.wait import wait_until
+from support.wait import PATIENCE_S, eventually
 
 ADA = {"name": "Ada"}
 REPEATED = "user_service_repeated_keys_total"
@@ -36,27 +36,27 @@ def test_a_key_in_flight_is_waited_for(world, broker):
     replies = []
 
     def send(body):
-        replies.append(user.save(body, Idempotency_Key="k1", timeout=30))
+        replies.append(user.save(body, Idempotency_Key="k1", timeout=PATIENCE_S))
 
     threads = [threading.Thread(target=send, args=(ADA,)) for _ in range(3)]
     broker.freeze()
     try:
         for thread in threads:
             thread.start()
-        wait_until(lambda: user.metric(REPEATED) == 2, 10, "two wait for the third")
-        wait_until(lambda: user.metric("user_service_saves_in_flight") == 1, 10, "it is in flight")
+        eventually(lambda: user.metric(REPEATED) == 2, "two wait for the third")
+        eventually(lambda: user.metric("user_service_saves_in_flight") == 1, "it is in flight")
         assert user.save({"name": "Eve"}, Idempotency_Key="k1").status_code == 422
     finally:
         broker.thaw()
     for thread in threads:
         thread.join(30)
     assert [r.status_code for r in replies] == [200] * 3 and len({r.text for r in replies}) == 1
-    wait_until(lambda: world.count() == 1, 10, "one message")
+    eventually(lambda: world.count() == 1, "one message")
 
 
 def test_what_was_not_saved_is_forgotten(world):
     user = world.user_service("--outbox", "off", "--amqp-url", "amqp://guest:guest@127.0.0.1:1/")
-    wait_until(lambda: user.get("/readyz").status_code == 503, 10, "it is unready")
+    eventually(lambda: user.get("/readyz").status_code == 503, "it is unready")
     assert user.save(ADA, Idempotency_Key="k1").status_code == 503
     assert user.save({"name": "Eve"}, Idempotency_Key="k1").status_code == 503
     assert user.metric(REPEATED) == 0
@@ -70,10 +70,10 @@ def test_an_unknown_outcome_is_tried_again(world, broker):
         assert user.save({"name": "Eve"}, Idempotency_Key="k1").status_code == 422
     finally:
         broker.thaw()
-    wait_until(lambda: user.save(ADA, Idempotency_Key="k1").status_code == 200, 10, "it is confirmed")
+    eventually(lambda: user.save(ADA, Idempotency_Key="k1").status_code == 200, "it is confirmed")
     assert user.save(ADA, Idempotency_Key="k1").status_code == 200
     assert user.metric(REPEATED) >= 1
-    wait_until(lambda: world.count() >= 2, 10, "published with its id each time it was tried")
+    eventually(lambda: world.count() >= 2, "published with its id each time it was tried")
 
 
 def test_from_the_outbox_too(world):
@@ -83,7 +83,7 @@ def test_from_the_outbox_too(world):
     again = user.save(ADA, Idempotency_Key="k1")
     assert again.status_code == 202 and again.text == first.text
     # The reply goes out a moment before the metric knows.
-    wait_until(lambda: user.metric("user_service_outbox_saves") == 1, 10, "it is stored once")
+    eventually(lambda: user.metric("user_service_outbox_saves") == 1, "it is stored once")
 
 
 @pytest.mark.parametrize("capacity, published", [("2", 4), ("0", 5)])

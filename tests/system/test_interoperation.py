@@ -3,14 +3,14 @@ queue without arguments, sendToQueue a publish with no properties, consume a pla
 
 import json
 
-from support.wait import wait_until
+from support.wait import eventually
 
 
 def test_its_publisher_is_understood(world):
     channel = world.declare(queue_type="classic")
     channel.basic_publish("", world.queue, json.dumps({"name": "Ada", "age": 36}).encode())
     session = world.session_service("--queue-type", "classic").wait_ready()
-    wait_until(lambda: session.events("user.saved"), 10, "it is handled")
+    eventually(lambda: session.events("user.saved"), "it is handled")
     assert session.events("user.saved")[0]["outcome"] == "bare"
     session.stop()
     assert world.count() == 0
@@ -28,7 +28,7 @@ def test_its_consumer_understands_ours(world):
     channel.basic_consume(world.queue, on_message)
     reply = user.save({"name": "Ada", "age": 36})
     assert reply.status_code == 200
-    wait_until(lambda: channel.connection.process_data_events(0.1) or got, 10, "it is consumed")
+    eventually(lambda: channel.connection.process_data_events(0.1) or got, "it is consumed")
     assert got == [reply.json()["data"]]
     assert got[0]["name"] == "Ada" and got[0]["age"] == 36
 
@@ -43,6 +43,5 @@ def test_a_save_that_is_sent_again_is_the_same_message(world):
     assert first.json() == again.json()
     assert user.save({"name": "Eve"}, Idempotency_Key="k2").json()["data"]["id"] != \
         first.json()["data"]["id"]
-    wait_until(lambda: [e["outcome"] for e in session.events("user.saved")
-                        if e["message_id"] == "k1"] == ["handled", "duplicate"], 10,
-               "one effect, and a duplicate")
+    eventually(lambda: [e["outcome"] for e in session.events("user.saved")
+                        if e["message_id"] == "k1"] == ["handled", "duplicate"], "one effect, and a duplicate")

@@ -6,7 +6,7 @@ import subprocess
 import pytest
 import requests
 
-from support.wait import wait_until
+from support.wait import PATIENCE_S, eventually
 
 PROMTOOL = shutil.which("promtool")
 
@@ -18,12 +18,11 @@ def test_promtool_finds_nothing(world):
     assert user.save({"name": "Ada"}, Idempotency_Key="m1").status_code == 200
     assert user.save({"name": 1}).status_code == 422
     world.publish("not JSON", message_id="m2")
-    wait_until(lambda: "m1" in session.handled_ids(), 10, "one is handled")
-    wait_until(lambda: session.metric('session_service_dead_letters_total{reason="not-json"}') == 1, 20,
-               "one is a dead letter")
+    eventually(lambda: "m1" in session.handled_ids(), "one is handled")
+    eventually(lambda: session.metric('session_service_dead_letters_total{reason="not-json"}') == 1, "one is a dead letter")
     for service in (user, session):
-        reply = requests.get(service.base + "/metrics", timeout=5)
+        reply = requests.get(service.base + "/metrics", timeout=PATIENCE_S)
         assert reply.headers["Content-Type"].startswith("text/plain; version=0.0.4")
-        judged = subprocess.run([PROMTOOL, "check", "metrics"], input=reply.text, text=True, timeout=30,
+        judged = subprocess.run([PROMTOOL, "check", "metrics"], input=reply.text, text=True, timeout=PATIENCE_S,
                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         assert (judged.returncode, judged.stdout) == (0, ""), service.name

@@ -6,12 +6,13 @@ import subprocess
 import pytest
 
 from support.services import binary
+from support.wait import PATIENCE_S
 
 BOTH = pytest.mark.parametrize("name", ["user-service", "session-service"])
 
 
 def run(name, *arguments, **environment):
-    return subprocess.run([binary(name), *arguments], stdin=subprocess.DEVNULL, timeout=20,
+    return subprocess.run([binary(name), *arguments], stdin=subprocess.DEVNULL, timeout=PATIENCE_S,
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                           env=dict(os.environ, **environment))
 

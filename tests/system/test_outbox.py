@@ -14,20 +14,20 @@ from support.proxy import Proxy
 from support.services import Service
 from support.store import OUTBOX, effects, inbox_ids, outbox_ids
 from support.tracing import inject
-from support.wait import wait_until
+from support.wait import PATIENCE_S, eventually
 
 
 def depth(user):
     return user.metric("user_service_outbox_saves")
 
 
-def wait_forwarded(user, seconds=60):
-    wait_until(lambda: depth(user) == 0, seconds, "the outbox is empty")
+def wait_forwarded(user):
+    eventually(lambda: depth(user) == 0, "the outbox is empty")
 
 
-def assert_each_once(load, session, seconds=60):
+def assert_each_once(load, session):
     accepted = set(load.ok)
-    wait_until(lambda: accepted <= inbox_ids(session.state.name), seconds, "every success is handled")
+    eventually(lambda: accepted <= inbox_ids(session.state.name), "every success is handled")
     seen = inbox_ids(session.state.name)
     assert seen <= set(load.attempted), sorted(seen - set(load.attempted))[:10]
     assert effects(session.state.name) == len(seen)
@@ -58,12 +58,12 @@ def test_both_killed_again_and_again(away):
     for number in range(6):
         user = away.user_service("--confirm-timeout", "2s")
         load = Load(user.port, 16, 100000, "round%d" % number).start()
-        wait_until(lambda: len(load.ok) > 50, 30, "some saves")
+        eventually(lambda: len(load.ok) > 50, "some saves")
         if number in (1, 4):
             away.broker.kill()
-            wait_until(lambda: load.statuses.get(202, 0) > moments.randrange(50, 500), 30, "some 202")
+            eventually(lambda: load.statuses.get(202, 0) > moments.randrange(50, 500), "some 202")
             away.broker.start()
-        wait_until(lambda: len(load.ok) > moments.randrange(100, 1000), 30, "more saves")
+        eventually(lambda: len(load.ok) > moments.randrange(100, 1000), "more saves")
         user.kill()
         load.stop()
         load.join()
@@ -82,7 +82,7 @@ def test_a_memory_alarm_refuses_nothing(world, broker):
     session = world.session_service().wait_ready()
     broker.ctl("set_vm_memory_high_watermark", "0.0000001")
     try:
-        load = Load(user.port, 16, 500, "alarm").start().join(60)
+        load = Load(user.port, 16, 500, "alarm").start().join()
         assert set(load.statuses) <= {200, 202} and load.statuses[202] > 400, load.statuses
         assert load.longest_s < 2
         assert "blocked" in user.get("/readyz").json()["detail"]
@@ -97,15 +97,15 @@ def test_what_the_queue_refuses_waits(world, broker):
     broker.ctl("set_policy", "tiny", "^%s$" % world.queue,
                '{"max-length":1,"overflow":"reject-publish"}', "--apply-to", "queues")
     try:
-        wait_until(lambda: user.save({"name": "Ada"}).status_code == 202, 10, "the queue is full")
+        eventually(lambda: user.save({"name": "Ada"}).status_code == 202, "the queue is full")
         load = Load(user.port, 4, 50, "nack").start().join()
         assert load.statuses == {202: 50}
-        wait_until(lambda: depth(user) >= 51, 5, "the metric counts them")
+        eventually(lambda: depth(user) >= 51, "the metric counts them")
     finally:
         broker.ctl("clear_policy", "tiny")
     session = world.session_service("--queue-type", "classic").wait_ready()
     wait_forwarded(user)
-    wait_until(lambda: set(load.ok) <= inbox_ids(session.state.name), 20, "all arrive")
+    eventually(lambda: set(load.ok) <= inbox_ids(session.state.name), "all arrive")
 
 
 def test_a_broker_that_refuses_everything_gets_another_connection_soon(world, broker):
@@ -115,8 +115,8 @@ def test_a_broker_that_refuses_everything_gets_another_connection_soon(world, br
     broker.ctl("set_policy", "tiny", "^%s$" % world.queue,
                '{"max-length":1,"overflow":"reject-publish"}', "--apply-to", "queues")
     try:
-        wait_until(lambda: user.save({"name": "Ada"}).status_code == 202, 10, "the queue is full")
-        wait_until(lambda: len(user.events("broker.disconnected")) == 2, 9, "it is given up twice")
+        eventually(lambda: user.save({"name": "Ada"}).status_code == 202, "the queue is full")
+        eventually(lambda: len(user.events("broker.disconnected")) == 2, "it is given up twice")
         errors = [event["error"] for event in user.events("broker.disconnected")]
         assert ["refused every message for %d s" % s in e for s, e in zip((1, 2), errors)] == [True] * 2
     finally:
@@ -130,7 +130,7 @@ def test_a_queue_that_was_full_is_forwarded_to_again(world, broker):
     broker.ctl("set_policy", "tiny", "^%s$" % world.queue,
                '{"max-length":1,"overflow":"reject-publish"}', "--apply-to", "queues")
     try:
-        wait_until(lambda: user.save({"name": "Ada"}).status_code == 202, 10, "the queue is full")
+        eventually(lambda: user.save({"name": "Ada"}).status_code == 202, "the queue is full")
     finally:
         broker.ctl("clear_policy", "tiny")
     wait_forwarded(user)
@@ -141,7 +141,7 @@ def test_a_deleted_queue_loses_nothing(world):
     load = Load(user.port, 16, 3000, "gone").start()
     for _ in range(3):
         enough = len(load.ok) + 300
-        wait_until(lambda: len(load.ok) > enough or len(load.attempted) == 3000, 30, "some saves")
+        eventually(lambda: len(load.ok) > enough or len(load.attempted) == 3000, "some saves")
         world.delete()  # what it held is gone with it: only what comes now can be judged
     load.join()
     assert set(load.statuses) <= {200, 202}, load.statuses
@@ -153,14 +153,13 @@ def test_a_late_confirm_is_a_202_and_a_duplicate(world, broker):
     session = world.session_service().wait_ready()
     broker.freeze()
     try:
-        load = Load(user.port, 8, 8, "late").start().join(10)
+        load = Load(user.port, 8, 8, "late").start().join()
         assert load.statuses == {202: 8} and 0.5 <= load.longest_s < 2
     finally:
         broker.thaw()
     wait_forwarded(user)
     assert_each_once(load, session)
-    wait_until(lambda: session.metric('session_service_deliveries_total{outcome="duplicate"}') > 0, 10,
-               "the second copy is a duplicate")
+    eventually(lambda: session.metric('session_service_deliveries_total{outcome="duplicate"}') > 0, "the second copy is a duplicate")
 
 
 def test_a_drain_hands_over_to_the_outbox(world, broker):
@@ -168,11 +167,11 @@ def test_a_drain_hands_over_to_the_outbox(world, broker):
     broker.freeze()
     try:
         load = Load(user.port, 8, 8, "drain").start()
-        wait_until(lambda: user.metric("user_service_saves_in_flight") == 8, 10, "8 in flight")
+        eventually(lambda: user.metric("user_service_saves_in_flight") == 8, "8 in flight")
         user.signal(signal.SIGTERM)
-        load.join(10)
+        load.join()
         assert load.statuses == {202: 8}
-        assert user.process.wait(10) == 0
+        assert user.process.wait(PATIENCE_S) == 0
         assert sorted(outbox_ids(user.state.name)) == sorted(load.ok)
     finally:
         broker.thaw()
@@ -209,7 +208,7 @@ def test_a_full_disk_refuses_and_keeps_what_it_has(away, tiny_disk):
         refused.append(key)
         assert len(taken) < 9000, "it never fills"
     assert len(taken) > 50
-    wait_until(lambda: user.get("/readyz").status_code == 503, 5, "it says so")
+    eventually(lambda: user.get("/readyz").status_code == 503, "it says so")
     assert "full" in user.get("/readyz").json()["detail"]
     assert user.process.poll() is None and user.get("/healthz").status_code == 200
     assert depth(user) == len(taken)
@@ -217,7 +216,7 @@ def test_a_full_disk_refuses_and_keeps_what_it_has(away, tiny_disk):
     away.broker.start()
     session = away.service("session-service")
     wait_forwarded(user)
-    wait_until(lambda: set(taken) <= inbox_ids(session.state.name), 20, "every 202 arrives")
+    eventually(lambda: set(taken) <= inbox_ids(session.state.name), "every 202 arrives")
     assert inbox_ids(session.state.name) == set(taken)  # and nothing of what was refused
     assert effects(session.state.name) == len(taken)
     user.wait_ready()
@@ -234,7 +233,7 @@ def test_a_row_that_is_no_save_is_told_and_kept(world, tmp_path):
                                " VALUES (?, '{\"id\":1}', '', 1)", [("x" * 129,), ("good",)])
     connection.close()
     user = world.user_service("--state-dir", state)
-    wait_until(lambda: outbox_ids(state) == ["x" * 129], 10, "the good one is forwarded")
+    eventually(lambda: outbox_ids(state) == ["x" * 129], "the good one is forwarded")
     assert user.metric("user_service_outbox_unreadable_rows") == 1
     assert [e["error"] for e in user.events("outbox.unreadable")] == [
         "row 1 is not a save, and stays: its message id is not valid"]
@@ -257,12 +256,11 @@ def test_a_failed_fsync_is_no_success(away):
         reply = user.save({"name": "Ada"}, Idempotency_Key="during")
         # What was written before the failed fsync may be there when the file is opened again.
         assert reply.status_code == 504 and reply.json()["outcome"] == "unknown", reply.text
-        wait_until(lambda: "Input/output error" in user.get("/readyz").text, 10, "it says why")
+        eventually(lambda: "Input/output error" in user.get("/readyz").text, "it says why")
     finally:
         tracer.terminate()
-        tracer.wait(10)
-    wait_until(lambda: user.save({"name": "Ada"}, Idempotency_Key="after").status_code == 202, 20,
-               "it goes on by itself")
+        tracer.wait(PATIENCE_S)
+    eventually(lambda: user.save({"name": "Ada"}, Idempotency_Key="after").status_code == 202, "it goes on by itself")
     assert "before" in away.stored() and "after" in away.stored()
 
 
@@ -271,14 +269,13 @@ def test_a_disk_that_hangs_hangs_no_client(away):
     user = away.user_service("--confirm-timeout", "500ms")
     tracer = inject(user.process.pid, "fsync,fdatasync", "delay_enter=20000000")
     try:
-        load = Load(user.port, 4, 4, "hang").start().join(12)
+        load = Load(user.port, 4, 4, "hang").start().join()
         assert load.statuses == {504: 4}, load.statuses
         assert user.get("/healthz").status_code == 200
     finally:
         tracer.terminate()
-        tracer.wait(30)
-    wait_until(lambda: user.save({"name": "Ada"}, Idempotency_Key="after").status_code == 202, 30,
-               "it goes on by itself")
+        tracer.wait(PATIENCE_S)
+    eventually(lambda: user.save({"name": "Ada"}, Idempotency_Key="after").status_code == 202, "it goes on by itself")
     assert "after" in away.stored()
 
 
@@ -289,9 +286,9 @@ def test_a_broker_slower_than_the_deadline_is_forwarded_to(world):
     user = world.user_service("--confirm-timeout", "100ms", "--amqp-url",
                               "amqp://guest:guest@127.0.0.1:%d/" % proxy.port).wait_ready()
     proxy.delay_s = 0.15
-    load = Load(user.port, 4, 8, "slow").start().join(20)
+    load = Load(user.port, 4, 8, "slow").start().join()
     assert load.statuses == {202: 8}, load.statuses
-    wait_until(lambda: user.metric("user_service_outbox_forwarded_total") == 8, 10, "all forwarded")
+    eventually(lambda: user.metric("user_service_outbox_forwarded_total") == 8, "all forwarded")
     # Each twice at the most: once when it was taken, once from the outbox.
     assert world.count() <= 16
 
@@ -299,7 +296,7 @@ def test_a_broker_slower_than_the_deadline_is_forwarded_to(world):
 def test_a_second_process_is_refused(away):
     user = away.user_service()
     second = subprocess.run(user.arguments_elsewhere(),
-                            stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, timeout=20,
+                            stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, timeout=PATIENCE_S,
                             env=user.environment)
     assert second.returncode == 2
     assert "in use by process %d" % user.process.pid in second.stderr
@@ -311,7 +308,7 @@ def test_a_damaged_outbox_is_refused_and_kept(away):
         file.write(b"no database" * 1000)
     user = Service("user-service", "--state-dir", away.state.name)
     refused = subprocess.run(user.arguments, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,
-                             text=True, timeout=20, env=user.environment)
+                             text=True, timeout=PATIENCE_S, env=user.environment)
     assert refused.returncode == 2 and OUTBOX in refused.stderr, refused.stderr
     with open(path, "rb") as file:
         assert file.read() == b"no database" * 1000
@@ -332,4 +329,4 @@ def test_off_it_needs_no_directory(away):
     user = away.service("user-service", "--outbox", "off", "--state-dir", "/proc/none")
     reply = user.save({"name": "Ada"})
     assert (reply.status_code, reply.json()["reason"]) == (503, "disconnected")
-    assert "user_service_outbox_saves" not in requests.get(user.base + "/metrics", timeout=5).text
+    assert "user_service_outbox_saves" not in requests.get(user.base + "/metrics", timeout=PATIENCE_S).text

@@ -5,7 +5,7 @@ import os
 import time
 
 from support.streams import Streams
-from support.wait import wait_until
+from support.wait import eventually, wait_until
 
 SAVES = int(os.environ.get("OUTBOX_TEST_SAVES", "2000"))
 CONNECTIONS = 64
@@ -44,7 +44,7 @@ def test_each_202_is_handled_once_and_in_order(away):
     # What was committed and not answered before the kill is there twice, as its client sent it again.
     assert len(once) == SAVES <= held <= SAVES + len(clients.broken)
     assert by_client(once) == {one.name: list(range(one.count)) for one in clients.streams}
-    wait_until(lambda: user.metric("user_service_outbox_saves") == held, 10, "it knows what it holds")
+    eventually(lambda: user.metric("user_service_outbox_saves") == held, "it knows what it holds")
     assert user.metric("user_service_outbox_bytes") > 64 * held
     assert user.get("/readyz").json()["status"] == "degraded"
 
@@ -52,8 +52,7 @@ def test_each_202_is_handled_once_and_in_order(away):
     session = away.service("session-service")
     wait_until(lambda: user.metric("user_service_outbox_saves") == 0, 60 + SAVES / 500, "it is empty")
     user.wait_ready()
-    wait_until(lambda: deliveries(session, "handled") + deliveries(session, "duplicate") == held, 60,
-               "each is handled")
+    eventually(lambda: deliveries(session, "handled") + deliveries(session, "duplicate") == held, "each is handled")
     assert deliveries(session, "handled") == SAVES
     assert [e["message_id"] for e in session.events("user.saved") if e["outcome"] == "handled"] == once
     print("%d connections broke, %d saves were in the outbox twice" % (len(clients.broken), held - SAVES))

@@ -5,7 +5,7 @@ import signal
 import socket
 
 from support.load import Load
-from support.wait import wait_until
+from support.wait import PATIENCE_S, eventually
 
 
 def is_late(user):
@@ -18,18 +18,18 @@ def test_while_confirms_are_late_the_outbox_takes_what_comes(world, broker):
     broker.freeze()
     try:
         waiting = Load(user.port, 4, 4, "waiting").start()
-        wait_until(lambda: is_late(user), 5, "it notices")
+        eventually(lambda: is_late(user), "it notices")
         assert "slow to confirm" in user.get("/readyz").json()["detail"]
-        load = Load(user.port, 16, 400, "late").start().join(30)
+        load = Load(user.port, 16, 400, "late").start().join()
         assert load.statuses == {202: 400} and load.longest_s < 3
     finally:
         broker.thaw()
-    waiting.join(20)
+    waiting.join()
     assert set(waiting.statuses) <= {200, 202}, waiting.statuses
-    wait_until(lambda: not is_late(user), 20, "it recovers")
+    eventually(lambda: not is_late(user), "it recovers")
     user.wait_ready()
-    wait_until(lambda: user.save({"name": "Ada"}).status_code == 200, 10, "saves are confirmed again")
-    wait_until(lambda: set(load.ok + waiting.ok) <= set(session.handled_ids()), 30, "all arrive")
+    eventually(lambda: user.save({"name": "Ada"}).status_code == 200, "saves are confirmed again")
+    eventually(lambda: set(load.ok + waiting.ok) <= set(session.handled_ids()), "all arrive")
 
 
 def test_a_connection_that_never_confirms_is_given_up(world, broker):
@@ -37,11 +37,11 @@ def test_a_connection_that_never_confirms_is_given_up(world, broker):
     broker.freeze()
     try:
         assert user.save({"name": "Ada"}).status_code == 202
-        lost = wait_until(lambda: user.events("broker.disconnected"), 30, "it is given up")
+        lost = eventually(lambda: user.events("broker.disconnected"), "it is given up")
         assert "has not confirmed a message for 10 s" in lost[0]["error"]
     finally:
         broker.thaw()
-    wait_until(lambda: user.save({"name": "Ada"}).status_code == 200, 30, "there is another one")
+    eventually(lambda: user.save({"name": "Ada"}).status_code == 200, "there is another one")
 
 
 def test_what_would_not_be_confirmed_in_time_is_refused(world):
@@ -49,8 +49,8 @@ def test_what_would_not_be_confirmed_in_time_is_refused(world):
     user = world.user_service("--outbox", "off", "--overload-latency", "1ms").wait_ready()
     load = Load(user.port, 150, 10 ** 6, "over").start()
     try:
-        wait_until(lambda: user.metric("user_service_saves_limit") == 64, 30, "it falls")
-        wait_until(lambda: load.statuses.get(503, 0) > 0, 30, "some are refused")
+        eventually(lambda: user.metric("user_service_saves_limit") == 64, "it falls")
+        eventually(lambda: load.statuses.get(503, 0) > 0, "some are refused")
     finally:
         load.stop()
         load.join()
@@ -61,7 +61,7 @@ def test_what_would_not_be_confirmed_in_time_is_refused(world):
 
 def burst(user, connections):
     """The statuses of saves that are all there before the first of them is read."""
-    sockets = [socket.create_connection(("127.0.0.1", user.port), timeout=30) for _ in range(connections)]
+    sockets = [socket.create_connection(("127.0.0.1", user.port), timeout=PATIENCE_S) for _ in range(connections)]
     # Each has been accepted when its first reply is there.
     for one in sockets:
         one.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -87,5 +87,5 @@ def test_a_long_turn_accepts_more_than_the_limit(world):
         assert set(seen[-1]) == {"200", "503"}, seen
         return seen[-1]["200"] > 16
 
-    wait_until(is_more_accepted, 60, "more than the limit is accepted")
+    eventually(is_more_accepted, "more than the limit is accepted")
     print(seen)

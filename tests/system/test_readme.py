@@ -5,7 +5,7 @@ import re
 import subprocess
 
 from support.services import ROOT
-from support.wait import wait_until
+from support.wait import eventually
 
 with open(os.path.join(ROOT, "README.md")) as file:
     README = file.read()
@@ -45,7 +45,7 @@ def test_the_log_line_that_is_shown(world):
     user = world.user_service().wait_ready()
     session = world.session_service().wait_ready()
     curl(CURLS[0][0], user.port)
-    wait_until(session.handled_ids, 10, "the user is logged")
+    eventually(session.handled_ids, "the user is logged")
 
     def shape(line):
         return re.sub(r"\d{4}-\d\d-\d\dT[\d:.]+Z|\d{13}", "TIME", without_ids(line))

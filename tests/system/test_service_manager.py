@@ -15,7 +15,7 @@ import requests
 from support.broker import free_port
 from support.load import Load
 from support.services import binary
-from support.wait import wait_until
+from support.wait import PATIENCE_S, eventually
 
 BOTH = pytest.mark.parametrize("name", ["user-service", "session-service"])
 TOKENS = ["first-token-00000", "second-token-1111"]
@@ -60,14 +60,13 @@ def bearer(token):
 @BOTH
 def test_ready_status_and_stopping(name, world, broker, manager):
     service = world.service(name, "--drain-timeout", "70s", environment=manager.environment())
-    wait_until(lambda: manager.told("READY=1"), 10, "it says that it serves")
-    wait_until(lambda: "STATUS=ready; connected to the broker" in manager.told("STATUS="), 20,
-               "it says that it is connected")
+    eventually(lambda: manager.told("READY=1"), "it says that it serves")
+    eventually(lambda: "STATUS=ready; connected to the broker" in manager.told("STATUS="), "it says that it is connected")
     broker.stop()
     fallen = "degraded" if name == "user-service" else "not ready"
-    wait_until(lambda: manager.told("STATUS=%s: " % fallen), 20, "it says that it is not")
+    eventually(lambda: manager.told("STATUS=%s: " % fallen), "it says that it is not")
     broker.start()
-    service.wait_ready(20)
+    service.wait_ready()
     service.stop()
     assert manager.told("STOPPING=1")
     # More than --drain-timeout, whatever TimeoutStopSec= is.
@@ -93,7 +92,7 @@ def slow_down(pid, thread):
         with open("/proc/%d/task/%s/status" % (pid, task)) as file:
             return "TracerPid:\t0\n" not in file.read()
 
-    wait_until(tracer_pid, 10, "strace is attached")
+    eventually(tracer_pid, "strace is attached")
     return tracer
 
 
@@ -103,18 +102,18 @@ def slow_down(pid, thread):
 def test_the_watchdog_is_fed_by_the_loops(name, thread, world, manager):
     service = world.service(name, environment=manager.environment(WATCHDOG_USEC="2000000"))
     service.wait_ready()
-    wait_until(lambda: len(manager.told("WATCHDOG=1")) >= 3, 10, "it is fed")
+    eventually(lambda: len(manager.told("WATCHDOG=1")) >= 3, "it is fed")
     # One loop hangs: neither the others nor the main thread speak for it.
     tracer = slow_down(service.process.pid, thread)
     try:
         begin = time.monotonic()
         fed = len(manager.told("WATCHDOG=1"))
-        wait_until(lambda: time.monotonic() - begin > 4, 10, "twice the watchdog's time")
+        eventually(lambda: time.monotonic() - begin > 4, "twice the watchdog's time")
         assert len(manager.told("WATCHDOG=1")) <= fed + 2
     finally:
         tracer.kill()
-        tracer.wait(10)
-    wait_until(lambda: len(manager.told("WATCHDOG=1")) > fed + 3, 10, "it is fed again")
+        tracer.wait(PATIENCE_S)
+    eventually(lambda: len(manager.told("WATCHDOG=1")) > fed + 3, "it is fed again")
 
 
 @BOTH
@@ -124,17 +123,17 @@ def test_a_passed_socket(name, world):
         listening.bind(("127.0.0.1", port))
         listening.listen(64)
         service = passed(world, name, listening, port)
-        assert requests.get("http://127.0.0.1:%d/healthz" % port, timeout=5).status_code == 200
+        assert requests.get("http://127.0.0.1:%d/healthz" % port, timeout=PATIENCE_S).status_code == 200
         service.terminate()
-        assert service.wait(20) == 0
+        assert service.wait(PATIENCE_S) == 0
         # The manager's socket still takes connections, for the next process.
-        waiting = socket.create_connection(("127.0.0.1", port), timeout=5)
+        waiting = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S)
         waiting.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
         service = passed(world, name, listening, port)
         assert waiting.recv(100).startswith(b"HTTP/1.1 200")
         waiting.close()
         service.terminate()
-        assert service.wait(20) == 0
+        assert service.wait(PATIENCE_S) == 0
 
 
 @BOTH
@@ -152,7 +151,7 @@ def test_the_log_says_where_it_listens(name, world, family, address, shown):
         process = passed(world, name, listening, port, "--listen", "127.0.0.1:1", log=log,
                          address=address)
         process.terminate()
-        assert process.wait(20) == 0
+        assert process.wait(PATIENCE_S) == 0
         started = [json.loads(x) for x in read_all(log).splitlines() if "service.started" in x]
     assert [e["listen"] for e in started] == [shown % port]
 
@@ -172,7 +171,7 @@ def passed(world, name, listening, port, *arguments, log=subprocess.DEVNULL,
         pass_fds=[listening.fileno()], stderr=log,
         env=dict(os.environ, AMQP_URL=world.url, STATE_DIRECTORY=state_directory(world)))
     world.closers.append(process.kill)
-    wait_until(lambda: process.poll() is not None or answers(port, address), 10, name + " answers")
+    eventually(lambda: process.poll() is not None or answers(port, address), name + " answers")
     assert process.poll() is None
     return process
 
@@ -192,11 +191,11 @@ def test_tokens(name, world, tmp_path):
     service = world.service(name, "--auth-token-file", str(file))
 
     def status(path, headers=None, method="GET"):
-        return requests.request(method, service.base + path, headers=headers, timeout=5).status_code
+        return requests.request(method, service.base + path, headers=headers, timeout=PATIENCE_S).status_code
 
     assert status("/healthz") == 200
     for path in ("/readyz", "/metrics", "/nothing", "/users/save", "/users"):
-        refused = requests.get(service.base + path, timeout=5)
+        refused = requests.get(service.base + path, timeout=PATIENCE_S)
         assert refused.status_code == 401
         assert refused.headers["WWW-Authenticate"] == "Bearer"
         assert refused.json()["type"] == "/problems/unauthorized"
@@ -207,7 +206,7 @@ def test_tokens(name, world, tmp_path):
     def reload(event):
         before = len(service.events(event))
         service.signal(signal.SIGHUP)
-        wait_until(lambda: len(service.events(event)) > before, 10, event)
+        eventually(lambda: len(service.events(event)) > before, event)
 
     file.write_text(TOKENS[1] + "\nthird-token-22222\n")
     reload("service.reloaded")
@@ -224,8 +223,8 @@ def test_a_save_needs_a_token(world, tmp_path):
     file = tmp_path / "tokens"
     file.write_text(TOKENS[0] + "\n")
     user = world.user_service("--auth-token-file", str(file))
-    wait_until(lambda: requests.get(user.base + "/readyz", timeout=5, headers=bearer(
-        TOKENS[0])).json()["status"] == "ready", 15, "ready")
+    eventually(lambda: requests.get(user.base + "/readyz", timeout=PATIENCE_S, headers=bearer(
+        TOKENS[0])).json()["status"] == "ready", "ready")
     assert user.save().status_code == 401
     assert world.count() == 0
     assert user.save(**bearer(TOKENS[0])).status_code == 200
@@ -238,7 +237,7 @@ def test_beyond_loopback_only_with_tokens(name, world, tmp_path):
     file.write_text(TOKENS[0] + "\n")
 
     def check(*arguments):
-        return subprocess.run([binary(name), "--check-config", *arguments], text=True, timeout=20,
+        return subprocess.run([binary(name), "--check-config", *arguments], text=True, timeout=PATIENCE_S,
                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT)
 
@@ -261,9 +260,9 @@ def test_lines_for_the_journal_begin_with_their_priority(name, world):
              "amqp://127.0.0.1:1/"], stderr=file,
             env=dict(os.environ, JOURNAL_STREAM=stream, STATE_DIRECTORY=state_directory(world)))
         world.closers.append(process.kill)
-        wait_until(lambda: "connecting_failed" in read_all(file), 10, "a warning")
+        eventually(lambda: "connecting_failed" in read_all(file), "a warning")
         process.terminate()
-        assert process.wait(20) == 0
+        assert process.wait(PATIENCE_S) == 0
         lines = read_all(file).splitlines()
     for line in lines:
         assert line[:4] == ("<4>{" if '"level":"warning"' in line else "<6>{"), line
@@ -276,7 +275,7 @@ def test_why_it_does_not_start_is_an_error_in_the_journal(name):
         stream = "%d:%d" % (status.st_dev, status.st_ino)
         for manager, start in ((stream, "<3>" + name + ": "), ("0:0", name + ": ")):
             file.truncate(0)
-            result = subprocess.run([binary(name), "--queue-type", "odd"], stderr=file, timeout=20,
+            result = subprocess.run([binary(name), "--queue-type", "odd"], stderr=file, timeout=PATIENCE_S,
                                     env=dict(os.environ, JOURNAL_STREAM=manager))
             assert result.returncode == 2
             assert read_all(file).lstrip("\0").startswith(start)
@@ -307,12 +306,12 @@ def test_a_restart_behind_a_socket_fails_no_request(world):
         load = Load(port, 16, 100000, "restart", new_connections=True).start()
         for _ in range(3):
             enough = len(load.ok) + 300
-            wait_until(lambda: len(load.ok) >= enough, 30, "some saves")
+            eventually(lambda: len(load.ok) >= enough, "some saves")
             service.terminate()
-            assert service.wait(20) == 0
+            assert service.wait(PATIENCE_S) == 0
             service = passed(world, "user-service", listening, port)
         load.stop()
-        load.join(30)
+        load.join()
         assert set(load.statuses) <= {200, 202}, load.statuses
         service.terminate()
-        assert service.wait(20) == 0
+        assert service.wait(PATIENCE_S) == 0

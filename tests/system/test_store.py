@@ -18,7 +18,7 @@ from support.proxy import Proxy
 from support.services import Service
 from support.store import FILE, effects, inbox_ids, rows
 from support.tracing import inject
-from support.wait import wait_until
+from support.wait import PATIENCE_S, eventually, wait_until
 
 MARKER = "abort-the-process"
 LINE_BYTES = 200  # of the log, for a message
@@ -51,7 +51,7 @@ def publish_unconfirmed(world, messages):
         channel.basic_publish("", world.queue, body,
                               pika.BasicProperties(message_id=message_id, delivery_mode=2,
                                                    headers={"saved_at_ms": 1000}))
-    wait_until(lambda: world.count() == len(messages), 60, "the queue has them all")
+    eventually(lambda: world.count() == len(messages), "the queue has them all")
     channel.connection.close()
 
 
@@ -61,8 +61,7 @@ def user(number, **members):
 
 def test_an_id_takes_effect_once(world, service):
     publish_all(world, [("m1", user(1)), ("m1", user(1)), ("m1", user(1, name="Eve"))])
-    wait_until(lambda: logged(service, event="user.dead_lettered", reason="id-conflict"), 10,
-               "the conflict is put aside")
+    eventually(lambda: logged(service, event="user.dead_lettered", reason="id-conflict"), "the conflict is put aside")
     assert len(logged(service, event="user.saved", outcome="handled", message_id="m1")) == 1
     assert len(logged(service, event="user.saved", outcome="duplicate", message_id="m1")) == 1
     _, properties, body = world.get(world.dead)
@@ -79,7 +78,7 @@ def test_an_id_takes_effect_once(world, service):
 def test_an_older_save_never_overwrites_a_newer_one(world, service):
     for message_id, name, saved_at in (("m1", "new", 2000), ("m2", "old", 1000)):
         world.publish(user(1, name=name), message_id=message_id, headers={"saved_at_ms": saved_at})
-        wait_until(lambda: logged(service, message_id=message_id, outcome="handled"), 10, message_id)
+        eventually(lambda: logged(service, message_id=message_id, outcome="handled"), message_id)
     assert service.get("/users/1").json()["data"]["name"] == "new"
     assert effects(service.state.name) == 2
 
@@ -87,12 +86,12 @@ def test_an_older_save_never_overwrites_a_newer_one(world, service):
 def test_bare_users_are_known_by_id_or_email_or_body(world, service):
     for body in ('{"id":"u1"}', '{"email":"a@example.org"}', '{"x":1}', '{"x":1}'):
         world.publish(body)
-    wait_until(lambda: len(logged(service, outcome="bare")) == 4, 10, "all are handled")
+    eventually(lambda: len(logged(service, outcome="bare")) == 4, "all are handled")
     keys = [row[0] for row in rows(service.state.name, "SELECT user_id FROM users ORDER BY user_id")]
     assert keys[0] == "email:a@example.org" and keys[1].startswith("sha256:") and keys[2] == "u1"
     assert len(keys) == 3 and effects(service.state.name) == 0
     world.publish(json.dumps({"id": "i" * 600}))
-    wait_until(lambda: len(logged(service, outcome="bare")) == 5, 10, "a long id too")
+    eventually(lambda: len(logged(service, outcome="bare")) == 5, "a long id too")
     keys = [row[0] for row in rows(service.state.name, "SELECT user_id FROM users ORDER BY user_id")]
     assert len(keys) == 4 and keys[1].startswith("id-sha256:") and len(keys[1]) == 74
 
@@ -156,9 +155,8 @@ def test_killed_at_any_moment(world, deadline):
         for part in parts:
             service = world.session_service("--state-dir", state, "--prefetch", "20")
             work = LINE_BYTES * 0.75 * len(messages) * part / sum(parts)
-            wait_until(lambda: os.path.getsize(service.log.name) >= work or
-                       rows(state, "SELECT count(*) FROM inbox") == [(count,)], 60,
-                       "so much is logged, or there is no more")
+            eventually(lambda: os.path.getsize(service.log.name) >= work or
+                       rows(state, "SELECT count(*) FROM inbox") == [(count,)], "so much is logged, or there is no more")
             time.sleep(rng.uniform(0, 0.01))
             service.kill()
             lives.append(read_log(service))
@@ -168,7 +166,7 @@ def test_killed_at_any_moment(world, deadline):
         service.wait_ready()
         wait_until(lambda: len(inbox_ids(state)) == len(valid), 60 + count // 200,
                    "each valid id is in the inbox")
-        wait_until(lambda: service.get("/readyz") and world.count() == 0, 60, "all was delivered")
+        eventually(lambda: service.get("/readyz") and world.count() == 0, "all was delivered")
         service.stop()
         read_log(service)
         assert world.is_empty()
@@ -202,14 +200,14 @@ def test_a_message_that_ends_the_process_is_put_aside(world, tmp_path):
         service.process = subprocess.Popen(service.arguments, stdin=subprocess.DEVNULL,
                                            stdout=subprocess.DEVNULL, stderr=service.log,
                                            env=service.environment)
-        wait_until(lambda: service.process.poll() is not None or
-                   logged(service, event="user.dead_lettered"), 30, "it ends, or puts it aside")
+        eventually(lambda: service.process.poll() is not None or
+                   logged(service, event="user.dead_lettered"), "it ends, or puts it aside")
         if service.process.poll() is None:
             break
         assert service.process.returncode == -signal.SIGABRT
         service.log.close()
     assert 2 <= crashes <= 5
-    wait_until(lambda: inbox_ids(state) == set(good), 30, "the rest is handled")
+    eventually(lambda: inbox_ids(state) == set(good), "the rest is handled")
     _, properties, _ = world.get(world.dead)
     assert properties.message_id == "bad"
     assert properties.headers["dead-letter-reason"] == "too-many-redeliveries"
@@ -220,14 +218,14 @@ def test_a_message_that_ends_the_process_is_put_aside(world, tmp_path):
 
 def test_a_second_process_is_refused(world, service):
     second = subprocess.run(service.arguments_elsewhere(), stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,
-                            text=True, timeout=20)
+                            text=True, timeout=PATIENCE_S)
     assert second.returncode == 2
     assert "in use by process %d" % service.process.pid in second.stderr
 
 
 def test_a_damaged_store_is_refused_and_kept(world, service):
     publish_all(world, [("m%d" % i, user(i)) for i in range(300)])
-    wait_until(lambda: len(inbox_ids(service.state.name)) == 300, 20, "all are handled")
+    eventually(lambda: len(inbox_ids(service.state.name)) == 300, "all are handled")
     service.stop()
     for _ in range(2):  # the start brings the log into the file
         service.start().stop()
@@ -239,7 +237,7 @@ def test_a_damaged_store_is_refused_and_kept(world, service):
     with open(path, "rb") as file:
         damaged = file.read()
     refused = subprocess.run(service.arguments, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,
-                             text=True, timeout=20, env=service.environment)
+                             text=True, timeout=PATIENCE_S, env=service.environment)
     assert refused.returncode == 2 and "is damaged" in refused.stderr
     with open(path, "rb") as file:
         assert file.read() == damaged
@@ -272,7 +270,7 @@ def test_a_store_of_the_first_version_is_brought_up_to_date(world, tmp_path):
     session = service.get("/sessions").json()["data"][0]
     assert (session["id"], session["user_id"], session["saves"]) == ("s1", "u1", 2)
     world.publish('{"id":"u1","name":"Eve"}', message_id="m3", headers={"saved_at_ms": 2000})
-    wait_until(lambda: "m3" in service.handled_ids(), 10, "it can be written to")
+    eventually(lambda: "m3" in service.handled_ids(), "it can be written to")
     assert service.get("/users/u1").json()["data"]["name"] == "Eve"
     assert service.get("/sessions").json()["data"][0]["saves"] == 3
     assert effects(str(tmp_path)) == 5
@@ -302,19 +300,19 @@ def test_a_full_disk_pauses_and_loses_nothing(world, broker, tmp_path):
             "amqp://guest:guest@127.0.0.1:%d/" % proxy.port).wait_ready()
         messages = [("m%04d" % i, user(i, text="x" * 600)) for i in range(3000)]
         publish_all(world, messages)
-        wait_until(lambda: is_paused(service, "full"), 30, "it pauses and says why")
+        eventually(lambda: is_paused(service, "full"), "it pauses and says why")
         assert service.metric("session_service_store_paused") == 1
         assert len(service.events("consumer.paused")) == 1
         assert service.get("/healthz").status_code == 200
         proxy.cut()
         connected = lambda: service.metric("session_service_broker_connected") == 1
-        wait_until(lambda: not connected(), 10, "the connection is lost")
+        eventually(lambda: not connected(), "the connection is lost")
         with pytest.raises(AssertionError, match="not within"):
             # Longer than two of the longest pauses between attempts at the store.
-            wait_until(connected, 12, "what cannot be stored is delivered again")
+            eventually(connected, "what cannot be stored is delivered again")
         assert is_paused(service, "full")
         as_root("mount", "-o", "remount,size=64m", state)
-        wait_until(lambda: len(inbox_ids(state)) == len(messages), 60, "it goes on by itself")
+        eventually(lambda: len(inbox_ids(state)) == len(messages), "it goes on by itself")
         service.wait_ready()
         assert effects(state) == len(messages)
         assert set(m for m, _ in messages) <= set(service.handled_ids())
@@ -327,17 +325,17 @@ def test_a_full_disk_pauses_and_loses_nothing(world, broker, tmp_path):
 
 def test_a_failed_fsync_acks_nothing_that_is_not_on_disk(world, service):
     publish_all(world, [("before", user(1))])
-    wait_until(lambda: "before" in service.handled_ids(), 10, "the store works")
+    eventually(lambda: "before" in service.handled_ids(), "the store works")
     tracer = inject(service.process.pid, "fsync,fdatasync", "error=EIO")
     try:
         publish_all(world, [("during", user(2))])
-        wait_until(lambda: is_paused(service, "Input/output error"), 20, "it pauses and says why")
+        eventually(lambda: is_paused(service, "Input/output error"), "it pauses and says why")
         assert "during" not in service.handled_ids()
         assert service.metric("session_service_store_paused") == 1
     finally:
         tracer.terminate()
-        tracer.wait(10)
-    wait_until(lambda: "during" in service.handled_ids(), 30, "it goes on by itself")
+        tracer.wait(PATIENCE_S)
+    eventually(lambda: "during" in service.handled_ids(), "it goes on by itself")
     assert effects(service.state.name) == 2
     service.stop()
     assert world.is_empty()
@@ -360,14 +358,14 @@ ROUTES = [
 def stored(shared_world):
     service = shared_world.session_service().wait_ready()
     publish_all(shared_world, [("m1", user(1)), ("m2", user("a/b@c"))])
-    wait_until(lambda: len(inbox_ids(service.state.name)) == 2, 10, "both are handled")
+    eventually(lambda: len(inbox_ids(service.state.name)) == 2, "both are handled")
     return service
 
 
 @pytest.mark.parametrize("method, path, status", ROUTES,
                          ids=[m + p.replace("/", "_")[:30] for m, p, _ in ROUTES])
 def test_routes(stored, method, path, status):
-    reply = requests.request(method, stored.base + path, timeout=5)
+    reply = requests.request(method, stored.base + path, timeout=PATIENCE_S)
     assert reply.status_code == status, reply.text
     if status >= 400:
         assert reply.headers["Content-Type"] == "application/problem+json"
@@ -379,25 +377,24 @@ def test_routes(stored, method, path, status):
 def test_a_session_opens_extends_and_ends(world):
     service = world.session_service("--session-ttl", "4s").wait_ready()
     publish_all(world, [("m1", user(1))])
-    first = wait_until(lambda: service.get("/users/1").status_code == 200 and
-                       service.get("/users/1").json()["session_id"], 10, "a session is open")
+    first = eventually(lambda: service.get("/users/1").status_code == 200 and
+                       service.get("/users/1").json()["session_id"], "a session is open")
     session = service.get("/sessions/" + first).json()["data"]
     assert session["user_id"] == "1" and session["saves"] == 1
     assert session["expires_at_ms"] == session["extended_at_ms"] + 4000
-    wait_until(lambda: service.get("/sessions/" + first).status_code == 404, 10, "it expires")
+    eventually(lambda: service.get("/sessions/" + first).status_code == 404, "it expires")
     assert service.get("/users/1").json()["session_id"] is None
-    wait_until(lambda: rows(service.state.name, "SELECT count(*) FROM sessions") == [(0,)], 10,
-               "it is swept")
+    eventually(lambda: rows(service.state.name, "SELECT count(*) FROM sessions") == [(0,)], "it is swept")
     publish_all(world, [("m2", user(1))])
-    second = wait_until(lambda: service.get("/users/1").json()["session_id"], 10, "another opens")
+    second = eventually(lambda: service.get("/users/1").json()["session_id"], "another opens")
     assert second != first
-    assert requests.delete(service.base + "/sessions/" + second, timeout=5).status_code == 204
-    assert requests.delete(service.base + "/sessions/" + second, timeout=5).status_code == 404
+    assert requests.delete(service.base + "/sessions/" + second, timeout=PATIENCE_S).status_code == 204
+    assert requests.delete(service.base + "/sessions/" + second, timeout=PATIENCE_S).status_code == 404
 
 
 def test_pages_are_stable_while_users_arrive(world, service):
     publish_all(world, [("m%d" % i, user("old%d" % i)) for i in range(300)])
-    wait_until(lambda: len(inbox_ids(service.state.name)) == 300, 20, "they are there")
+    eventually(lambda: len(inbox_ids(service.state.name)) == 300, "they are there")
     channel = world.channel()
     seen, cursor = [], ""
     for batch in range(100):
@@ -425,5 +422,5 @@ def test_a_save_after_the_clock_was_set_back_is_the_newer_one(world, service, tm
     back.touch()
     for number in range(8):
         assert user_service.save({"id": 1, "name": "after%d" % number}).status_code == 200
-    wait_until(lambda: effects(service.state.name) == 9, 10, "all are handled")
+    eventually(lambda: effects(service.state.name) == 9, "all are handled")
     assert service.get("/users/1").json()["data"]["name"] == "after7"

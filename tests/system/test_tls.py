@@ -9,7 +9,7 @@ import pytest
 from support.broker import Broker, free_port
 from support.certificates import Authority
 from support.services import binary
-from support.wait import wait_until
+from support.wait import PATIENCE_S, eventually
 
 
 class TlsBroker(Broker):
@@ -80,14 +80,14 @@ def test_a_user_goes_all_the_way(world, tls):
     user = world.user_service(*tls()).wait_ready()
     session = world.session_service(*tls()).wait_ready()
     message_id = user.save({"name": "Ada"}).json()["id"]
-    wait_until(lambda: message_id in session.handled_ids(), 10, "the user is logged")
+    eventually(lambda: message_id in session.handled_ids(), "the user is logged")
 
 
 def test_large_users_and_many(world, tls):
     user = world.user_service(*tls()).wait_ready()
     session = world.session_service(*tls()).wait_ready()
     sent = [user.save({"name": "Ada", "note": "x" * 60000}).json()["id"] for _ in range(50)]
-    wait_until(lambda: set(sent) <= set(session.handled_ids()), 20, "all are logged")
+    eventually(lambda: set(sent) <= set(session.handled_ids()), "all are logged")
 
 
 def test_frozen(world, tls, tls_broker):
@@ -99,10 +99,10 @@ def test_frozen(world, tls, tls_broker):
         reply = user.save({"name": "Ada", "note": "x" * 60000})
         assert reply.status_code == 504
         assert user.get("/healthz").status_code == 200
-        wait_until(lambda: not user.is_ready(), 15, "the heartbeat notices")
+        eventually(lambda: not user.is_ready(), "the heartbeat notices")
     finally:
         tls_broker.thaw()
-    user.wait_ready(20)
+    user.wait_ready()
     assert user.save().status_code == 200
 
 
@@ -126,7 +126,7 @@ def test_a_broker_that_is_not_to_be_trusted(name, world, tls, tls_broker, tmp_pa
     if name == "user-service":
         arguments += ("--outbox", "off")
     service = world.service(name, *arguments)
-    wait_until(lambda: service.events("broker.connecting_failed"), 10, "the failure is logged")
+    eventually(lambda: service.events("broker.connecting_failed"), "the failure is logged")
     reply = service.get("/readyz")
     assert reply.status_code == 503 and words in reply.json()["detail"]
     if name == "user-service":
@@ -140,7 +140,7 @@ def test_a_broker_that_is_not_to_be_trusted(name, world, tls, tls_broker, tmp_pa
 def test_without_the_client_certificate(world, tls, tls_broker):
     service = world.user_service("--outbox", "off", "--amqp-url", tls_broker.tls_url(),
                                  "--amqp-ca-file", tls_broker.authority.ca)
-    wait_until(lambda: service.events("broker.connecting_failed"), 10, "the failure is logged")
+    eventually(lambda: service.events("broker.connecting_failed"), "the failure is logged")
     assert service.get("/readyz").status_code == 503
 
 
@@ -157,6 +157,6 @@ def test_certificate_files_are_judged_at_the_start(world, tls, tls_broker, tmp_p
     ):
         result = subprocess.run([binary("user-service"), "--check-config", *arguments], text=True,
                                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                stderr=subprocess.STDOUT, timeout=20)
+                                stderr=subprocess.STDOUT, timeout=PATIENCE_S)
         assert result.returncode == 2 and named in result.stdout, result.stdout
         assert len(result.stdout.splitlines()) == 1
