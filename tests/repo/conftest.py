@@ -1,0 +1,7 @@
+"""What is beside the tests, and tests/support, can be imported."""
+
+import os
+import sys
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [HERE, os.path.dirname(HERE)]
