@@ -28,12 +28,12 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from support.broker import Broker, free_port  # noqa: E402
 from support.services import SANITIZER_MARKS, binary  # noqa: E402
+from support.wait import PATIENCE_S  # noqa: E402
 
 CLASSES = ("malloc", "read", "write", "fsync", "accept", "epoll")
 SAVES = 2
 LATE_CALLS = 3000
-START_SECONDS, WORK_SECONDS, END_SECONDS = 40, 8, 20
-REQUEUE_SECONDS = 10
+WORK_SECONDS = 8  # how long a daemon with a failure is left to do all of its work
 NOWHERE = "amqp://guest:guest@127.0.0.1:1/"
 
 
@@ -46,6 +46,8 @@ class Daemon:
 
     def __init__(self, name, library, folder, url, queue, call_class, at):
         self.folder, self.port = folder, free_port()
+        self.call_class = call_class
+        self.work_seconds = WORK_SECONDS if at else PATIENCE_S
         self.report = os.path.join(folder, "calls")
         self.state = os.path.join(folder, "state")
         os.mkdir(self.state)
@@ -64,7 +66,7 @@ class Daemon:
 
     def ask(self, method, path, body=None, headers=None):
         """The status, or None without an answer."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=WORK_SECONDS)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=self.work_seconds)
         try:
             connection.request(method, path, body, headers or {})
             reply = connection.getresponse()
@@ -92,7 +94,7 @@ class Daemon:
         if self.is_alive():
             self.process.send_signal(signal.SIGTERM)
         try:
-            code = self.process.wait(END_SECONDS)
+            code = self.process.wait(PATIENCE_S)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
@@ -184,7 +186,7 @@ def check_kept(answers, kept):
 
 def save_without_broker(make, url, queue):
     daemon = make("user-service", NOWHERE)
-    daemon.wait(lambda: daemon.ask("GET", "/healthz") == 200, START_SECONDS)
+    daemon.wait(lambda: daemon.ask("GET", "/healthz") == 200, PATIENCE_S)
     answers = save_some(daemon)
     code = daemon.end()
     if 200 in answers.values():
@@ -196,7 +198,7 @@ def save_without_broker(make, url, queue):
 def save_with_broker(make, url, queue):
     declare(url, queue, ())
     daemon = make("user-service", url)
-    daemon.wait(lambda: daemon.ask("GET", "/readyz") == 200, START_SECONDS)
+    daemon.wait(lambda: daemon.ask("GET", "/readyz") == 200, PATIENCE_S)
     answers = save_some(daemon)
     code = daemon.end()
     queued = drain(url, queue)
@@ -213,7 +215,7 @@ def consume(make, url, queue):
     declare(url, queue, sorted(ids))
     daemon = make("session-service", url)
     done = daemon.wait(lambda: sum('"event":"user.saved"' in line and '"handled"' in line
-                                   for line in daemon.text().splitlines()) >= SAVES, WORK_SECONDS)
+                                   for line in daemon.text().splitlines()) >= SAVES, daemon.work_seconds)
     for path in ("/sessions", "/users/m-0", "/metrics"):
         daemon.ask("GET", path)
     code = daemon.end()
@@ -221,7 +223,7 @@ def consume(make, url, queue):
     logged = {json.loads(line).get("message_id") for line in daemon.text().splitlines()
               if line.startswith("{") and '"user.saved"' in line}
     # What a daemon had in hand is in the queue again a moment after its end.
-    queued, dead, end = set(), set(), time.monotonic() + REQUEUE_SECONDS
+    queued, dead, end = set(), set(), time.monotonic() + PATIENCE_S
     while True:
         queued |= drain(url, queue)
         dead |= drain(url, queue + ".dead")
@@ -248,7 +250,6 @@ def run(scenario, library, url, call_class, at, number):
 
         def make(name, amqp_url):
             daemons.append(Daemon(name, library, folder, amqp_url, queue, call_class, at))
-            daemons[-1].call_class = call_class
             return daemons[-1]
 
         try:

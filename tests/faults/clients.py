@@ -9,9 +9,11 @@ import time
 
 import pika
 
+from support.wait import PATIENCE_S
+
 from attempts import OK, UNKNOWN, class_of_status
 
-TIMEOUT_S = 20
+TIMEOUT_S = PATIENCE_S  # a reply that has not come by then is unknown
 SHARED_USERS = 40
 RETRY_S = 0.1
 ANYTHING_BUT_A_USER = ("not JSON", "[1,2,3]", '"text"', '{"name":', "\x00\x01", '{"id":"x","id":"y"}')
@@ -30,6 +32,7 @@ class Clients:
         self.lock = threading.Lock()
         self.number = 0
         self.statuses = {}
+        self.replies = [0] * connections  # of each client
         self.longest_s = self.longest_gap_s = self.longest_gap_200_s = 0.0
         self.last_ok = self.last_200 = time.monotonic()
         self.failure = None
@@ -79,6 +82,7 @@ class Clients:
         try:
             while not self.stopping.is_set():
                 self._act(rng, client)
+                self.replies[index] += 1
                 self.stopping.wait(self.pause_s)
         except Exception as failure:  # told to who stops the clients
             self.failure = failure

@@ -105,7 +105,7 @@ def run_rounds(stage, names, seed, minutes):
         for name in dealt:
             counts[name] = counts.get(name, 0) + 1
         if rng.random() < 0.3:  # else the next ones come while it still recovers
-            stage.wait_ready(60)
+            stage.wait_ready()
     return rounds, counts
 
 

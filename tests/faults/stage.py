@@ -17,13 +17,12 @@ from attempts import Attempts
 from support import services
 from support.proxy import Proxy
 from support.services import Service
-from support.wait import wait_until
+from support.wait import PATIENCE_S, wait_until
 
 import checker
 from clients import Strangers
 
 HEARTBEAT_S = 3
-START_SECONDS = 20
 HEAL_SECONDS = 180
 STILL_SECONDS = 3  # a quorum queue that was killed counts up for a while
 TMPFS_BYTES = 2 << 30
@@ -60,7 +59,7 @@ class Daemon(Service):
 
     def ended(self):
         """Awaits the end after a signal; 0 or an error."""
-        code = self.process.wait(30)
+        code = self.process.wait(PATIENCE_S)
         if code != 0:
             raise AssertionError("%s ended with %d: %s" % (self.name, code, self.log_text()[-2000:]))
         return code
@@ -68,7 +67,7 @@ class Daemon(Service):
     def close(self):
         if self.process is not None and self.process.poll() is None:
             self.process.kill()
-            self.process.wait(10)
+            self.process.wait(PATIENCE_S)
         for path in self.logs:
             with open(path, errors="replace") as file:
                 text = file.read()
@@ -150,9 +149,9 @@ class Stage:
             daemon.start()
         return self.wait_ready()
 
-    def wait_ready(self, seconds=START_SECONDS + 20):
+    def wait_ready(self):
         for daemon in self.daemons.values():
-            daemon.wait_ready(seconds)
+            daemon.wait_ready()
         return self
 
     def count(self, queue=None):
@@ -182,7 +181,7 @@ class Stage:
         """All is forwarded, handled and acked, and still so some seconds later."""
         deadline = time.monotonic() + seconds
         while True:
-            self.wait_ready(60)
+            self.wait_ready()
             wait_until(self._is_settled, max(1, deadline - time.monotonic()), "all is settled")
             time.sleep(still_s)  # what recovers late has this long to show itself
             if not self._is_settled():

@@ -10,7 +10,7 @@ import signal
 import subprocess
 
 from support.tracing import inject
-from support.wait import wait_until
+from support.wait import PATIENCE_S, eventually
 
 from stage import TMPFS_BYTES, as_root, is_root
 
@@ -209,7 +209,7 @@ def failing_calls(stage, rng, name, calls, error):
     tracer = inject(stage.daemons[name].process.pid, calls, "error=" + error)
     yield rng.uniform(0.5, 3)
     tracer.terminate()
-    tracer.wait(10)
+    tracer.wait(PATIENCE_S)
 
 
 @for_both("fsync-fails", needs=("strace",))
@@ -237,7 +237,7 @@ def disk_full(stage, rng, name):
         size = used_bytes(state) + PAGE * rng.choice((1, 4, 16))
         return subprocess.run(["mount", "-o", "remount,size=%d" % size, state],
                               stderr=subprocess.DEVNULL).returncode == 0
-    wait_until(shrink, 10, "the disk of the %s-service is full" % name)
+    eventually(shrink, "the disk of the %s-service is full" % name)
     yield rng.uniform(1, 4)
     as_root("mount", "-o", "remount,size=%d" % TMPFS_BYTES, state)
 

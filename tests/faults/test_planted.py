@@ -86,7 +86,7 @@ def play(broker, build, name):
     try:
         stage.start()
         function(stage)
-        stage.settle(seconds=60, still_s=1)
+        stage.settle(still_s=1)
         broken = stage.judge()
         stage.delete_queues()
         return broken
