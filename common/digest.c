@@ -1,6 +1,7 @@
 /* SHA-256 by OpenSSL. */
 #include "common/digest.h"
 
+#include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <pthread.h>
 
@@ -8,17 +9,31 @@
 static pthread_once_t looked_up = PTHREAD_ONCE_INIT;
 static EVP_MD *algorithm;
 
+/* Where there was no memory for OpenSSL's own context, any other use of it would crash. */
 static void look_up(void)
 {
-    algorithm = EVP_MD_fetch(NULL, "SHA256", NULL);
+    if (OSSL_LIB_CTX_get0_global_default() != NULL) {
+        algorithm = EVP_MD_fetch(NULL, "SHA256", NULL);
+    }
+}
+
+enum outcome digest_init(struct error *ret_error)
+{
+    pthread_once(&looked_up, look_up);
+    return algorithm != NULL ? OUTCOME_OK
+                             : error_set(ret_error, OUTCOME_BUSY,
+                                         "OpenSSL cannot compute SHA-256: no memory, or its "
+                                         "configuration does not provide it");
 }
 
 enum outcome digest_of(struct slice bytes, unsigned char ret_digest[DIGEST_BYTES],
                        struct error *ret_error)
 {
-    pthread_once(&looked_up, look_up);
-    if (EVP_Digest(bytes.data, bytes.length, ret_digest, NULL,
-                   algorithm != NULL ? algorithm : EVP_sha256(), NULL) != 1) {
+    enum outcome outcome = digest_init(ret_error);
+    if (outcome != OUTCOME_OK) {
+        return outcome;
+    }
+    if (EVP_Digest(bytes.data, bytes.length, ret_digest, NULL, algorithm, NULL) != 1) {
         return error_set(ret_error, OUTCOME_BUSY, "no memory for a digest");
     }
     return OUTCOME_OK;

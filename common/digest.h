@@ -6,6 +6,11 @@
 
 enum { DIGEST_BYTES = 32 };
 
+/* Makes OpenSSL ready, for everybody in this process. A service calls it before its first thread:
+ * OpenSSL 3 crashes later where memory was short when it was first used. BUSY: not now, or not at
+ * all. */
+MUST_CHECK enum outcome digest_init(struct error *ret_error);
+
 /* BUSY: no memory. Any thread. */
 MUST_CHECK enum outcome digest_of(struct slice bytes, unsigned char ret_digest[DIGEST_BYTES],
                                   struct error *ret_error);

@@ -1,5 +1,6 @@
 /* The session-service: wires its parts together, waits for a signal, takes them apart. */
 #include "common/clock.h"
+#include "common/digest.h"
 #include "common/lifecycle.h"
 #include "common/log.h"
 #include "common/state_directory.h"
@@ -55,7 +56,10 @@ static enum outcome open_store(struct service *service, struct error *ret_error)
 static enum outcome service_start(struct service *service, struct error *ret_error)
 {
     consumer_status_init(&service->status);
-    enum outcome outcome = open_store(service, ret_error);
+    enum outcome outcome = digest_init(ret_error);
+    if (outcome == OUTCOME_OK) {
+        outcome = open_store(service, ret_error);
+    }
     if (outcome == OUTCOME_OK) {
         outcome = sessions_create(service->store, &service->sessions, ret_error);
     }

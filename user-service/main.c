@@ -1,4 +1,5 @@
 /* The user-service: wires its parts together, waits for a signal, takes them apart. */
+#include "common/digest.h"
 #include "common/lifecycle.h"
 #include "common/state_directory.h"
 #include "user-service/routes.h"
@@ -36,7 +37,10 @@ static enum outcome open_outbox(struct service *service, struct error *ret_error
 
 static enum outcome service_start(struct service *service, struct error *ret_error)
 {
-    enum outcome outcome = open_outbox(service, ret_error);
+    enum outcome outcome = digest_init(ret_error);
+    if (outcome == OUTCOME_OK) {
+        outcome = open_outbox(service, ret_error);
+    }
     if (outcome == OUTCOME_OK) {
         struct handover *outbox = service->outbox == NULL ? NULL : outbox_arriving(service->outbox);
         outcome = publisher_create(&settings, outbox, &service->publisher, ret_error);

@@ -5,7 +5,7 @@ sweep.py [--points N | --all] [--class CLASS] [--scenario NAME] [--seed N]
 Each run of a scenario fails one call: the first allocation, the second, and so on; then the reads, writes, syncs,
 accepts and epoll calls. Clean is: the daemon serves, refuses, or ends by itself with an error; it ends at
 SIGTERM; and what was answered with success, or acknowledged, is where it must be. N points of each class and
-scenario are spread over all calls (default 12); --all tries every one.
+scenario are spread over all calls (default 12, and more where a run is short); --all tries every one.
 """
 
 import argparse
@@ -33,6 +33,7 @@ from support.wait import PATIENCE_S  # noqa: E402
 CLASSES = ("malloc", "read", "write", "fsync", "accept", "epoll")
 SAVES = 2
 LATE_CALLS = 3000
+TIMES_AS_MANY = {"save-without-broker": 50}  # points: a run of it takes a hundredth of a second
 WORK_SECONDS = 8  # how long a daemon with a failure is left to do all of its work
 NOWHERE = "amqp://guest:guest@127.0.0.1:1/"
 
@@ -267,12 +268,15 @@ def run(scenario, library, url, call_class, at, number):
 
 def points_of(total, wanted, generator):
     """Most allocations are those of a start, which reads the system's certificates: half of the points are
-    among the last calls."""
+    among the last calls. The others are spread: one in each part of all calls."""
     if wanted is None or total <= wanted:
         return range(1, total + 1)
     late = generator.sample(range(max(1, total - LATE_CALLS), total + 1),
                             min(wanted // 2, min(total, LATE_CALLS)))
-    return sorted({*late, *generator.sample(range(1, total + 1), wanted - len(late))})
+    parts = wanted - len(late)
+    spread = [generator.randrange(1 + part * total // parts, 1 + (part + 1) * total // parts)
+              for part in range(parts)]
+    return sorted({*late, *spread})
 
 
 def sweep(options, library, url):
@@ -284,7 +288,8 @@ def sweep(options, library, url):
             if verdict != "served" or total == 0:
                 print("without a failure: %s, %s: %s of %d calls" % (scenario, call_class, verdict, total))
                 return False
-            points = points_of(total, options.points, generator)
+            wanted = options.points and options.points * TIMES_AS_MANY.get(scenario, 1)
+            points = points_of(total, wanted, generator)
             table[scenario, call_class] = (total, len(points), collections.Counter())
             tasks += [(scenario, call_class, at) for at in points]
     findings = []
