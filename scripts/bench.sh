@@ -7,8 +7,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 scripts/install-dependencies.sh bench
-[ -e build/CMakeCache.txt ] || cmake --preset release -G Ninja >/dev/null
-cmake --build --preset release --target user-service session-service publish_alone open_loop
+scripts/build.sh release user-service session-service publish_alone open_loop
 
 parts=build/bench
 mkdir -p "$parts"

@@ -9,9 +9,7 @@ lines_min=90
 branches_min=80
 case ${1:-} in
 "")
-    [ -e build-coverage/CMakeCache.txt ] || cmake --preset coverage -G Ninja >/dev/null
-    cmake --preset coverage >/dev/null
-    cmake --build --preset coverage
+    scripts/build.sh coverage
     find build-coverage -name '*.gcda' -delete
     ctest --preset coverage
     SERVICES_BUILD_DIR=$PWD/build-coverage /usr/bin/python3 -m pytest -q -n 4 --dist loadgroup tests/system

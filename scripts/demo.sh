@@ -112,10 +112,7 @@ say "install what is missing"
 scripts/install-dependencies.sh demo
 
 say "build"
-if [ ! -e build/CMakeCache.txt ]; then
-    cmake -S . -B build -G Ninja -DCMAKE_BUILD_TYPE=Release >/dev/null
-fi
-cmake --build build --target user-service session-service
+scripts/build.sh plain user-service session-service
 
 for port in 3000 3001; do
     if is_port_taken "$port"; then

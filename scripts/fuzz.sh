@@ -22,10 +22,8 @@ case ${1:-} in
 -*) usage ;;
 esac
 
-if [ ! -e build-fuzz/CMakeCache.txt ]; then
-    cmake --preset fuzz -G Ninja >/dev/null
-fi
-cmake --build --preset fuzz >build-fuzz/build.log || {
+mkdir -p build-fuzz
+scripts/build.sh fuzz >build-fuzz/build.log || {
     cat build-fuzz/build.log
     exit 1
 }

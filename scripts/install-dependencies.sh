@@ -14,7 +14,7 @@ usage() {
 build="gcc libc6-dev cmake make ninja-build pkg-config librabbitmq-dev libmicrohttpd-dev libjansson-dev uuid-dev libinih-dev libssl-dev libsqlite3-dev libsystemd-dev"
 demo="rabbitmq-server python3 curl procps"
 test="clang libcmocka-dev python3-pytest python3-pytest-xdist python3-pika python3-requests python3-pyflakes clang-format clang-tidy cppcheck gcovr shellcheck git openssl strace valgrind prometheus faketime"
-bench="wrk golang-go golang-github-rabbitmq-amqp091-go-dev python3-pika python3-matplotlib strace"
+bench="libcmocka-dev wrk golang-go golang-github-rabbitmq-amqp091-go-dev python3-pika python3-matplotlib strace"
 if ! command -v npm >/dev/null; then
     bench="$bench nodejs npm"
 fi

@@ -9,9 +9,7 @@ cd "$(dirname "$0")/.."
 files=("$@")
 [ ${#files[@]} -gt 0 ] || files=(common/*.c user-service/*.c session-service/*.c)
 # clang's own commands: it does not know all flags of gcc.
-if [ ! -e build-clang/compile_commands.json ]; then
-    cmake --preset clang -G Ninja >/dev/null
-fi
+scripts/build.sh --configure clang
 output=$(mktemp -t static-analysis.XXXXXX)
 trap 'rm -f "$output"' EXIT
 failed=0
