@@ -3,14 +3,13 @@
 # written, or a definite leak. Left out are tests that start the daemons again and again.
 # Usage: valgrind.sh [PYTEST-ARGUMENT...]
 set -euo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/../.."
 
 tests=("$@")
 [ ${#tests[@]} -gt 0 ] || tests=(tests/system/test_contract_*.py tests/system/test_http_raw.py
     tests/system/test_store.py tests/system/test_outbox.py -k "not killed and not full_disk")
 # A release build writes zeros where nothing was written.
-[ -e build-dev/CMakeCache.txt ] || cmake --preset dev -G Ninja >/dev/null
-cmake --build --preset dev --target user-service session-service
+scripts/build.sh dev user-service session-service
 export SERVICES_BUILD_DIR=$PWD/build-dev
 export SERVICES_WRAPPER="valgrind --quiet --fair-sched=yes --num-callers=30 --error-exitcode=99
     --leak-check=full --show-leak-kinds=definite --errors-for-leak-kinds=definite"
