@@ -196,10 +196,10 @@ fi
 if [ "$machines" = yes ]; then
     step "the benchmark runs" scripts/bench.sh --quick
     # Each has networks of its own, and waits for what it starts.
-    begin_beside scripts/test-other-debian.sh
-    step "a cluster that loses its leader, and is partitioned" scripts/test-cluster.sh
-    step "packages and units on a booted machine" scripts/test-packages.sh
-    step "compose files on a Docker engine" scripts/test-docker.sh
+    begin_beside scripts/test-machines.sh other-debian -- --fast
+    step "a cluster that loses its leader, and is partitioned" scripts/test-machines.sh cluster
+    step "packages and units on a booted machine" scripts/test-machines.sh packages
+    step "compose files on a Docker engine" scripts/test-machines.sh docker
     end_beside "the other Debian"
 fi
 

@@ -1,7 +1,7 @@
 """Three RabbitMQ nodes that are one cluster, each in a network namespace, so that links between them can be cut.
 
 Each node has two interfaces: `cluster` (10.77.0.N: only the nodes talk there) and `clients` (10.78.0.N). The
-namespaces, bridges and addresses are made inside of the namespace that scripts/test-cluster.sh has made, and end
+namespaces, bridges and addresses are made inside of the namespace that scripts/test-machines.sh has made, and end
 with it.
 """
 

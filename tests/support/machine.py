@@ -1,4 +1,4 @@
-"""The booted machine that scripts/test-packages.sh has prepared: commands, units, the journal."""
+"""The booted machine that scripts/test-machines.sh has prepared: commands, units, the journal."""
 
 import json
 import os

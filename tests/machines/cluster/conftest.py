@@ -1,4 +1,4 @@
-"""The cluster of all tests, in the namespace that scripts/test-cluster.sh has made."""
+"""The cluster of all tests, in the namespace that scripts/test-machines.sh has made."""
 
 import faulthandler
 import os
@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-TESTS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+TESTS = os.path.abspath(os.path.join(__file__, "..", "..", ".."))
 sys.path[:0] = [os.path.join(TESTS, "faults"), TESTS]
 
 from support.cluster import Cluster  # noqa: E402
@@ -16,7 +16,7 @@ TEST_SECONDS = 300
 
 def pytest_configure(config):
     if "CLUSTER_NAMESPACE" not in os.environ:
-        raise pytest.UsageError("these tests are run by scripts/test-cluster.sh")
+        raise pytest.UsageError("these tests are run by scripts/test-machines.sh")
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,4 @@
-"""One machine for all tests, in the order of a package's life: what scripts/test-packages.sh has booted."""
+"""One machine for all tests, in the order of a package's life: what scripts/test-machines.sh has booted."""
 
 import faulthandler
 import os
@@ -6,14 +6,14 @@ import sys
 
 import pytest
 
-sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.abspath(os.path.join(__file__, "..", "..", "..")))
 
 TEST_SECONDS = 420
 
 
 def pytest_configure(config):
     if "MACHINE_LEADER" not in os.environ:
-        raise pytest.UsageError("these tests are run by scripts/test-packages.sh")
+        raise pytest.UsageError("these tests are run by scripts/test-machines.sh")
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,4 @@
-"""What scripts/test-docker.sh has prepared: an engine of its own, on loopback ports of its own."""
+"""What scripts/test-machines.sh has prepared: an engine of its own, on loopback ports of its own."""
 
 import faulthandler
 import os
@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.abspath(os.path.join(__file__, "..", "..", "..")))
 
 from support.compose import Compose  # noqa: E402
 
@@ -16,7 +16,7 @@ SETUP_SECONDS = 900
 
 def pytest_configure(config):
     if "DOCKER_HOST" not in os.environ:
-        raise pytest.UsageError("these tests are run by scripts/test-docker.sh")
+        raise pytest.UsageError("these tests are run by scripts/test-machines.sh")
 
 
 @pytest.fixture(autouse=True)

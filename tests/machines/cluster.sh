@@ -1,0 +1,17 @@
+#!/bin/bash
+# A cluster of three private RabbitMQ nodes that loses its leader and is partitioned, under load; then the checker's
+# judgement. CLUSTER_ROUNDS=N: how often each fault comes (1); CLUSTER_SEED=S: a run that was before.
+set -euo pipefail
+# shellcheck source=tests/machines/library.sh
+. tests/machines/library.sh
+
+begin
+need ip nsenter
+{
+    make_network nodes && make_network probe &&
+        ip -n nodes link add probe type bridge && ip -n nodes link add probe1 type veth peer name probe2 netns probe
+} >"$folder/probe" 2>&1 ||
+    skip "namespaces, bridges or pairs of interfaces cannot be made: $(tail -n 1 "$folder/probe")"
+
+export CLUSTER_NAMESPACE=yes TMPDIR=$folder
+in_network nodes /usr/bin/python3 -m pytest -q -s -p no:cacheprovider "$@" tests/machines/cluster
