@@ -46,7 +46,10 @@ printf 'path-exclude=/usr/share/%s/*\n' doc man locale >"$root/etc/dpkg/dpkg.cfg
 rm -rf "$root"/usr/share/{doc,man,locale}/*
 import_root debian:trixie-slim --change 'CMD ["bash"]'
 
-say "make the base image rabbitmq:4 of Debian's RabbitMQ 4"
+say "build the services' images; make the base image rabbitmq:4 of Debian's RabbitMQ 4"
+export COMPOSE_PROJECT_NAME=compose-test
+(quietly docker-compose build) &
+building=$!
 # What the real one has around it: the entrypoint's name and ways, paths, home, volume, logs and plugins.
 quietly in_root "$root" sh -euc '
     apt-get install -y -q gosu rabbitmq-server
@@ -62,6 +65,7 @@ import_root rabbitmq:4 --change 'CMD ["rabbitmq-server"]' --change 'ENTRYPOINT [
     --change 'ENV PATH=/usr/lib/rabbitmq/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' \
     --change 'ENV HOME=/var/lib/rabbitmq LANG=C.UTF-8 LC_ALL=C.UTF-8' --change 'VOLUME /var/lib/rabbitmq'
 
+wait "$building"
+
 say "the tests"
-export COMPOSE_PROJECT_NAME=compose-test
 in_network engine /usr/bin/python3 -m pytest -q -x -p no:cacheprovider tests/machines/docker "$@"

@@ -26,6 +26,7 @@ def run(*command, seconds=120):
 
 class Compose:
     def __init__(self, *files):
+        self.files = files
         self.command = ["docker-compose"]
         for file in files:
             self.command += ["-f", file]
@@ -49,9 +50,6 @@ class Compose:
     def up(self):
         self("up", "--detach", "--build", seconds=UP_SECONDS)
         return self.wait_ready()
-
-    def down(self):
-        self("down", "--volumes", "--remove-orphans", seconds=240)
 
     def wait_ready(self, seconds=60):
         for service in PORTS:

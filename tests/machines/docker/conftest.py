@@ -10,6 +10,7 @@ sys.path.insert(0, os.path.abspath(os.path.join(__file__, "..", "..", "..")))
 
 from support.compose import Compose  # noqa: E402
 
+ONE = ("docker-compose.yml", "tests/machines/docker/quick.yml")
 TEST_SECONDS = 300
 SETUP_SECONDS = 900
 
@@ -30,18 +31,11 @@ def deadline():
 @pytest.fixture(scope="session")
 def compose():
     faulthandler.dump_traceback_later(SETUP_SECONDS, exit=True)
-    one = Compose("docker-compose.yml")
-    try:
-        yield one.up()
-    finally:
-        faulthandler.dump_traceback_later(SETUP_SECONDS, exit=True)
-        every = Compose("docker-compose.yml", "docker-compose.cluster.yml")
-        every.down()
-        faulthandler.cancel_dump_traceback_later()
+    return Compose(*ONE).up()  # ends with its engine
 
 
 @pytest.fixture(scope="session")
 def cluster(compose):
     """Made of the one broker, with what is in it."""
     faulthandler.dump_traceback_later(SETUP_SECONDS, exit=True)
-    return Compose("docker-compose.yml", "docker-compose.cluster.yml").up()
+    return Compose(*ONE, "docker-compose.cluster.yml", "tests/machines/docker/quick.cluster.yml").up()

@@ -164,7 +164,7 @@ def test_tokens_protect_the_user_service(compose, tmp_path):
     token = "0123456789abcdef-test"
     (tmp_path / "auth-tokens").write_text("# for the test\n%s\n" % token)
     (tmp_path / "tokens.yml").write_text(TOKENS % tmp_path)
-    protected = Compose("docker-compose.yml", str(tmp_path / "tokens.yml"))
+    protected = Compose(*compose.files, str(tmp_path / "tokens.yml"))
     protected("up", "--detach", "--no-deps", "user-service", seconds=180)
     try:
         wait_until(lambda: status("user-service", "/healthz") == 200, 30, "it answers")
