@@ -1,42 +1,53 @@
 #!/bin/sh
-# Installs what is missing for building, for the demo, for the tests, for the benchmark, or also for those
-# tests that need packages, containers and booted machines. Debian 12 and 13.
-# Usage: install-dependencies.sh build|demo|test|bench|machines
+# Installs what is missing. Debian 12 and 13.
+# Usage: install-dependencies.sh SET...
+#   build     what the two services are made of
+#   demo      also RabbitMQ and curl
+#   test      also what the plain tests need
+#   tools     also ccache, clang, analyzers, fuzzing, coverage, valgrind and promtool
+#   bench     also what the benchmark measures beside the services
+#   machines  also what makes packages, containers and booted machines
 # A RabbitMQ that is there already is not touched; no service that is installed here is started.
 set -eu
 
 usage() {
-    echo "usage: $0 build|demo|test|bench|machines" >&2
+    echo "usage: $0 build|demo|test|tools|bench|machines..." >&2
     exit 2
 }
 
-[ $# -eq 1 ] || usage
+[ $# -gt 0 ] || usage
 build="gcc libc6-dev cmake make ninja-build pkg-config librabbitmq-dev libmicrohttpd-dev libjansson-dev uuid-dev libinih-dev libssl-dev libsqlite3-dev libsystemd-dev"
-demo="rabbitmq-server python3 curl procps"
-test="clang libcmocka-dev python3-pytest python3-pytest-xdist python3-pika python3-requests python3-pyflakes clang-format clang-tidy cppcheck gcovr shellcheck git openssl strace valgrind prometheus faketime"
-bench="libcmocka-dev wrk golang-go golang-github-rabbitmq-amqp091-go-dev python3-pika python3-matplotlib strace"
+demo="$build rabbitmq-server python3 curl procps"
+test="$demo libcmocka-dev python3-pytest python3-pytest-xdist python3-pika python3-requests python3-pyflakes git openssl strace faketime shellcheck clang-format"
+tools="$test ccache clang clang-tidy cppcheck gcovr valgrind prometheus"
+bench="$demo libcmocka-dev wrk golang-go golang-github-rabbitmq-amqp091-go-dev python3-pika python3-matplotlib strace"
 if ! command -v npm >/dev/null; then
     bench="$bench nodejs npm"
 fi
-machines="debhelper dpkg-dev lintian debootstrap mmdebstrap systemd systemd-container docker.io docker-compose slirp4netns iproute2"
+machines="$test debhelper dpkg-dev lintian debootstrap mmdebstrap systemd systemd-container docker.io docker-compose slirp4netns iproute2"
 # shellcheck disable=SC1091 # what the system says it is
 if [ "$(. /etc/os-release && echo "${VERSION_ID:-}")" != 12 ]; then
     machines="$machines systemd-dev docker-cli" # on Debian 12 in systemd and docker.io
-    test="$test libclang-rt-19-dev"
+    tools="$tools libclang-rt-19-dev"
 else
-    test="$test libclang-rt-14-dev"
+    tools="$tools libclang-rt-14-dev"
 fi
-case $1 in
-build) wanted=$build ;;
-demo) wanted="$build $demo" ;;
-test) wanted="$build $demo $test" ;;
-bench) wanted="$build $demo $bench" ;;
-machines) wanted="$build $demo $test $machines" ;;
-*) usage ;;
-esac
+wanted=""
+for set in "$@"; do
+    case $set in
+    build) wanted="$wanted $build" ;;
+    demo) wanted="$wanted $demo" ;;
+    test) wanted="$wanted $test" ;;
+    tools) wanted="$wanted $tools" ;;
+    bench) wanted="$wanted $bench" ;;
+    machines) wanted="$wanted $machines" ;;
+    *) usage ;;
+    esac
+done
 
 missing=""
-for package in $wanted; do
+# shellcheck disable=SC2086 # a list of package names
+for package in $(printf '%s\n' $wanted | sort -u); do
     if ! dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed'; then
         missing="$missing $package"
     fi

@@ -1,91 +1,68 @@
 #!/bin/bash
-# Installs what is missing, builds, and runs every check and test. Prints a summary and fails if any
-# step failed. Usage: test.sh [--fast | --machines]
-# --fast: the unit tests, the checks of a moment, the system tests and the guards, all without sanitizers.
-# --machines: also what needs npm: whether the benchmark runs; and what needs root: a cluster of brokers, the
-# packages on a booted machine, the compose files on a Docker engine, the other Debian.
+# Installs what is missing, builds, and tests.
+# Usage: test.sh           what somebody new to the project wants: unit tests, the checks of the repository, the
+#                          system tests and the demo, on one plain build
+#        test.sh --all     every step; those of the machines run beside the others
+#        test.sh --ci      what CI runs after the plain steps: those of the others that it has the time for
+#        test.sh NAME...   these steps alone, in this order
+#        test.sh --list    the names of the steps, and the seconds that each took when it ran last
+# A step that a missing tool makes impossible says SKIPPED and why. The summary comes last; the exit code is 0
+# where no step failed.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 
-fast=no
-machines=no
-case ${1:-} in
-"") ;;
---fast) fast=yes ;;
---machines) machines=yes ;;
-*)
-    echo "usage: $0 [--fast | --machines]" >&2
+# name | size: plain, ci (in --ci and --all), or all | packages it needs beside those of the plain steps | what it is
+steps="
+unit          | plain |          | a release build and its unit tests
+repo          | plain |          | what the repository promises of itself: layering, options, alerts, tables, format
+system        | plain |          | both daemons against a real RabbitMQ
+demo          | plain |          | the demo, once
+guards        | ci    | tools    | instructions, allocations and system calls for each save and delivery
+clang         | ci    | tools    | a build with clang and its unit tests
+analysis      | ci    | tools    | clang-tidy, cppcheck and gcc's analyzer
+asan          | ci    | tools    | unit tests with the address and undefined-behaviour sanitizers
+tsan          | ci    | tools    | unit tests with the thread sanitizer
+asan-system   | ci    | tools    | the system tests of parsers, memory and files with the address sanitizers
+tsan-system   | ci    | tools    | the system tests of what threads hand over with the thread sanitizer
+fuzz          | ci    | tools    | each fuzz target for some seconds
+failing-calls | ci    | tools    | allocations, reads, writes and others that fail one after the other
+faults        | ci    | tools    | random faults under load, judged by the checker
+planted       | ci    | tools    | the checker itself, and builds with planted faults, each of which it must catch
+guide         | ci    | tools    | the commands of CONTRIBUTING.md, and its worked example
+bench         | ci    | bench    | whether the benchmark runs
+valgrind      | all   | tools    | system tests under valgrind's memcheck
+coverage      | all   | tools    | lines and branches that the tests run
+cluster       | ci    | machines | a cluster of brokers that loses its leader and is partitioned
+packages      | ci    | machines | Debian packages and systemd units on a booted machine
+docker        | ci    | machines | the compose files on a Docker engine
+other-debian  | ci    | machines | the plain steps in a fresh root of the other Debian
+"
+# These wait for machines more than they work, and have networks of their own.
+beside="cluster packages docker other-debian"
+times=build/test-times # name and seconds of each step that passed
+pytest=(/usr/bin/python3 -m pytest -q -rs)
+
+usage() {
+    echo "usage: $0 [--all | --ci | --list | NAME...]" >&2
     exit 2
-    ;;
-esac
-
-echo "== install what is missing"
-if [ "$machines" = yes ]; then
-    scripts/install-dependencies.sh machines || exit 1
-else
-    scripts/install-dependencies.sh test || exit 1
-fi
-
-passed=0
-skipped=0
-failed=0
-summary=""
-note() {
-    local name=$1 code=$2 seconds=$3 result
-    case $code in
-    0)
-        passed=$((passed + 1))
-        result=PASS
-        ;;
-    77)
-        skipped=$((skipped + 1))
-        result=SKIP
-        ;;
-    *)
-        failed=$((failed + 1))
-        result=FAIL
-        ;;
-    esac
-    summary="$summary$result ${seconds}s $name"$'\n'
 }
 
-step() {
-    local name=$1 begin=$SECONDS code=0
-    shift
-    echo
-    echo "== $name"
-    "$@" || code=$?
-    note "$name" "$code" $((SECONDS - begin))
+# field NAME NUMBER: of the table above
+field() {
+    awk -F ' *[|] *' -v name="$1" -v number="$2" '{ sub(/ +$/, "", $1) } $1 == name { print $number }' <<<"$steps"
 }
 
-# A script that runs beside the steps up to end_beside, in a session of its own so that all of it can be
-# ended; what it prints comes at its end.
-beside=""
-beside_log=""
-stop_beside() {
-    [ -z "$beside" ] || kill -TERM -- "-$beside" 2>/dev/null || true
-    rm -f "$beside_log"
-}
-trap stop_beside EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
-
-begin_beside() {
-    beside_begin=$SECONDS
-    beside_log=$(mktemp) || exit 1
-    setsid "$@" >"$beside_log" 2>&1 </dev/null &
-    beside=$!
+# names SIZE...: the steps of these sizes
+names() {
+    awk -F ' *[|] *' -v sizes=" $* " 'NF == 4 && index(sizes, " " $2 " ") { print $1 }' <<<"$steps"
 }
 
-end_beside() {
-    local name=$1 code=0
-    wait "$beside" || code=$?
-    beside=""
-    echo
-    echo "== $name"
-    cat "$beside_log"
-    rm -f "$beside_log"
-    note "$name" "$code" $((SECONDS - beside_begin))
+list() {
+    local name seconds
+    for name in $(names plain ci all); do
+        seconds=$(awk -v name="$name" '$1 == name { print $2 }' "$times" 2>/dev/null)
+        printf '%-14s %5s s  %-5s %s\n' "$name" "${seconds:--}" "$(field "$name" 2)" "$(field "$name" 4)"
+    done
 }
 
 # A thread-sanitized program cannot map its memory where the kernel randomizes more bits than it knows.
@@ -97,113 +74,172 @@ fixed_addresses() {
     fi
 }
 
-# A folder that was configured before keeps its generator.
-configure() {
+# unit_tests PRESET: its build, and the unit tests on it
+unit_tests() {
     local folder=build-$1
     [ "$1" != release ] || folder=build
-    if [ -e "$folder/CMakeCache.txt" ]; then
-        cmake --preset "$1" >/dev/null
-    else
-        cmake --preset "$1" -G Ninja >/dev/null
-    fi
+    scripts/build.sh "$1" && fixed_addresses ctest --test-dir "$folder" -L unit --output-on-failure -j "$(nproc)"
 }
 
-build_and_unit_test() {
-    configure "$1" && cmake --build --preset "$1" && fixed_addresses ctest --preset "$1"
-}
-
-check_layering() {
-    scripts/check-layering.sh --self-test && scripts/check-layering.sh
-}
-
-check_options() {
-    scripts/check-options.sh build --self-test && scripts/check-options.sh build
-}
-
-check_alerts() {
-    scripts/check-alerts.sh --self-test && scripts/check-alerts.sh
-}
-
-check_hardening() {
-    scripts/check-hardening.sh build --self-test && scripts/check-hardening.sh build
-}
-
-check_format() {
-    local version
-    version=$(clang-format --version | sed -n 's/.*version \([0-9]*\).*/\1/p')
-    if [ "$version" != 14 ]; then
-        echo "SKIPPED: the format is judged by clang-format 14 (Debian 12); this is $version"
-        return 77
-    fi
-    git ls-files '*.c' '*.h' | xargs clang-format --dry-run -Werror
-}
-
-check_shell() {
-    git ls-files '*.sh' .ci/run systemd/refresh-credentials | xargs shellcheck
-}
-
-failing_calls() {
-    SERVICES_BUILD_DIR=$PWD/$1 /usr/bin/python3 tests/failing_calls/sweep.py --points 6
-}
-
-# They wait more than they work: four processes, each with its own broker, share them.
+# system_tests BUILD [PYTEST-ARGUMENT...]: they wait more than they work: four processes, each with its own broker.
 system_tests() {
     local folder=$1
     shift
-    SERVICES_BUILD_DIR=$PWD/$folder fixed_addresses /usr/bin/python3 -m pytest -q -rs -n 4 --dist loadgroup tests/system "$@"
+    SERVICES_BUILD_DIR=$PWD/$folder fixed_addresses "${pytest[@]}" -n 4 --dist loadgroup "$@"
 }
 
-# The README's build is the same one whatever is tested.
-sanitized_system_tests() {
-    system_tests "$1" --deselect tests/system/test_readme.py::test_the_build_alone
+# in_system PATTERN...: files of the system tests
+in_system() {
+    printf 'tests/system/test_%s.py\n' "$@"
 }
 
+step_unit() { unit_tests release; }
+step_repo() { scripts/build.sh release && "${pytest[@]}" tests/repo; }
+step_system() { scripts/build.sh release && system_tests build tests/system --durations 10; }
+step_demo() { scripts/demo.sh --once; }
+step_guards() { scripts/build.sh release && /usr/bin/python3 tests/bench/guards.py; }
+step_clang() { unit_tests clang; }
+step_analysis() { scripts/static-analysis.sh; }
+step_asan() { unit_tests asan-ubsan; }
+step_tsan() { unit_tests tsan; }
+# Not under a sanitizer: what a test judges by the broker or the machine alone, which the plain build has shown.
+step_asan_system() {
+    # shellcheck disable=SC2046 # names of files
+    scripts/build.sh asan-ubsan && system_tests build-asan-ubsan $(in_system contract_user_service \
+        contract_session_service http_raw http_limits dead_letters deep_headers tls idempotency interoperation \
+        options outbox store)
+}
+step_tsan_system() {
+    # shellcheck disable=SC2046 # names of files
+    scripts/build.sh tsan && system_tests build-tsan $(in_system contract_user_service contract_session_service \
+        http_limits drain faults_broker outbox overload copies_refused service_manager)
+}
+step_fuzz() { scripts/fuzz.sh --seconds 5; }
+step_failing_calls() { scripts/build.sh release && /usr/bin/python3 tests/failing_calls/sweep.py --points 6; }
 # The seed is one of many: scripts/faults.sh without --seed takes another one each time.
-random_faults() {
-    scripts/faults.sh --build "$PWD/build" --minutes 2 --seed 1
+step_faults() { scripts/build.sh release && scripts/faults.sh --build "$PWD/build" --minutes 1 --seed 1; }
+step_planted() { "${pytest[@]}" tests/faults; }
+step_guide() { scripts/build.sh release && "${pytest[@]}" tests/guide; }
+step_valgrind() { tests/support/valgrind.sh; }
+step_bench() { scripts/bench.sh --quick; }
+step_coverage() { scripts/coverage.sh; }
+step_cluster() { scripts/build.sh release && scripts/test-machines.sh cluster; }
+step_packages() { scripts/test-machines.sh packages; }
+step_docker() { scripts/test-machines.sh docker; }
+step_other_debian() { scripts/test-machines.sh other-debian; }
+
+# run NAME: one step; its result goes to the file of results.
+run() {
+    local name=$1 begin=$SECONDS code=0 result=FAIL
+    printf '\n== %s: %s\n' "$name" "$(field "$name" 4)"
+    "step_${name//-/_}" || code=$?
+    [ "$code" -ne 0 ] || result=PASS
+    [ "$code" -ne 77 ] || result=SKIP
+    printf '%s %5s s %s\n' "$result" $((SECONDS - begin)) "$name" >>"$results"
 }
 
-planted_faults() {
-    /usr/bin/python3 -m pytest -q tests/faults
+run_all() {
+    local name
+    for name in "$@"; do
+        run "$name"
+    done
 }
 
-guards() {
-    /usr/bin/python3 tests/bench/guards.py
+# What runs beside the other steps, in a session of its own so that all of it can be ended; what it prints comes
+# when it has ended.
+begin_beside() {
+    [ $# -gt 0 ] || return 0
+    setsid "$0" --steps "$results" "$@" >"$results.beside" 2>&1 </dev/null &
+    beside_pid=$!
 }
 
-step "gcc release build and unit tests" build_and_unit_test release
-step "clang release build and unit tests" build_and_unit_test clang
-step "layering" check_layering
-step "options are documented" check_options
-step "alerts are of metrics that exist" check_alerts
-step "format" check_format
-step "shell scripts" check_shell
-step "hardening of the binaries" check_hardening
-step "the demo" scripts/demo.sh --once
-step "system tests" system_tests build
-step "instructions and system calls for each save and delivery" guards
-if [ "$fast" = no ]; then
-    step "address and undefined-behaviour sanitizers, unit tests" build_and_unit_test asan-ubsan
-    step "thread sanitizer, unit tests" build_and_unit_test tsan
-    step "static analysis" scripts/static-analysis.sh
-    step "fuzz targets, a while each" scripts/fuzz.sh --seconds 5
-    step "calls that fail" failing_calls build
-    step "random faults" random_faults
-    step "the checker of the faults, and planted faults" planted_faults
-    step "system tests, address and undefined-behaviour sanitizers" sanitized_system_tests build-asan-ubsan
-    step "system tests, thread sanitizer" sanitized_system_tests build-tsan
-fi
-if [ "$machines" = yes ]; then
-    step "the benchmark runs" scripts/bench.sh --quick
-    # Each has networks of its own, and waits for what it starts.
-    begin_beside scripts/test-machines.sh other-debian -- --fast
-    step "a cluster that loses its leader, and is partitioned" scripts/test-machines.sh cluster
-    step "packages and units on a booted machine" scripts/test-machines.sh packages
-    step "compose files on a Docker engine" scripts/test-machines.sh docker
-    end_beside "the other Debian"
-fi
+end_beside() {
+    [ -n "$beside_pid" ] || return 0
+    wait "$beside_pid" || true
+    beside_pid=""
+    cat "$results.beside"
+}
 
-echo
-echo "$summary"
-echo "$passed passed, $skipped skipped, $failed failed"
-[ "$failed" -eq 0 ]
+clean_up() {
+    [ -z "$beside_pid" ] || kill -TERM -- "-$beside_pid" 2>/dev/null || true
+    rm -f "$results" "$results.beside"
+}
+
+# Each step's time, where it passed; those of steps that did not run stay.
+keep_times() {
+    [ -d build ] || return 0
+    {
+        awk '$1 == "PASS" { print $4, $2 }' "$results"
+        cat "$times" 2>/dev/null
+    } | awk '!seen[$1]++' >"$times.new" && mv "$times.new" "$times"
+}
+
+# The number of results of a kind.
+count() {
+    grep -c "^$1 " "$results" || true
+}
+
+beside_pid=""
+together=no
+case ${1:-} in
+"") chosen=$(names plain) ;;
+--all) chosen=$(names plain ci all) together=yes ;;
+--ci) chosen=$(names ci) together=yes ;;
+--list)
+    list
+    exit
+    ;;
+--steps) # what begin_beside calls
+    results=$2
+    shift 2
+    run_all "$@"
+    exit
+    ;;
+-*) usage ;;
+*) chosen=$* ;;
+esac
+packages="test"
+for name in $chosen; do
+    [ -n "$(field "$name" 4)" ] || {
+        echo "$0: there is no step $name; --list names them" >&2
+        exit 2
+    }
+    packages="$packages $(field "$name" 3)"
+done
+
+results=$(mktemp -t test-results.XXXXXX) || exit 1
+trap clean_up EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+echo "== install what is missing"
+# shellcheck disable=SC2086 # a list
+scripts/install-dependencies.sh $packages || exit 1
+
+in_turn="" aside=""
+for name in $chosen; do
+    if [ "$together" = yes ] && [[ " $beside " == *" $name "* ]]; then
+        aside="$aside $name"
+    else
+        in_turn="$in_turn $name"
+    fi
+done
+# shellcheck disable=SC2086 # lists
+{
+    begin_beside $aside
+    run_all $in_turn
+    end_beside
+}
+keep_times
+
+missing=0
+for name in $chosen; do
+    grep -q " $name$" "$results" || {
+        echo "FAIL     - s $name: it ended without a result" >>"$results"
+        missing=1
+    }
+done
+printf '\n'
+cat "$results"
+printf '\n%s passed, %s failed, %s skipped\n' "$(count PASS)" "$(count FAIL)" "$(count SKIP)"
+[ "$(count FAIL)" -eq 0 ] && [ "$missing" -eq 0 ]
