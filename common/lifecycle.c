@@ -93,8 +93,7 @@ bool lifecycle_begin(const struct options_program *program, int argc, char **arg
         *ret_exit_code = EXIT_OK;
         return false;
     }
-    log_init(program->name, (enum log_format)common->log_format, (enum log_level)common->log_level,
-             STDERR_FILENO);
+    log_init(program->name, common->log_format, common->log_level, STDERR_FILENO);
     return true;
 }
 

@@ -17,9 +17,8 @@
 static enum outcome set_up(struct broker *broker, void *context, struct error *ret_error)
 {
     const struct settings *settings = context;
-    enum outcome outcome =
-        broker_declare_and_wait(broker, settings->common.queue,
-                                (enum broker_queue_type)settings->common.queue_type, ret_error);
+    enum outcome outcome = broker_declare_and_wait(broker, settings->common.queue,
+                                                   settings->common.queue_type, ret_error);
     if (outcome != OUTCOME_OK) {
         return outcome;
     }
@@ -83,7 +82,7 @@ enum outcome consumer_create(const struct settings *settings, struct store *stor
     init_lock(consumer);
     struct user_rules rules = settings_user_rules(settings);
     user_saved_handler_init(&consumer->handler, &rules, (size_t)settings->max_message_bytes,
-                            (enum log_payload)settings->common.log_payload, store);
+                            settings->common.log_payload, store);
     buffer_init(&consumer->lines, LOG_BATCH_BYTES_MAX);
     enum outcome outcome = create_parts(consumer, ret_error);
     if (outcome != OUTCOME_OK) {

@@ -3,11 +3,23 @@
 
 #include "session-service/dead_letter_walk.h"
 
-/* The daemon's options come first, so that its table is a part of the command's. */
+/* The options that the command has beside the daemon's. How to add one is said in
+ * common/options.h. */
+#define COMMAND_OPTIONS(OPTION)                                                                    \
+    OPTION(json, FLAG, "json", NULL, "one JSON object on a line, for programs")                    \
+    OPTION(limit, INTEGER(1, INT32_MAX), "limit", NULL,                                            \
+           "list: so many letters at the most; 100 without it", .command_line_only = true)         \
+    OPTION(after, INTEGER(1, INT32_MAX), "after", NULL,                                            \
+           "list: the page after the first N letters", .command_line_only = true)                  \
+    OPTION(all, FLAG, "all", NULL, "redrive: every letter that is there now")                      \
+    OPTION(dry_run, FLAG, "dry-run", NULL, "redrive: only say what would be done")                 \
+    OPTION(force, FLAG, "force", NULL, "redrive: also what will come back as it is now")           \
+    OPTION(rate, INTEGER(1, 1000000), "rate", NULL,                                                \
+           "redrive: so many letters in a second at the most", .command_line_only = true)
+
 struct command_settings {
-    struct settings service;
-    bool json, all, dry_run, force;
-    int64_t limit, after, rate;
+    struct settings service; /* the daemon's */
+    COMMAND_OPTIONS(OPTION_MEMBER)
 };
 
 struct command;

@@ -39,18 +39,14 @@ struct dead_letters {
     struct error trouble;
 };
 
-static enum broker_queue_type queue_type(const struct settings *settings)
-{
-    return (enum broker_queue_type)settings->common.queue_type;
-}
-
 /* On the connector's thread, which may outlive everything but the settings. */
 static enum outcome set_up(struct broker *broker, void *context, struct error *ret_error)
 {
     const struct settings *settings = context;
     char queue[DEAD_LETTER_QUEUE_BYTES];
     dead_letter_queue_name(settings->common.queue, queue);
-    enum outcome outcome = broker_declare_and_wait(broker, queue, queue_type(settings), ret_error);
+    enum outcome outcome =
+        broker_declare_and_wait(broker, queue, settings->common.queue_type, ret_error);
     return outcome != OUTCOME_OK ? outcome : broker_enable_confirms(broker, ret_error);
 }
 
@@ -268,7 +264,7 @@ static void publish_waiting(struct dead_letters *letters, uint64_t now_ms)
     enum outcome outcome = OUTCOME_OK;
     if (letters->declare_first) {
         outcome = broker_append_declare(letters->broker, letters->queue,
-                                        queue_type(letters->settings), &error);
+                                        letters->settings->common.queue_type, &error);
         letters->declare_first = outcome != OUTCOME_OK;
     }
     while (outcome == OUTCOME_OK && letters->waiting.head != NULL &&

@@ -13,54 +13,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { EXIT_NOT_ALL = 3, PAGE_LETTERS = 100, ROWS_MAX = 64 };
+enum { EXIT_NOT_ALL = 3, PAGE_LETTERS = 100 };
 
-static const struct option_row own_rows[] = {
-    {.name = "json",
-     .type = OPTION_FLAG,
-     .offset = offsetof(struct command_settings, json),
-     .command_line_only = true,
-     .help = "one JSON object on a line, for programs"},
-    {.name = "limit",
-     .value_name = "N",
-     .type = OPTION_INTEGER,
-     .offset = offsetof(struct command_settings, limit),
-     .minimum = 1,
-     .maximum = INT32_MAX,
-     .command_line_only = true,
-     .help = "list: so many letters at the most; 100 without it"},
-    {.name = "after",
-     .value_name = "N",
-     .type = OPTION_INTEGER,
-     .offset = offsetof(struct command_settings, after),
-     .minimum = 1,
-     .maximum = INT32_MAX,
-     .command_line_only = true,
-     .help = "list: the page after the first N letters"},
-    {.name = "all",
-     .type = OPTION_FLAG,
-     .offset = offsetof(struct command_settings, all),
-     .command_line_only = true,
-     .help = "redrive: every letter that is there now"},
-    {.name = "dry-run",
-     .type = OPTION_FLAG,
-     .offset = offsetof(struct command_settings, dry_run),
-     .command_line_only = true,
-     .help = "redrive: only say what would be done"},
-    {.name = "force",
-     .type = OPTION_FLAG,
-     .offset = offsetof(struct command_settings, force),
-     .command_line_only = true,
-     .help = "redrive: also what will come back as it is now"},
-    {.name = "rate",
-     .value_name = "N",
-     .type = OPTION_INTEGER,
-     .offset = offsetof(struct command_settings, rate),
-     .minimum = 1,
-     .maximum = 1000000,
-     .command_line_only = true,
-     .help = "redrive: so many letters in a second at the most"},
-};
+#define COMMAND_ROW(...) OPTION_ROW(struct command_settings, __VA_ARGS__)
+#define COMMON_ROW(member, ...)                                                                    \
+    OPTION_ROW(struct command_settings, service.common.member, __VA_ARGS__)
+#define SESSION_ROW(member, ...) OPTION_ROW(struct command_settings, service.member, __VA_ARGS__)
+
+static const struct option_row rows[] = {COMMAND_OPTIONS(COMMAND_ROW) COMMON_OPTIONS(
+    COMMON_ROW, SESSION_LISTEN_DEFAULT) SESSION_OPTIONS(SESSION_ROW)};
 
 static struct command the_command; /* a signal ends it */
 
@@ -258,19 +219,14 @@ static int run(struct command *command, const struct options_program *program)
 
 int dead_letters_command(int argc, char **argv)
 {
-    static struct option_row rows[ROWS_MAX];
-    const size_t own_count = sizeof(own_rows) / sizeof(own_rows[0]);
     const struct options_program program = {
         .name = "session-service dead-letters",
         .environment_prefix = settings_program.environment_prefix,
         .summary = "Lists, shows, sends back and removes the messages that were put aside.",
         .operands = "list | show ID... | redrive [ID...] | purge ID...",
         .rows = rows,
-        .count = own_count + settings_program.count,
+        .count = sizeof(rows) / sizeof(rows[0]),
     };
-    _Static_assert(offsetof(struct command_settings, service) == 0, "the daemon's offsets hold");
-    memcpy(rows, own_rows, sizeof(own_rows));
-    memcpy(rows + own_count, settings_program.rows, settings_program.count * sizeof(rows[0]));
 
     lifecycle_protect_process();
     struct command *command = &the_command;

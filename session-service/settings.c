@@ -1,56 +1,11 @@
-/* The option table: the rows both services have, and the session-service's own. */
+/* The session-service's option table. */
 #include "session-service/settings.h"
 
-static const struct option_row rows[] = {
-    COMMON_OPTION_ROWS(struct settings, "127.0.0.1:3001"),
-    {.name = "prefetch",
-     .value_name = "N",
-     .type = OPTION_INTEGER,
-     .offset = offsetof(struct settings, prefetch),
-     .default_text = "500",
-     .minimum = 1,
-     .maximum = 2000,
-     .help = "deliveries the broker may have waiting for their ack"},
-    {.name = "max-message-bytes",
-     .value_name = "SIZE",
-     .type = OPTION_SIZE,
-     .offset = offsetof(struct settings, max_message_bytes),
-     .default_text = "1MiB",
-     .minimum = 1024,
-     .maximum = 64 * 1024 * 1024,
-     .help = "a message with a larger body goes to the dead letters"},
-    {.name = "state-dir",
-     .value_name = "DIR",
-     .type = OPTION_TEXT,
-     .offset = offsetof(struct settings, state_dir),
-     .help = "where the store is, for one process at a time; without it $STATE_DIRECTORY, else "
-             "/var/lib/session-service"},
-    {.name = "session-ttl",
-     .value_name = "DURATION",
-     .type = OPTION_DURATION,
-     .offset = offsetof(struct settings, session_ttl_ms),
-     .default_text = "30m",
-     .minimum = 1000,
-     .maximum = INT64_C(365) * 24 * 3600 * 1000,
-     .help = "a session ends so long after its user's last save"},
-    {.name = "inbox-retention",
-     .value_name = "DURATION",
-     .type = OPTION_DURATION,
-     .offset = offsetof(struct settings, inbox_retention_ms),
-     .default_text = "168h",
-     .minimum = 60000,
-     .maximum = INT64_C(3650) * 24 * 3600 * 1000,
-     .help = "how long a repeated message id is known; longer than any redelivery can take"},
-    {.name = "redelivery-limit",
-     .value_name = "N",
-     .type = OPTION_INTEGER,
-     .offset = offsetof(struct settings, redelivery_limit),
-     .default_text = "5",
-     .minimum = 1,
-     .maximum = 15,
-     .help = "a message whose handling was begun so often and never finished goes to the dead "
-             "letters"},
-};
+#define COMMON_ROW(member, ...) OPTION_ROW(struct settings, common.member, __VA_ARGS__)
+#define SESSION_ROW(...) OPTION_ROW(struct settings, __VA_ARGS__)
+
+static const struct option_row rows[] = {COMMON_OPTIONS(COMMON_ROW, SESSION_LISTEN_DEFAULT)
+                                             SESSION_OPTIONS(SESSION_ROW)};
 
 const struct options_program settings_program = {
     .name = "session-service",

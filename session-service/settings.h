@@ -1,16 +1,31 @@
-/* The session-service's options: one table, one struct. */
+/* The session-service's options. */
 #pragma once
 
 #include "common/common_settings.h"
 
+#define SESSION_LISTEN_DEFAULT "127.0.0.1:3001"
+
+/* How to add an option is said in common/options.h. */
+#define SESSION_OPTIONS(OPTION)                                                                    \
+    OPTION(prefetch, INTEGER(1, 2000), "prefetch", "500",                                          \
+           "deliveries the broker may have waiting for their ack")                                 \
+    OPTION(max_message_bytes, SIZE(1024, 64 * 1024 * 1024), "max-message-bytes", "1MiB",           \
+           "a message with a larger body goes to the dead letters")                                \
+    OPTION(state_dir, TEXT("DIR"), "state-dir", NULL,                                              \
+           "where the store is, for one process at a time; without it $STATE_DIRECTORY, else "     \
+           "/var/lib/session-service")                                                             \
+    OPTION(session_ttl_ms, DURATION(1000, INT64_C(365) * 24 * 3600 * 1000), "session-ttl", "30m",  \
+           "a session ends so long after its user's last save")                                    \
+    OPTION(inbox_retention_ms, DURATION(60000, INT64_C(3650) * 24 * 3600 * 1000),                  \
+           "inbox-retention", "168h",                                                              \
+           "how long a repeated message id is known; longer than any redelivery can take")         \
+    OPTION(redelivery_limit, INTEGER(1, 15), "redelivery-limit", "5",                              \
+           "a message whose handling was begun so often and never finished goes "                  \
+           "to the dead letters")
+
 struct settings {
     struct common_settings common;
-    int64_t prefetch;
-    int64_t max_message_bytes;
-    char *state_dir; /* NULL: state_directory_choose() says which */
-    int64_t session_ttl_ms;
-    int64_t inbox_retention_ms;
-    int64_t redelivery_limit;
+    SESSION_OPTIONS(OPTION_MEMBER)
 };
 
 extern const struct options_program settings_program;

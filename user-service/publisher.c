@@ -16,8 +16,8 @@ enum { LONGEST_WAIT_MS = 1000 };
 static enum outcome set_up(struct broker *broker, void *context, struct error *ret_error)
 {
     const struct common_settings *settings = context;
-    enum outcome outcome = broker_declare_and_wait(
-        broker, settings->queue, (enum broker_queue_type)settings->queue_type, ret_error);
+    enum outcome outcome =
+        broker_declare_and_wait(broker, settings->queue, settings->queue_type, ret_error);
     return outcome == OUTCOME_OK ? broker_enable_confirms(broker, ret_error) : outcome;
 }
 

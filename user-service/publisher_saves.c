@@ -135,8 +135,8 @@ static enum outcome take_return(struct publisher *publisher, struct slice messag
     const struct common_settings *settings = &publisher->settings->common;
     log_at(LOG_LEVEL_WARNING, "queue.missing", log_string("queue", settings->queue));
     publisher->declaring = true;
-    return broker_append_declare(publisher->broker, settings->queue,
-                                 (enum broker_queue_type)settings->queue_type, ret_error);
+    return broker_append_declare(publisher->broker, settings->queue, settings->queue_type,
+                                 ret_error);
 }
 
 static void refuse_unsent(struct publisher *publisher, enum save_outcome outcome)

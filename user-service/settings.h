@@ -5,21 +5,47 @@
 
 enum outbox_mode { OUTBOX_ON, OUTBOX_OFF };
 
+/* How to add an option is said in common/options.h. */
+#define USER_OPTIONS(OPTION)                                                                       \
+    OPTION(confirm_timeout_ms, DURATION(10, 600000), "confirm-timeout", "5s",                      \
+           "how long a save waits for the broker's confirm before it goes to the outbox (202), "   \
+           "or without one is answered 504")                                                       \
+    OPTION(body_bytes_max, SIZE(64, 16 * 1024 * 1024), "max-body-bytes", "64KiB",                  \
+           "a larger request body is answered 413; as a message a user can be six times as "       \
+           "large: the session-service's --max-message-bytes must take that")                      \
+    OPTION(receive_bytes_max, SIZE(64 * 1024, 512 * 1024 * 1024), "max-receive-bytes", "64MiB",    \
+           "bytes of the request bodies that are arriving at most; more are answered 503")         \
+    OPTION(in_flight_max, INTEGER(1, 1000000), "max-in-flight", "4096",                            \
+           "saves that wait for their confirm at most; more are answered 503")                     \
+    OPTION(in_flight_bytes_max, SIZE(64 * 1024, 512 * 1024 * 1024), "max-in-flight-bytes",         \
+           "64MiB", "their bodies' bytes at most; more are answered 503")                          \
+    OPTION(overload_latency_ms, DURATION(1, 600000), "overload-latency", "200ms",                  \
+           "when confirms take longer, only so many saves are taken as are confirmed in this "     \
+           "time, 64 at the least; more are answered 503")                                         \
+    OPTION(idempotency_keys, INTEGER(0, 1000000), "idempotency-keys", "10000",                     \
+           "so many of the last Idempotency-Keys are remembered: with one of them a save is "      \
+           "answered as the first time")                                                           \
+    OPTION(outbox, CHOICE(enum outbox_mode, "MODE", "on|off"), "outbox", "on",                     \
+           "on: what the broker does not confirm now is kept on disk, answered 202, and "          \
+           "forwarded")                                                                            \
+    OPTION(state_dir, TEXT("DIR"), "state-dir", NULL,                                              \
+           "where the outbox is, for one process at a time; without it $STATE_DIRECTORY, else "    \
+           "/var/lib/user-service")                                                                \
+    OPTION(outbox_bytes_max, SIZE(64 * 1024, INT64_C(1024) * 1024 * 1024 * 1024),                  \
+           "outbox-max-bytes", "1GiB",                                                             \
+           "bytes of the saves in the outbox at most; more are answered 503")                      \
+    OPTION(outbox_free_bytes_min, SIZE(128 * 1024, INT64_C(1024) * 1024 * 1024 * 1024),            \
+           "outbox-min-free", "64MiB",                                                             \
+           "free bytes of its disk that the outbox leaves alone; it needs some to delete what "    \
+           "was forwarded, at least 128KiB")                                                       \
+    OPTION(required_members, TEXT("LIST"), "required-members", NULL,                               \
+           "members that every user must have, such as name,email")                                \
+    OPTION(refused_members, TEXT("LIST"), "refused-members", USER_REFUSED_MEMBERS_DEFAULT,         \
+           "members that no user may have, at any depth: names of secrets")
+
 struct settings {
     struct common_settings common;
-    int64_t confirm_timeout_ms;
-    int64_t body_bytes_max;
-    int64_t receive_bytes_max;
-    int64_t in_flight_max;
-    int64_t in_flight_bytes_max;
-    int64_t overload_latency_ms;
-    int64_t idempotency_keys;
-    int outbox;      /* enum outbox_mode */
-    char *state_dir; /* NULL: state_directory_choose() says which */
-    int64_t outbox_bytes_max;
-    int64_t outbox_free_bytes_min;
-    char *required_members;
-    char *refused_members;
+    USER_OPTIONS(OPTION_MEMBER)
 };
 
 extern const struct options_program settings_program;

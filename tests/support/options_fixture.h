@@ -18,65 +18,25 @@
 
 enum { ARGUMENTS_MAX = 16, ARGUMENT_BYTES = 256 };
 
+enum queue_type { QUEUE_QUORUM, QUEUE_CLASSIC };
+
+#define FIXTURE_OPTIONS(OPTION)                                                                    \
+    OPTION(queue, TEXT("NAME"), "queue", "session", "the queue")                                   \
+    OPTION(url, TEXT("URL"), "amqp-url", "amqp://localhost/", "the broker",                        \
+           .environment = "AMQP_URL", .secret = true)                                              \
+    OPTION(file, TEXT("FILE"), "password-file", NULL, "a file")                                    \
+    OPTION(type, CHOICE(enum queue_type, "TYPE", "quorum|classic"), "queue-type", "quorum",        \
+           "the type")                                                                             \
+    OPTION(prefetch, INTEGER(1, 2000), "prefetch", "500", "how many")                              \
+    OPTION(timeout_ms, DURATION(100, INT64_MAX), "confirm-timeout", "5s", "how long")              \
+    OPTION(size_bytes, SIZE(-1024, INT64_MAX), "max-bytes", "64KiB", "how large")
+
 struct settings {
-    char *queue, *url, *file;
-    int type;
-    int64_t prefetch, timeout_ms, size_bytes;
+    FIXTURE_OPTIONS(OPTION_MEMBER)
 };
 
-static const struct option_row rows[] = {
-    {.name = "queue",
-     .value_name = "NAME",
-     .type = OPTION_TEXT,
-     .offset = offsetof(struct settings, queue),
-     .default_text = "session",
-     .help = "the queue"},
-    {.name = "amqp-url",
-     .value_name = "URL",
-     .type = OPTION_TEXT,
-     .offset = offsetof(struct settings, url),
-     .default_text = "amqp://localhost/",
-     .environment = "AMQP_URL",
-     .secret = true,
-     .help = "the broker"},
-    {.name = "password-file",
-     .value_name = "FILE",
-     .type = OPTION_TEXT,
-     .offset = offsetof(struct settings, file),
-     .help = "a file"},
-    {.name = "queue-type",
-     .value_name = "TYPE",
-     .type = OPTION_CHOICE,
-     .offset = offsetof(struct settings, type),
-     .default_text = "quorum",
-     .choices = "quorum|classic",
-     .help = "the type"},
-    {.name = "prefetch",
-     .value_name = "N",
-     .type = OPTION_INTEGER,
-     .offset = offsetof(struct settings, prefetch),
-     .default_text = "500",
-     .minimum = 1,
-     .maximum = 2000,
-     .help = "how many"},
-    {.name = "confirm-timeout",
-     .value_name = "DURATION",
-     .type = OPTION_DURATION,
-     .offset = offsetof(struct settings, timeout_ms),
-     .default_text = "5s",
-     .minimum = 100,
-     .maximum = INT64_MAX,
-     .secret = false,
-     .help = "how long"},
-    {.name = "max-bytes",
-     .value_name = "SIZE",
-     .type = OPTION_SIZE,
-     .offset = offsetof(struct settings, size_bytes),
-     .default_text = "64KiB",
-     .minimum = -1024,
-     .maximum = INT64_MAX,
-     .help = "how large"},
-};
+#define ROW(...) OPTION_ROW(struct settings, __VA_ARGS__)
+static const struct option_row rows[] = {FIXTURE_OPTIONS(ROW)};
 
 static const struct options_program program = {.name = "a-service",
                                                .environment_prefix = "A_SERVICE",

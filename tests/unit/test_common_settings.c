@@ -15,8 +15,8 @@ struct some_settings {
     struct common_settings common;
 };
 
-static const struct option_row rows[] = {
-    COMMON_OPTION_ROWS(struct some_settings, "127.0.0.1:3000")};
+#define ROW(member, ...) OPTION_ROW(struct some_settings, common.member, __VA_ARGS__)
+static const struct option_row rows[] = {COMMON_OPTIONS(ROW, "127.0.0.1:3000")};
 static const struct options_program program = {.name = "some-service",
                                                .environment_prefix = "SOME_SERVICE_OF_A_TEST",
                                                .summary = "tests",
