@@ -43,5 +43,11 @@ uint64_t connector_failed_rounds(struct connector *connector);
 /* Attempts so far, failed ones included. */
 uint64_t connector_attempts(struct connector *connector);
 
+/* The line of a service's list of metrics (see common/metrics.h) for those attempts. The arguments
+ * after the first are the names of the service's connections. */
+#define CONNECTOR_METRIC(METRIC, ...)                                                              \
+    METRIC(attempts, COUNTERS("connection", __VA_ARGS__), "broker_connect_attempts_total",         \
+           "Attempts to connect, failed ones included.")
+
 /* Ends the thread. One that is stuck in a name look-up is left behind and ends by itself. */
 void connector_free(struct connector *connector);

@@ -90,7 +90,7 @@ void http_connections_sweep(struct http_server *server)
         while (list->oldest != NULL && count < CUT_OFF_BATCH &&
                server->now_ms - list->oldest->since_ms >= list->timeout_ms) {
             cut_off(list->oldest);
-            metric_add(&list->timeouts, 1);
+            metric_add(&server->timeouts[wait], 1);
             count++;
         }
     }

@@ -18,12 +18,12 @@ enum http_phase {
 
 /* What a connection waits for. */
 enum http_wait {
-    HTTP_WAIT_SERVICE, /* for us: has no deadline here */
     HTTP_WAIT_HEAD,    /* for the whole head of the next request */
     HTTP_WAIT_BODY,    /* for the rest of the request */
     HTTP_WAIT_REPLY,   /* for the client to take the reply */
+    HTTP_WAIT_SERVICE, /* for us: has no deadline here */
 };
-enum { HTTP_WAITS = HTTP_WAIT_REPLY + 1 };
+enum { HTTP_WAITS = HTTP_WAIT_SERVICE + 1 };
 
 /* Of each connection; lives from its acceptance to its close. */
 struct http_connection {
@@ -41,7 +41,6 @@ struct http_connection {
 struct http_wait_list {
     struct http_connection *oldest, *newest;
     uint64_t timeout_ms;
-    metric_counter timeouts;
 };
 
 /* Begins with the headers of a request and ends in the library's completion callback, which frees
@@ -63,6 +62,24 @@ struct http_request {
     struct http_reply reply;
     char allow[HTTP_ALLOW_BYTES];
 };
+
+/* How to add a metric is said in common/metrics.h. */
+#define HTTP_METRICS(METRIC)                                                                       \
+    METRIC(replies, COUNTERS("class", "1xx", "2xx", "3xx", "4xx", "5xx"), "http_replies_total",    \
+           "HTTP replies by status class.")                                                        \
+    METRIC(connections, GAUGE, "http_connections", "Open HTTP connections.")                       \
+    METRIC(refused_connections, COUNTER, "http_refused_connections_total",                         \
+           "Connections closed at once: their address had too many.")                              \
+    METRIC(timeouts,                                                                               \
+           COUNTERS("wait", [HTTP_WAIT_HEAD] = "head", [HTTP_WAIT_BODY] = "body",                  \
+                    [HTTP_WAIT_REPLY] = "reply"),                                                  \
+           "http_timeouts_total", "Connections cut off at a deadline, by what they kept waiting.") \
+    METRIC(shown_receiving_bytes, GAUGE, "http_receiving_bytes",                                   \
+           "Memory of the request bodies that are arriving.")                                      \
+    METRIC(connection_limit, GAUGE, "http_connection_limit",                                       \
+           "Connections that may be open at once.")                                                \
+    METRIC(malformed_requests, COUNTER, "http_malformed_requests_total",                           \
+           "Requests refused because two parsers could read them in two ways.")
 
 struct http_server {
     struct http_server_options options;
@@ -88,11 +105,9 @@ struct http_server {
     atomic_uint_least64_t turns;
     bool is_socket_passed; /* the service manager has the listening socket too */
     size_t active_requests, deferred_requests;
-    size_t receiving_bytes;    /* memory of the bodies that are arriving */
-    size_t new_connections;    /* those that have not sent a request yet */
-    metric_counter replies[5]; /* by class, 1xx first */
-    metric_counter refused_connections, malformed_requests;
-    metric_gauge connections, connection_limit, shown_receiving_bytes;
+    size_t receiving_bytes; /* memory of the bodies that are arriving */
+    size_t new_connections; /* those that have not sent a request yet */
+    HTTP_METRICS(METRIC_MEMBER)
 };
 
 struct http_head {

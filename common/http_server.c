@@ -354,47 +354,10 @@ void http_server_free(struct http_server *server)
     free(server);
 }
 
-void http_server_metric_rows(const struct http_server *server,
-                             struct metric_row rows[HTTP_METRIC_ROWS])
+#define ROW(...) METRIC_ROW(struct http_server, __VA_ARGS__)
+METRIC_TABLE(append_metrics, struct http_server, HTTP_METRICS(ROW))
+
+void http_server_append_metrics(const struct http_server *server, struct buffer *text)
 {
-    static const char *const labels[] = {"class=\"1xx\"", "class=\"2xx\"", "class=\"3xx\"",
-                                         "class=\"4xx\"", "class=\"5xx\""};
-    for (size_t i = 0; i < 5; i++) {
-        rows[i] = (struct metric_row){.name = "http_replies_total",
-                                      .labels = labels[i],
-                                      .help = "HTTP replies by status class.",
-                                      .type = METRIC_COUNTER,
-                                      .value = &server->replies[i]};
-    }
-    rows[5] = (struct metric_row){.name = "http_connections",
-                                  .help = "Open HTTP connections.",
-                                  .type = METRIC_GAUGE,
-                                  .value = &server->connections};
-    rows[6] = (struct metric_row){.name = "http_refused_connections_total",
-                                  .help = "Connections closed at once: their address had too many.",
-                                  .type = METRIC_COUNTER,
-                                  .value = &server->refused_connections};
-    static const char *const waits[HTTP_WAITS] = {"", "wait=\"head\"", "wait=\"body\"",
-                                                  "wait=\"reply\""};
-    for (size_t i = HTTP_WAIT_HEAD; i < HTTP_WAITS; i++) {
-        rows[6 + i] = (struct metric_row){.name = "http_timeouts_total",
-                                          .labels = waits[i],
-                                          .help = "Connections cut off at a deadline, by what they "
-                                                  "kept waiting.",
-                                          .type = METRIC_COUNTER,
-                                          .value = &server->waits[i].timeouts};
-    }
-    rows[10] = (struct metric_row){.name = "http_receiving_bytes",
-                                   .help = "Memory of the request bodies that are arriving.",
-                                   .type = METRIC_GAUGE,
-                                   .value = &server->shown_receiving_bytes};
-    rows[11] = (struct metric_row){.name = "http_connection_limit",
-                                   .help = "Connections that may be open at once.",
-                                   .type = METRIC_GAUGE,
-                                   .value = &server->connection_limit};
-    rows[12] = (struct metric_row){.name = "http_malformed_requests_total",
-                                   .help = "Requests refused because two parsers could read them "
-                                           "in two ways.",
-                                   .type = METRIC_COUNTER,
-                                   .value = &server->malformed_requests};
+    append_metrics(text, server);
 }

@@ -111,7 +111,5 @@ void http_request_reply_problem(struct http_request *request, unsigned status, c
 /* Promises a later http_request_reply(). */
 void http_request_defer(struct http_request *request);
 
-/* Fills the rows for /metrics. Any thread. */
-enum { HTTP_METRIC_ROWS = 13 };
-void http_server_metric_rows(const struct http_server *server,
-                             struct metric_row rows[HTTP_METRIC_ROWS]);
+/* Appends its metrics for GET /metrics. Any thread. */
+void http_server_append_metrics(const struct http_server *server, struct buffer *text);

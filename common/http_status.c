@@ -37,16 +37,14 @@ void http_reply_not_ready(struct http_request *request, const char *reason)
     http_request_reply_problem(request, 503, "not-ready", "Not Ready", reason);
 }
 
+#define ROW(...) METRIC_ROW(struct log_metrics, __VA_ARGS__)
+METRIC_TABLE(append_log_metrics, struct log_metrics, LOG_METRICS(ROW))
+
 void http_reply_metrics(struct http_request *request, const struct http_server *server,
                         struct buffer *text)
 {
-    struct metric_row server_rows[HTTP_METRIC_ROWS];
-    http_server_metric_rows(server, server_rows);
-    metrics_render(text, server_rows, HTTP_METRIC_ROWS);
-    metric_counter lost_writes = log_lost_writes();
-    const struct metric_row log_row = {
-        "log_lost_writes_total", NULL,         "Log lines or batches that could not be written.",
-        METRIC_COUNTER,          &lost_writes, 0};
-    metrics_render(text, &log_row, 1);
+    const struct log_metrics log = {.lost_writes = log_lost_writes()};
+    http_server_append_metrics(server, text);
+    append_log_metrics(text, &log);
     reply_taken(request, "text/plain; version=0.0.4", text);
 }

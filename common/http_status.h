@@ -13,6 +13,15 @@ void http_get_healthz(struct http_request *request, void *context);
 
 void http_reply_not_ready(struct http_request *request, const char *reason);
 
-/* Appends the rows of the server and of the log to `text`, replies with it and frees it. */
+/* How to add a metric is said in common/metrics.h. */
+#define LOG_METRICS(METRIC)                                                                        \
+    METRIC(lost_writes, COUNTER, "log_lost_writes_total",                                          \
+           "Log lines or batches that could not be written.")
+
+struct log_metrics {
+    LOG_METRICS(METRIC_MEMBER)
+};
+
+/* Appends the metrics of the server and of the log to `text`, replies with it and frees it. */
 void http_reply_metrics(struct http_request *request, const struct http_server *server,
                         struct buffer *text);

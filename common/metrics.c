@@ -3,7 +3,6 @@
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <string.h>
 
 const uint32_t metric_bucket_bounds_us[METRIC_BUCKETS] = {
     500,    1000,   2500,   5000,    10000,   25000,   50000,
@@ -23,10 +22,14 @@ void metric_observe_us(struct metric_histogram *histogram, uint64_t duration_us)
 static void append_help(struct buffer *text, const struct metric_row *row)
 {
     static const char *const type_names[] = {
-        [METRIC_COUNTER] = "counter", [METRIC_GAUGE] = "gauge", [METRIC_HISTOGRAM] = "histogram"};
+        [METRIC_COUNTER] = "counter",
+        [METRIC_COUNTERS] = "counter",
+        [METRIC_GAUGE] = "gauge",
+        [METRIC_HISTOGRAM] = "histogram",
+    };
 
     buffer_append_format(text, "# HELP %s ", row->name);
-    for (const char *help = row->help == NULL ? "" : row->help; *help != '\0'; help++) {
+    for (const char *help = row->help; *help != '\0'; help++) {
         if (*help == '\\') {
             buffer_append_text(text, "\\\\");
         } else if (*help == '\n') {
@@ -38,27 +41,15 @@ static void append_help(struct buffer *text, const struct metric_row *row)
     buffer_append_format(text, "\n# TYPE %s %s\n", row->name, type_names[row->type]);
 }
 
-/* Appends `name_suffix{labels} `. */
-static void append_name(struct buffer *text, const struct metric_row *row, const char *suffix)
-{
-    buffer_append_text(text, row->name);
-    buffer_append_text(text, suffix);
-    if (row->labels != NULL) {
-        buffer_append_format(text, "{%s}", row->labels);
-    }
-    buffer_append_byte(text, ' ');
-}
-
 static void append_scaled(struct buffer *text, double value, double scale)
 {
     buffer_append_format(text, "%.15g\n", value * scale);
 }
 
-static void append_counter(struct buffer *text, const struct metric_row *row)
+static void append_count(struct buffer *text, const struct metric_row *row,
+                         const metric_counter *counter)
 {
-    const metric_counter *counter = row->value;
     uint64_t value = atomic_load_explicit(counter, memory_order_relaxed);
-    append_name(text, row, "");
     if (row->scale > 0) {
         append_scaled(text, (double)value, row->scale);
     } else {
@@ -67,11 +58,27 @@ static void append_counter(struct buffer *text, const struct metric_row *row)
     }
 }
 
-static void append_gauge(struct buffer *text, const struct metric_row *row)
+static void append_counter(struct buffer *text, const struct metric_row *row,
+                           const metric_counter *counter)
 {
-    const metric_gauge *gauge = row->value;
+    buffer_append_format(text, "%s ", row->name);
+    append_count(text, row, counter);
+}
+
+static void append_counters(struct buffer *text, const struct metric_row *row,
+                            const metric_counter *counters)
+{
+    for (size_t i = 0; i < row->count; i++) {
+        buffer_append_format(text, "%s{%s=\"%s\"} ", row->name, row->label, row->values[i]);
+        append_count(text, row, &counters[i]);
+    }
+}
+
+static void append_gauge(struct buffer *text, const struct metric_row *row,
+                         const metric_gauge *gauge)
+{
     int64_t value = atomic_load_explicit(gauge, memory_order_relaxed);
-    append_name(text, row, "");
+    buffer_append_format(text, "%s ", row->name);
     if (row->scale > 0) {
         append_scaled(text, (double)value, row->scale);
     } else {
@@ -82,14 +89,12 @@ static void append_gauge(struct buffer *text, const struct metric_row *row)
 static void append_bucket(struct buffer *text, const struct metric_row *row, const char *bound,
                           uint64_t count)
 {
-    const char *labels = row->labels == NULL ? "" : row->labels;
-    buffer_append_format(text, "%s_bucket{%s%sle=\"%s\"} %" PRIu64 "\n", row->name, labels,
-                         labels[0] == '\0' ? "" : ",", bound, count);
+    buffer_append_format(text, "%s_bucket{le=\"%s\"} %" PRIu64 "\n", row->name, bound, count);
 }
 
-static void append_histogram(struct buffer *text, const struct metric_row *row)
+static void append_histogram(struct buffer *text, const struct metric_row *row,
+                             const struct metric_histogram *histogram)
 {
-    const struct metric_histogram *histogram = row->value;
     uint64_t count = 0;
     for (size_t i = 0; i < METRIC_BUCKETS; i++) {
         char bound[32];
@@ -101,27 +106,30 @@ static void append_histogram(struct buffer *text, const struct metric_row *row)
     count += atomic_load_explicit(&histogram->buckets[METRIC_BUCKETS], memory_order_relaxed);
     append_bucket(text, row, "+Inf", count);
     uint64_t sum_us = atomic_load_explicit(&histogram->sum_us, memory_order_relaxed);
-    append_name(text, row, "_sum");
-    buffer_append_format(text, "%" PRIu64 ".%06" PRIu64 "\n", sum_us / 1000000, sum_us % 1000000);
-    append_name(text, row, "_count");
-    buffer_append_format(text, "%" PRIu64 "\n", count);
+    buffer_append_format(text, "%s_sum %" PRIu64 ".%06" PRIu64 "\n", row->name, sum_us / 1000000,
+                         sum_us % 1000000);
+    buffer_append_format(text, "%s_count %" PRIu64 "\n", row->name, count);
 }
 
-void metrics_render(struct buffer *text, const struct metric_row *rows, size_t count)
+void metrics_render(struct buffer *text, const struct metric_row *rows, size_t count,
+                    const void *metrics)
 {
     for (size_t i = 0; i < count; i++) {
-        if (i == 0 || strcmp(rows[i].name, rows[i - 1].name) != 0) {
-            append_help(text, &rows[i]);
-        }
-        switch (rows[i].type) {
+        const struct metric_row *row = &rows[i];
+        const void *value = (const char *)metrics + row->offset;
+        append_help(text, row);
+        switch (row->type) {
         case METRIC_COUNTER:
-            append_counter(text, &rows[i]);
+            append_counter(text, row, value);
+            break;
+        case METRIC_COUNTERS:
+            append_counters(text, row, value);
             break;
         case METRIC_GAUGE:
-            append_gauge(text, &rows[i]);
+            append_gauge(text, row, value);
             break;
         case METRIC_HISTOGRAM:
-            append_histogram(text, &rows[i]);
+            append_histogram(text, row, value);
             break;
         }
     }

@@ -1,11 +1,40 @@
-/* Counters, gauges and histograms, and their Prometheus text. Each module owns a struct of metrics
- * and a table of rows that describe it; a service renders the tables it is made of.
- * Updates are from any thread without a lock; rendering may run beside them. */
+/* Counters, gauges and histograms, and their Prometheus text. Updates are from any thread without a
+ * lock; rendering may run beside them.
+ *
+ * One list of a module's metrics declares both the members of its struct and the rows of its table,
+ * so that neither their types nor their number can differ:
+ *
+ *     #define SOME_METRICS(METRIC)                                                        \
+ *         METRIC(depth, GAUGE, "some_depth", "What waits.")                               \
+ *         METRIC(taken, COUNTERS("outcome", "ok", "failed"), "some_taken_total", "Taken.")
+ *     struct some_metrics {
+ *         SOME_METRICS(METRIC_MEMBER)
+ *     };
+ *     #define ROW(...) METRIC_ROW(struct some_metrics, __VA_ARGS__)
+ *     METRIC_TABLE(append_some_metrics, struct some_metrics, SOME_METRICS(ROW))
+ *
+ * The module then calls append_some_metrics(text, &its_metrics) for GET /metrics.
+ *
+ * How to add a metric: add one line to the list, in the place where it is to be shown, which is
+ *
+ *     METRIC(member, kind, "name", "help", further fields of struct metric_row)
+ *
+ * The kind decides the C type of the member:
+ *
+ *     COUNTER                              metric_counter
+ *     COUNTERS("label", "value", ...)      an array of metric_counter, one for each label value;
+ *                                          a value may say its index: [SAVE_NACKED] = "nacked"
+ *     GAUGE                                metric_gauge
+ *     HISTOGRAM                            struct metric_histogram
+ *
+ * The only further field is `.scale`. Then document the metric in docs/monitoring.md. A value that
+ * is known only when it is asked for goes into a struct of metrics that is made for the reply. */
 #pragma once
 
 #include "common/buffer.h"
 
 #include <stdatomic.h>
+#include <stddef.h>
 
 typedef _Atomic uint64_t metric_counter;
 typedef _Atomic int64_t metric_gauge;
@@ -20,16 +49,65 @@ struct metric_histogram {
 
 extern const uint32_t metric_bucket_bounds_us[METRIC_BUCKETS];
 
-enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
+enum metric_type { METRIC_COUNTER, METRIC_COUNTERS, METRIC_GAUGE, METRIC_HISTOGRAM };
 
 struct metric_row {
-    const char *name;   /* rows of one name stand together; the first gives help and type */
-    const char *labels; /* `outcome="confirmed"`, or NULL */
+    const char *name;
     const char *help;
     enum metric_type type;
-    const void *value; /* metric_counter, metric_gauge or struct metric_histogram, borrowed */
-    double scale;      /* shown value = value * scale; 0 means 1 (a counter of ms is 0.001) */
+    size_t offset;             /* in the struct of metrics; only METRIC_ROW() sets it */
+    double scale;              /* shown value = value * scale; 0 means 1 (a counter of ms: 0.001) */
+    const char *label;         /* of COUNTERS: its name, its values, and how many these are */
+    const char *const *values; /* borrowed */
+    size_t count;
 };
+
+/* What a line of the list becomes: a member, and a row. */
+#define METRIC_MEMBER(member, kind, ...) METRIC_C_TYPE_##kind member METRIC_EXTENT_##kind;
+#define METRIC_ROW(owner, member, kind, metric_name, metric_help, ...)                             \
+    {.name = (metric_name),                                                                        \
+     .help = (metric_help),                                                                        \
+     .offset = METRIC_OFFSET(owner, member, METRIC_C_TYPE_##kind(*) METRIC_EXTENT_##kind),         \
+     METRIC_FIELDS_##kind,                                                                         \
+     __VA_ARGS__},
+
+/* Defines a function that appends the rows: void function(struct buffer *, const owner *). */
+#define METRIC_TABLE(function, owner, ...)                                                         \
+    static const struct metric_row function##_rows[] = {__VA_ARGS__};                              \
+    static void function(struct buffer *text, const owner *metrics)                                \
+    {                                                                                              \
+        metrics_render(text, function##_rows, sizeof(function##_rows) / sizeof(struct metric_row), \
+                       metrics);                                                                   \
+    }
+
+#define METRIC_C_TYPE_COUNTER metric_counter
+#define METRIC_C_TYPE_COUNTERS(of_label, ...) metric_counter
+#define METRIC_C_TYPE_GAUGE metric_gauge
+#define METRIC_C_TYPE_HISTOGRAM struct metric_histogram
+
+#define METRIC_EXTENT_COUNTER
+#define METRIC_EXTENT_COUNTERS(of_label, ...) [METRIC_COUNT_OF(__VA_ARGS__)]
+#define METRIC_EXTENT_GAUGE
+#define METRIC_EXTENT_HISTOGRAM
+
+#define METRIC_FIELDS_COUNTER .type = METRIC_COUNTER
+#define METRIC_FIELDS_COUNTERS(of_label, ...)                                                      \
+    .type = METRIC_COUNTERS, .label = (of_label), .values = (const char *const[]){__VA_ARGS__},    \
+    .count = METRIC_COUNT_OF(__VA_ARGS__)
+#define METRIC_FIELDS_GAUGE .type = METRIC_GAUGE
+#define METRIC_FIELDS_HISTOGRAM .type = METRIC_HISTOGRAM
+
+#define METRIC_COUNT_OF(...) (sizeof((const char *const[]){__VA_ARGS__}) / sizeof(const char *))
+
+/* Rendering reads through the offset as the kind says: a member of another type, or a shorter
+ * array, must not compile. */
+#define METRIC_OFFSET(owner, member, pointer_type)                                                 \
+    (offsetof(owner, member) +                                                                     \
+     0 * sizeof(struct {                                                                           \
+         _Static_assert(_Generic(&((owner *)0)->member, pointer_type : 1, default : 0),            \
+                        "the metric's kind asks for another C type");                              \
+         char unused;                                                                              \
+     }))
 
 static inline void metric_add(metric_counter *counter, uint64_t amount)
 {
@@ -41,5 +119,6 @@ static inline void metric_set(metric_gauge *gauge, int64_t value)
 }
 void metric_observe_us(struct metric_histogram *histogram, uint64_t duration_us);
 
-/* Appends the rows as Prometheus text format 0.0.4; HELP and TYPE once for each name. */
-void metrics_render(struct buffer *text, const struct metric_row *rows, size_t count);
+/* Appends the rows, whose values are in `metrics`, as Prometheus text format 0.0.4. */
+void metrics_render(struct buffer *text, const struct metric_row *rows, size_t count,
+                    const void *metrics);

@@ -35,11 +35,11 @@ static void count_delivery(struct consumer *consumer, const struct batch_item *i
         metric_add(&status->sessions_opened, 1);
     }
     if (handled->verdict == VERDICT_DEAD_LETTER) {
-        metric_add(&status->dead, 1);
+        metric_add(&status->deliveries[DELIVERY_DEAD], 1);
     } else if (handled->duplicate) {
-        metric_add(&status->duplicate, 1);
+        metric_add(&status->deliveries[DELIVERY_DUPLICATE], 1);
     } else {
-        metric_add(handled->bare ? &status->bare : &status->handled, 1);
+        metric_add(&status->deliveries[handled->bare ? DELIVERY_BARE : DELIVERY_HANDLED], 1);
     }
 }
 

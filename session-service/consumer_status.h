@@ -7,10 +7,36 @@
 #include <pthread.h>
 #include <stdbool.h>
 
-enum {
-    DEAD_LETTER_REASONS = 7, /* those of user_event.h and of handle_user_saved.c, and "other" */
-    CONSUMER_METRIC_ROWS = 12 + DEAD_LETTER_REASONS,
-};
+/* Those of user_event.h and of handle_user_saved.c. */
+#define DEAD_LETTER_REASONS                                                                        \
+    "not-json", "invalid-user", "too-large", "invalid-message-id", "id-conflict",                  \
+        "too-many-redeliveries"
+
+enum delivery_outcome { DELIVERY_HANDLED, DELIVERY_DUPLICATE, DELIVERY_BARE, DELIVERY_DEAD };
+
+/* How to add a metric is said in common/metrics.h. */
+#define CONSUMER_METRICS(METRIC)                                                                   \
+    METRIC(deliveries,                                                                             \
+           COUNTERS("outcome", [DELIVERY_HANDLED] = "handled", [DELIVERY_DUPLICATE] = "duplicate", \
+                    [DELIVERY_BARE] = "bare", [DELIVERY_DEAD] = "dead"),                           \
+           "session_service_deliveries_total", "Deliveries by what became of them.")               \
+    METRIC(redelivered, COUNTER, "session_service_redelivered_total",                              \
+           "Deliveries that had been delivered before.")                                           \
+    METRIC(ack_latency, HISTOGRAM, "session_service_ack_latency_seconds",                          \
+           "From reading a delivery to sending its ack.")                                          \
+    METRIC(dead_letters_pending, GAUGE, "session_service_dead_letters_pending",                    \
+           "Impossible messages whose copy is not confirmed yet.")                                 \
+    METRIC(consuming, GAUGE, "session_service_consuming", "1 while deliveries are taken.")         \
+    METRIC(store_paused, GAUGE, "session_service_store_paused",                                    \
+           "1 while the store can take nothing.")                                                  \
+    METRIC(sessions_opened, COUNTER, "session_service_sessions_opened_total", "Sessions opened.")  \
+    METRIC(broker_connected, GAUGE, "session_service_broker_connected",                            \
+           "1 while the consuming connection is up.")                                              \
+    METRIC(reconnects, COUNTER, "session_service_broker_reconnects_total",                         \
+           "Consuming connections made after the first.")                                          \
+    METRIC(dead_letters, COUNTERS("reason", DEAD_LETTER_REASONS, "other"),                         \
+           "session_service_dead_letters_total",                                                   \
+           "Impossible messages with a confirmed copy, by reason.")
 
 struct consumer_status {
     atomic_bool connected;
@@ -21,14 +47,7 @@ struct consumer_status {
     struct error trouble;    /* of the dead letters, while stalled */
     struct error pause;      /* of the store, while paused */
 
-    metric_counter handled, duplicate, bare, dead;
-    metric_counter sessions_opened;
-    metric_counter redelivered;
-    struct metric_histogram ack_latency;
-    metric_counter dead_letters[DEAD_LETTER_REASONS];
-    metric_gauge dead_letters_pending;
-    metric_gauge consuming, broker_connected, store_paused;
-    metric_counter reconnects;
+    CONSUMER_METRICS(METRIC_MEMBER)
 };
 
 void consumer_status_init(struct consumer_status *status);
@@ -51,6 +70,5 @@ void consumer_status_trouble(struct consumer_status *status, struct error *ret_e
 /* Why the store takes nothing, "" where it does. Any thread. */
 void consumer_status_pause(struct consumer_status *status, struct error *ret_error);
 
-/* Any thread. */
-void consumer_status_metric_rows(const struct consumer_status *status,
-                                 struct metric_row rows[CONSUMER_METRIC_ROWS]);
+/* Appends the metrics for GET /metrics. Any thread. */
+void consumer_status_append_metrics(const struct consumer_status *status, struct buffer *text);

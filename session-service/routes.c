@@ -23,26 +23,22 @@ static void get_readyz(struct http_request *request, void *context)
     }
 }
 
+#define ROW(...) METRIC_ROW(struct routes_metrics, __VA_ARGS__)
+METRIC_TABLE(append_own_metrics, struct routes_metrics, ROUTES_METRICS(ROW))
+
 static void get_metrics(struct http_request *request, void *context)
 {
     struct routes *routes = context;
     struct buffer text;
     buffer_init(&text, HTTP_METRICS_BYTES_MAX);
 
-    struct metric_row consumer_rows[CONSUMER_METRIC_ROWS];
-    consumer_status_metric_rows(routes->status, consumer_rows);
-    metrics_render(&text, consumer_rows, CONSUMER_METRIC_ROWS);
-
-    metric_counter consumer_attempts = consumer_connect_attempts(routes->consumer);
-    metric_counter dead_letter_attempts = consumer_dead_letter_attempts(routes->consumer);
-    const char *name = "broker_connect_attempts_total";
-    const struct metric_row attempt_rows[] = {
-        {name, "connection=\"consumer\"", "Attempts to connect, failed ones included.",
-         METRIC_COUNTER, &consumer_attempts, 0},
-        {name, "connection=\"dead-letters\"", "", METRIC_COUNTER, &dead_letter_attempts, 0},
-    };
-    metrics_render(&text, attempt_rows, 2);
-
+    const struct routes_metrics own = {
+        .attempts = {
+            [CONNECTION_CONSUMER] = consumer_connect_attempts(routes->consumer),
+            [CONNECTION_DEAD_LETTERS] = consumer_dead_letter_attempts(routes->consumer),
+        }};
+    consumer_status_append_metrics(routes->status, &text);
+    append_own_metrics(&text, &own);
     http_reply_metrics(request, routes->server, &text);
 }
 

@@ -4,7 +4,19 @@
 #include "session-service/consumer.h"
 #include "session-service/sessions.h"
 
+#include "common/connector.h"
 #include "common/http_server.h"
+
+/* How to add a metric is said in common/metrics.h. */
+#define ROUTES_METRICS(METRIC)                                                                     \
+    CONNECTOR_METRIC(                                                                              \
+        METRIC, [CONNECTION_CONSUMER] = "consumer", [CONNECTION_DEAD_LETTERS] = "dead-letters")
+
+enum connection_name { CONNECTION_CONSUMER, CONNECTION_DEAD_LETTERS };
+
+struct routes_metrics {
+    ROUTES_METRICS(METRIC_MEMBER)
+};
 
 /* The handlers' context. All borrowed. */
 struct routes {

@@ -26,7 +26,7 @@
 struct outbox;
 struct publisher;
 
-enum { OUTBOX_METRIC_ROWS = 7, OUTBOX_FORWARDED_MAX = 512 };
+enum { OUTBOX_FORWARDED_MAX = 512 };
 
 /* Borrows the settings, and the directory, which this process holds. Opens the file: INVALID is
  * what only a person can mend; what may pass is only logged. */
@@ -57,8 +57,8 @@ void outbox_free(struct outbox *outbox);
 /* Whether a save would be taken now, else why not. Any thread. */
 MUST_CHECK bool outbox_has_room(struct outbox *outbox, struct error *ret_reason);
 
-/* Any thread. The values are gathered into the outbox by this call. */
-void outbox_metric_rows(struct outbox *outbox, struct metric_row rows[OUTBOX_METRIC_ROWS]);
+/* Appends its metrics for GET /metrics, and gathers their values first. Any thread. */
+void outbox_append_metrics(struct outbox *outbox, struct buffer *text);
 
 /* Counts the turns of the outbox's loop, at least one a second. Any thread. */
 const atomic_uint_least64_t *outbox_turns(const struct outbox *outbox);

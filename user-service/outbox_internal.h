@@ -6,9 +6,23 @@
 #include "user-service/outbox_store.h"
 #include "user-service/publisher.h"
 
+/* How to add a metric is said in common/metrics.h. */
+#define OUTBOX_METRICS(METRIC)                                                                     \
+    METRIC(saves, GAUGE, "user_service_outbox_saves", "Saves in the outbox.")                      \
+    METRIC(bytes, GAUGE, "user_service_outbox_bytes", "Bytes of the saves in the outbox.")         \
+    METRIC(oldest_age_s, GAUGE, "user_service_outbox_oldest_age_seconds",                          \
+           "Age of the oldest save in the outbox.")                                                \
+    METRIC(unreadable, GAUGE, "user_service_outbox_unreadable_rows",                               \
+           "Rows of the outbox's file that are no saves: kept, and not forwarded.")                \
+    METRIC(stored, COUNTER, "user_service_outbox_stored_total",                                    \
+           "Saves that were committed to the outbox.")                                             \
+    METRIC(forwarded, COUNTER, "user_service_outbox_forwarded_total",                              \
+           "Saves of the outbox that the broker confirmed.")                                       \
+    METRIC(refused, COUNTER, "user_service_outbox_refused_total",                                  \
+           "Saves that the outbox could not take.")
+
 struct outbox_metrics {
-    metric_gauge saves, bytes, oldest_age_s, unreadable;
-    metric_counter stored, forwarded, refused;
+    OUTBOX_METRICS(METRIC_MEMBER)
 };
 
 struct outbox {

@@ -47,7 +47,10 @@ bool outbox_has_room(struct outbox *outbox, struct error *ret_reason)
     return ret_reason->text[0] == '\0';
 }
 
-void outbox_metric_rows(struct outbox *outbox, struct metric_row rows[OUTBOX_METRIC_ROWS])
+#define ROW(...) METRIC_ROW(struct outbox_metrics, __VA_ARGS__)
+METRIC_TABLE(append_metrics, struct outbox_metrics, OUTBOX_METRICS(ROW))
+
+void outbox_append_metrics(struct outbox *outbox, struct buffer *text)
 {
     struct outbox_metrics *metrics = &outbox->metrics;
     pthread_mutex_lock(&outbox->lock);
@@ -57,22 +60,5 @@ void outbox_metric_rows(struct outbox *outbox, struct metric_row rows[OUTBOX_MET
     metric_set(&metrics->saves, content.saves);
     metric_set(&metrics->bytes, content.bytes);
     metric_set(&metrics->oldest_age_s, age_ms > 0 ? age_ms / 1000 : 0);
-    const struct metric_row all[OUTBOX_METRIC_ROWS] = {
-        {"user_service_outbox_saves", NULL, "Saves in the outbox.", METRIC_GAUGE, &metrics->saves,
-         0},
-        {"user_service_outbox_bytes", NULL, "Bytes of the saves in the outbox.", METRIC_GAUGE,
-         &metrics->bytes, 0},
-        {"user_service_outbox_oldest_age_seconds", NULL, "Age of the oldest save in the outbox.",
-         METRIC_GAUGE, &metrics->oldest_age_s, 0},
-        {"user_service_outbox_unreadable_rows", NULL,
-         "Rows of the outbox's file that are no saves: kept, and not forwarded.", METRIC_GAUGE,
-         &metrics->unreadable, 0},
-        {"user_service_outbox_stored_total", NULL, "Saves that were committed to the outbox.",
-         METRIC_COUNTER, &metrics->stored, 0},
-        {"user_service_outbox_forwarded_total", NULL,
-         "Saves of the outbox that the broker confirmed.", METRIC_COUNTER, &metrics->forwarded, 0},
-        {"user_service_outbox_refused_total", NULL, "Saves that the outbox could not take.",
-         METRIC_COUNTER, &metrics->refused, 0},
-    };
-    memcpy(rows, all, sizeof(all));
+    append_metrics(text, metrics);
 }

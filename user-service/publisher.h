@@ -22,8 +22,6 @@ struct publisher;
 
 enum publisher_state { PUBLISHER_DISCONNECTED, PUBLISHER_CONNECTED, PUBLISHER_BLOCKED };
 
-enum { PUBLISHER_METRIC_ROWS = 8 };
-
 /* Borrows the settings for the life of the process (see connector.h), and the outbox's hand-over,
  * which is also woken when there is a connection; NULL: no outbox. */
 MUST_CHECK enum outcome publisher_create(const struct settings *settings, struct handover *outbox,
@@ -45,9 +43,8 @@ struct handover *publisher_completed(struct publisher *publisher);
 /* Any thread: the state, and in words why it is not CONNECTED. */
 enum publisher_state publisher_get_state(struct publisher *publisher, struct error *ret_reason);
 
-/* Any thread. The values are gathered into the publisher by this call. */
-void publisher_metric_rows(struct publisher *publisher,
-                           struct metric_row rows[PUBLISHER_METRIC_ROWS]);
+/* Appends its metrics for GET /metrics, and gathers their values first. Any thread. */
+void publisher_append_metrics(struct publisher *publisher, struct buffer *text);
 uint64_t publisher_connect_attempts(struct publisher *publisher);
 
 /* Counts the turns of the publisher's loop, at least one a second. Any thread. */

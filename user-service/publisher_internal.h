@@ -7,10 +7,27 @@
 #include "user-service/confirm_window.h"
 #include "user-service/publisher.h"
 
+/* How to add a metric is said in common/metrics.h. */
+#define PUBLISHER_METRICS(METRIC)                                                                  \
+    METRIC(in_flight, GAUGE, "user_service_saves_in_flight",                                       \
+           "Saves at the publisher, not answered yet.")                                            \
+    METRIC(confirm_latency, HISTOGRAM, "user_service_confirm_latency_seconds",                     \
+           "From accepting a save to the broker's confirm.")                                       \
+    METRIC(connected, GAUGE, "user_service_broker_connected",                                      \
+           "1 while there is a connection to a broker.")                                           \
+    METRIC(blocked, GAUGE, "user_service_broker_blocked",                                          \
+           "1 while the broker takes no publishes.")                                               \
+    METRIC(blocked_ms, COUNTER, "user_service_broker_blocked_seconds_total",                       \
+           "Time in which the broker took no publishes.", .scale = 0.001)                          \
+    METRIC(reconnects, COUNTER, "user_service_broker_reconnects_total",                            \
+           "Connections after the first.")                                                         \
+    METRIC(late_confirms, COUNTER, "user_service_late_confirms_total",                             \
+           "Confirms of saves that had been answered with an unknown outcome.")                    \
+    METRIC(republished, COUNTER, "user_service_republished_total",                                 \
+           "Saves published again on a new connection, with the same id.")
+
 struct publisher_metrics {
-    struct metric_histogram confirm_latency;
-    metric_gauge connected, blocked, in_flight;
-    metric_counter blocked_ms, reconnects, late_confirms, republished;
+    PUBLISHER_METRICS(METRIC_MEMBER)
 };
 
 struct publisher {

@@ -52,41 +52,18 @@ uint64_t publisher_connect_attempts(struct publisher *publisher)
     return connector_attempts(publisher->connector);
 }
 
-void publisher_metric_rows(struct publisher *publisher,
-                           struct metric_row rows[PUBLISHER_METRIC_ROWS])
+#define ROW(...) METRIC_ROW(struct publisher_metrics, __VA_ARGS__)
+METRIC_TABLE(append_metrics, struct publisher_metrics, PUBLISHER_METRICS(ROW))
+
+void publisher_append_metrics(struct publisher *publisher, struct buffer *text)
 {
-    struct publisher_metrics *metrics = &publisher->metrics;
     /* A blockage that goes on counts as far as it has come. */
     pthread_mutex_lock(&publisher->lock);
     if (publisher->state == PUBLISHER_BLOCKED) {
         uint64_t now_ms = clock_monotonic_ms();
-        metric_add(&metrics->blocked_ms, now_ms - publisher->blocked_since_ms);
+        metric_add(&publisher->metrics.blocked_ms, now_ms - publisher->blocked_since_ms);
         publisher->blocked_since_ms = now_ms;
     }
     pthread_mutex_unlock(&publisher->lock);
-    const struct metric_row all[PUBLISHER_METRIC_ROWS] = {
-        {"user_service_saves_in_flight", NULL, "Saves at the publisher, not answered yet.",
-         METRIC_GAUGE, &metrics->in_flight, 0},
-        {"user_service_confirm_latency_seconds", NULL,
-         "From accepting a save to the broker's confirm.", METRIC_HISTOGRAM,
-         &metrics->confirm_latency, 0},
-        {"user_service_broker_connected", NULL, "1 while there is a connection to a broker.",
-         METRIC_GAUGE, &metrics->connected, 0},
-        {"user_service_broker_blocked", NULL, "1 while the broker takes no publishes.",
-         METRIC_GAUGE, &metrics->blocked, 0},
-        {"user_service_broker_blocked_seconds_total", NULL,
-         "Time in which the broker took no publishes.", METRIC_COUNTER, &metrics->blocked_ms,
-         0.001},
-        {"user_service_broker_reconnects_total", NULL, "Connections after the first.",
-         METRIC_COUNTER, &metrics->reconnects, 0},
-        {"user_service_late_confirms_total", NULL,
-         "Confirms of saves that had been answered with an unknown outcome.", METRIC_COUNTER,
-         &metrics->late_confirms, 0},
-        {"user_service_republished_total", NULL,
-         "Saves published again on a new connection, with the same id.", METRIC_COUNTER,
-         &metrics->republished, 0},
-    };
-    for (size_t i = 0; i < PUBLISHER_METRIC_ROWS; i++) {
-        rows[i] = all[i];
-    }
+    append_metrics(text, &publisher->metrics);
 }

@@ -130,20 +130,20 @@ void reply_to_save(struct http_request *request, const struct save *save,
 void reply_malformed(struct http_request *request, const char *name, const char *detail,
                      struct reply_metrics *metrics)
 {
-    metric_add(&metrics->invalid, 1);
+    metric_add(&metrics->saves[REPLY_INVALID], 1);
     http_request_reply_problem(request, 400, name, "Bad Request", detail);
 }
 
 void reply_key_reused(struct http_request *request, struct reply_metrics *metrics)
 {
-    metric_add(&metrics->invalid, 1);
+    metric_add(&metrics->saves[REPLY_INVALID], 1);
     http_request_reply_problem(request, 422, "idempotency-key-reused", "Unprocessable Content",
                                "another user was sent with this Idempotency-Key; not saved");
 }
 
 void reply_wrong_media_type(struct http_request *request, struct reply_metrics *metrics)
 {
-    metric_add(&metrics->invalid, 1);
+    metric_add(&metrics->saves[REPLY_INVALID], 1);
     http_request_reply_problem(
         request, 415, "unsupported-media-type", "Unsupported Media Type",
         "send application/json or application/x-www-form-urlencoded, without Content-Encoding");
@@ -155,7 +155,7 @@ void reply_large_user(struct http_request *request, size_t bytes, size_t bytes_m
     char detail[128];
     snprintf(detail, sizeof(detail),
              "as a message this user has %zu bytes; RabbitMQ takes at most %zu", bytes, bytes_max);
-    metric_add(&metrics->invalid, 1);
+    metric_add(&metrics->saves[REPLY_INVALID], 1);
     http_request_reply_problem(request, 413, "user-too-large", "Content Too Large", detail);
 }
 
@@ -164,7 +164,7 @@ void reply_invalid_user(struct http_request *request, const struct user_problems
 {
     struct http_reply reply = {.status = 422};
     struct buffer members;
-    metric_add(&metrics->invalid, 1);
+    metric_add(&metrics->saves[REPLY_INVALID], 1);
     buffer_init(&members, REPLY_BYTES_MAX);
     buffer_append_text(&members, ",\"errors\":[");
     for (size_t i = 0; i < problems->count; i++) {
@@ -182,29 +182,10 @@ void reply_invalid_user(struct http_request *request, const struct user_problems
     free(text);
 }
 
-void reply_metric_rows(const struct reply_metrics *metrics,
-                       struct metric_row rows[REPLY_METRIC_ROWS])
+#define ROW(...) METRIC_ROW(struct reply_metrics, __VA_ARGS__)
+METRIC_TABLE(append_metrics, struct reply_metrics, REPLY_METRICS(ROW))
+
+void reply_append_metrics(const struct reply_metrics *metrics, struct buffer *text)
 {
-    static const char *const labels[REPLY_METRIC_ROWS] = {
-        [SAVE_CONFIRMED] = "outcome=\"confirmed\"",
-        [SAVE_DISCONNECTED] = "outcome=\"disconnected\"",
-        [SAVE_BLOCKED] = "outcome=\"blocked\"",
-        [SAVE_NACKED] = "outcome=\"nacked\"",
-        [SAVE_UNROUTABLE] = "outcome=\"unroutable\"",
-        [SAVE_OVERLOADED] = "outcome=\"overloaded\"",
-        [SAVE_DRAINING] = "outcome=\"draining\"",
-        [SAVE_UNKNOWN] = "outcome=\"unknown\"",
-        [SAVE_STORED] = "outcome=\"stored\"",
-        [SAVE_OUTBOX_FULL] = "outcome=\"outbox_full\"",
-        [SAVE_OUTCOMES] = "outcome=\"invalid\"",
-    };
-    for (size_t i = 0; i < REPLY_METRIC_ROWS; i++) {
-        rows[i] = (struct metric_row){
-            .name = "user_service_saves_total",
-            .labels = labels[i],
-            .help = "Save requests by what became of them.",
-            .type = METRIC_COUNTER,
-            .value = i == SAVE_OUTCOMES ? &metrics->invalid : &metrics->saves[i],
-        };
-    }
+    append_metrics(text, metrics);
 }

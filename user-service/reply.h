@@ -5,11 +5,18 @@
 #include "common/metrics.h"
 #include "user-service/save.h"
 
-enum { REPLY_RETRY_AFTER_S = 1, REPLY_METRIC_ROWS = SAVE_OUTCOMES + 1 };
+enum {
+    REPLY_RETRY_AFTER_S = 1,
+    REPLY_INVALID = SAVE_OUTCOMES, /* what becomes of a request that never became a save */
+};
+
+/* How to add a metric is said in common/metrics.h. */
+#define REPLY_METRICS(METRIC)                                                                      \
+    METRIC(saves, COUNTERS("outcome", SAVE_OUTCOMES_AND_NAMES(SAVE_OUTCOME_NAME) "invalid"),       \
+           "user_service_saves_total", "Save requests by what became of them.")
 
 struct reply_metrics {
-    metric_counter saves[SAVE_OUTCOMES];
-    metric_counter invalid;
+    REPLY_METRICS(METRIC_MEMBER)
 };
 
 /* Replies to a save that went to the publisher, and counts it. Borrows the save. HTTP thread. */
@@ -32,5 +39,4 @@ void reply_large_user(struct http_request *request, size_t bytes, size_t bytes_m
 void reply_invalid_user(struct http_request *request, const struct user_problems *problems,
                         struct reply_metrics *metrics);
 
-void reply_metric_rows(const struct reply_metrics *metrics,
-                       struct metric_row rows[REPLY_METRIC_ROWS]);
+void reply_append_metrics(const struct reply_metrics *metrics, struct buffer *text);

@@ -63,6 +63,9 @@ static void get_readyz(struct http_request *request, void *context)
     }
 }
 
+#define ROW(...) METRIC_ROW(struct routes_metrics, __VA_ARGS__)
+METRIC_TABLE(append_own_metrics, struct routes_metrics, ROUTES_METRICS(ROW))
+
 static void get_metrics(struct http_request *request, void *context)
 {
     struct routes *routes = context;
@@ -70,33 +73,13 @@ static void get_metrics(struct http_request *request, void *context)
     struct buffer text;
     buffer_init(&text, HTTP_METRICS_BYTES_MAX);
 
-    struct metric_row reply_rows[REPLY_METRIC_ROWS];
-    reply_metric_rows(&routes->save_user.metrics, reply_rows);
-    metrics_render(&text, reply_rows, REPLY_METRIC_ROWS);
-
-    struct metric_row save_user_rows[SAVE_USER_METRIC_ROWS];
-    save_user_metric_rows(&routes->save_user, save_user_rows);
-    metrics_render(&text, save_user_rows, SAVE_USER_METRIC_ROWS);
-
-    struct metric_row publisher_rows[PUBLISHER_METRIC_ROWS];
-    publisher_metric_rows(publisher, publisher_rows);
-    metrics_render(&text, publisher_rows, PUBLISHER_METRIC_ROWS);
-
+    save_user_append_metrics(&routes->save_user, &text);
+    publisher_append_metrics(publisher, &text);
     if (routes->outbox != NULL) {
-        struct metric_row outbox_rows[OUTBOX_METRIC_ROWS];
-        outbox_metric_rows(routes->outbox, outbox_rows);
-        metrics_render(&text, outbox_rows, OUTBOX_METRIC_ROWS);
+        outbox_append_metrics(routes->outbox, &text);
     }
-
-    metric_counter attempts = publisher_connect_attempts(publisher);
-    const struct metric_row attempt_row = {"broker_connect_attempts_total",
-                                           "connection=\"publisher\"",
-                                           "Attempts to connect, failed ones included.",
-                                           METRIC_COUNTER,
-                                           &attempts,
-                                           0};
-    metrics_render(&text, &attempt_row, 1);
-
+    const struct routes_metrics own = {.attempts = {publisher_connect_attempts(publisher)}};
+    append_own_metrics(&text, &own);
     http_reply_metrics(request, routes->server, &text);
 }
 

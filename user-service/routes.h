@@ -1,8 +1,16 @@
 /* The user-service's route table. */
 #pragma once
 
+#include "common/connector.h"
 #include "user-service/outbox.h"
 #include "user-service/save_user.h"
+
+/* How to add a metric is said in common/metrics.h. */
+#define ROUTES_METRICS(METRIC) CONNECTOR_METRIC(METRIC, "publisher")
+
+struct routes_metrics {
+    ROUTES_METRICS(METRIC_MEMBER)
+};
 
 /* The context of every route. Borrows the server. */
 struct routes {

@@ -13,19 +13,22 @@
 struct http_request;
 struct key_entry;
 
-enum save_outcome {
-    SAVE_CONFIRMED,
-    SAVE_DISCONNECTED, /* no broker: not sent */
-    SAVE_BLOCKED,      /* the broker takes no publishes: not sent */
-    SAVE_NACKED,       /* the broker refused it */
-    SAVE_UNROUTABLE,   /* the broker had no queue for it */
-    SAVE_OVERLOADED,   /* a limit is reached: not sent */
-    SAVE_DRAINING,     /* the service is stopping: not sent */
-    SAVE_UNKNOWN,      /* sent, or written to the outbox, and nobody knows whether it is safe */
-    SAVE_STORED,       /* committed to the outbox */
-    SAVE_OUTBOX_FULL,  /* not sent, and the outbox takes nothing */
-    SAVE_OUTCOMES
-};
+/* What becomes of a save, and how a metric names it. */
+#define SAVE_OUTCOMES_AND_NAMES(OUTCOME)                                                           \
+    OUTCOME(SAVE_CONFIRMED, "confirmed")                                                           \
+    OUTCOME(SAVE_DISCONNECTED, "disconnected") /* no broker: not sent */                           \
+    OUTCOME(SAVE_BLOCKED, "blocked")           /* the broker takes no publishes: not sent */       \
+    OUTCOME(SAVE_NACKED, "nacked")             /* the broker refused it */                         \
+    OUTCOME(SAVE_UNROUTABLE, "unroutable")     /* the broker had no queue for it */                \
+    OUTCOME(SAVE_OVERLOADED, "overloaded")     /* a limit is reached: not sent */                  \
+    OUTCOME(SAVE_DRAINING, "draining")         /* the service is stopping: not sent */             \
+    OUTCOME(SAVE_UNKNOWN, "unknown") /* sent or stored, and nobody knows whether it is safe */     \
+    OUTCOME(SAVE_STORED, "stored")   /* committed to the outbox */                                 \
+    OUTCOME(SAVE_OUTBOX_FULL, "outbox_full") /* not sent, and the outbox takes nothing */
+
+#define SAVE_OUTCOME(outcome, name) outcome,
+#define SAVE_OUTCOME_NAME(outcome, name) name,
+enum save_outcome { SAVE_OUTCOMES_AND_NAMES(SAVE_OUTCOME) SAVE_OUTCOMES };
 
 struct save {
     struct handover_node node;    /* first: see handover.h */

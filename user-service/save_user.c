@@ -384,20 +384,12 @@ void save_user_take_completed(struct save_user *save_user)
     }
 }
 
-void save_user_metric_rows(struct save_user *save_user,
-                           struct metric_row rows[SAVE_USER_METRIC_ROWS])
+#define ROW(...) METRIC_ROW(struct save_user, __VA_ARGS__)
+METRIC_TABLE(append_own_metrics, struct save_user, SAVE_USER_METRICS(ROW))
+
+void save_user_append_metrics(struct save_user *save_user, struct buffer *text)
 {
     metric_set(&save_user->limit, (int64_t)save_user->admission.limit);
-    rows[0] = (struct metric_row){
-        .name = "user_service_repeated_keys_total",
-        .help = "Saves that were answered as the first with their Idempotency-Key.",
-        .type = METRIC_COUNTER,
-        .value = &save_user->repeated,
-    };
-    rows[1] = (struct metric_row){
-        .name = "user_service_saves_limit",
-        .help = "Saves that may be under way at once, now.",
-        .type = METRIC_GAUGE,
-        .value = &save_user->limit,
-    };
+    reply_append_metrics(&save_user->metrics, text);
+    append_own_metrics(text, save_user);
 }

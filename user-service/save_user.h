@@ -8,6 +8,12 @@
 #include "user-service/publisher.h"
 #include "user-service/reply.h"
 
+/* How to add a metric is said in common/metrics.h. */
+#define SAVE_USER_METRICS(METRIC)                                                                  \
+    METRIC(repeated, COUNTER, "user_service_repeated_keys_total",                                  \
+           "Saves that were answered as the first with their Idempotency-Key.")                    \
+    METRIC(limit, GAUGE, "user_service_saves_limit", "Saves that may be under way at once, now.")
+
 struct save_user {
     const struct settings *settings;
     struct publisher *publisher;
@@ -19,12 +25,9 @@ struct save_user {
     struct admission admission;
     unsigned refused_since_start; /* for want of room */
     struct key_window keys;
-    metric_gauge limit;      /* admission.limit, as it was last */
-    metric_counter repeated; /* answered with what became of the first with their key */
     struct reply_metrics metrics;
+    SAVE_USER_METRICS(METRIC_MEMBER)
 };
-
-enum { SAVE_USER_METRIC_ROWS = 2 };
 
 /* Borrows everything. */
 void save_user_init(struct save_user *save_user, const struct settings *settings,
@@ -44,6 +47,5 @@ void save_user_give_up_late(struct save_user *save_user);
 /* When the publisher has completed some: replies to them. */
 void save_user_take_completed(struct save_user *save_user);
 
-/* HTTP thread. */
-void save_user_metric_rows(struct save_user *save_user,
-                           struct metric_row rows[SAVE_USER_METRIC_ROWS]);
+/* Appends its metrics and those of the replies for GET /metrics. HTTP thread. */
+void save_user_append_metrics(struct save_user *save_user, struct buffer *text);
