@@ -4,7 +4,9 @@ include(CheckCCompilerFlag)
 add_library(project_warnings INTERFACE)
 target_compile_options(project_warnings INTERFACE
   -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wformat=2
-  -Wswitch-enum -Wundef -Wvla -Wwrite-strings)
+  -Wswitch-enum -Wundef -Wvla -Wwrite-strings
+  # What takes a row of a table must be given one, whoever builds.
+  -Werror=incompatible-pointer-types)
 if(WERROR)
   target_compile_options(project_warnings INTERFACE -Werror)
 endif()

@@ -5,7 +5,7 @@
 #include "common/broker_hosts.h"
 #include "common/clock.h"
 #include "common/jitter.h"
-#include "common/log.h"
+#include "common/log_events.h"
 #include "common/thread.h"
 
 #include <pthread.h>
@@ -93,10 +93,9 @@ static void log_failure(struct connector *connector, const struct broker_address
     }
     connector->logged_error = *error;
     connector->logged_ms = now_ms;
-    log_at(LOG_LEVEL_WARNING, "broker.connecting_failed",
-           log_string("name", connector->options.name), log_string("host", address->host),
-           log_integer("port", address->port), log_string("error", error->text),
-           log_integer("retry_ms", wait_ms));
+    log_at(&event_broker_connecting_failed, log_string("name", connector->options.name),
+           log_string("host", address->host), log_integer("port", address->port),
+           log_string("error", error->text), log_integer("retry_ms", wait_ms));
 }
 
 static void wait_locked(struct connector *connector, uint32_t wait_ms)
@@ -133,7 +132,7 @@ static void connect_locked(struct connector *connector)
     uint32_t wait_ms = 0;
     pthread_mutex_lock(&connector->lock);
     if (outcome == OUTCOME_OK && !connector->stopping) {
-        log_at(LOG_LEVEL_INFO, "broker.connected", log_string("name", connector->options.name),
+        log_at(&event_broker_connected, log_string("name", connector->options.name),
                log_string("host", address->host), log_integer("port", address->port));
         connector->logged_error.text[0] = '\0';
         connector->last_error.text[0] = '\0';

@@ -3,7 +3,7 @@
 
 #include "common/clock.h"
 #include "common/descriptors.h"
-#include "common/log.h"
+#include "common/log_events.h"
 #include "common/thread.h"
 
 #include <errno.h>
@@ -42,7 +42,7 @@ static void log_library_message(void *closure, const char *format, va_list argum
     }
     if (log_enabled(LOG_LEVEL_DEBUG)) {
         vsnprintf(text, sizeof(text), format, arguments);
-        log_at(LOG_LEVEL_DEBUG, "http.library", log_string("message", text));
+        log_at(&event_http_library, log_string("message", text));
     }
 }
 
@@ -86,8 +86,7 @@ static void limit_connections(struct http_server_options *options)
     if (limit < wanted) {
         options->connections_max =
             limit > OTHER_DESCRIPTORS ? (unsigned)limit - OTHER_DESCRIPTORS : 1;
-        log_at(LOG_LEVEL_WARNING, "http.connection_limit_lowered",
-               log_integer("descriptors", (int64_t)limit),
+        log_at(&event_http_connection_limit_lowered, log_integer("descriptors", (int64_t)limit),
                log_integer("connections", options->connections_max));
     }
 }

@@ -2,7 +2,7 @@
 #include "common/lifecycle.h"
 
 #include "common/broker.h"
-#include "common/log.h"
+#include "common/log_events.h"
 #include "common/notify.h"
 
 #include <errno.h>
@@ -102,7 +102,7 @@ void lifecycle_log_started(const struct common_settings *common, const struct ht
     char address[HTTP_ADDRESS_BYTES];
     http_server_address(server, address);
     log_at(
-        LOG_LEVEL_INFO, "service.started", log_string("version", PROJECT_VERSION),
+        &event_service_started, log_string("version", PROJECT_VERSION),
         log_string("listen", address), log_string("queue", common->queue),
         log_string("queue_type", common->queue_type == BROKER_QUEUE_QUORUM ? "quorum" : "classic"));
 }
@@ -124,13 +124,13 @@ static void reload(const struct lifecycle_watch *watch)
     struct error error;
     struct auth_tokens *tokens = NULL;
     if (lifecycle_read_tokens(watch->common, &tokens, &error) != OUTCOME_OK) {
-        log_at(LOG_LEVEL_ERROR, "service.reload_failed", log_string("error", error.text));
+        log_at(&event_service_reload_failed, log_string("error", error.text));
     } else {
         size_t count = tokens == NULL ? 0 : auth_tokens_count(tokens);
         if (tokens != NULL) {
             http_server_set_tokens(watch->server, tokens);
         }
-        log_at(LOG_LEVEL_INFO, "service.reloaded", log_integer("tokens", (int64_t)count));
+        log_at(&event_service_reloaded, log_integer("tokens", (int64_t)count));
     }
     notify_ready();
 }
@@ -209,7 +209,7 @@ void lifecycle_wait_for_stop(const struct lifecycle_watch *watch)
         if (number == SIGHUP) {
             reload(watch);
         } else if (number > 0) {
-            log_at(LOG_LEVEL_INFO, "service.draining",
+            log_at(&event_service_draining,
                    log_string("signal", number == SIGTERM ? "SIGTERM" : "SIGINT"));
             break;
         }
@@ -221,10 +221,10 @@ void lifecycle_wait_for_stop(const struct lifecycle_watch *watch)
 int lifecycle_end(bool drained)
 {
     if (!drained) {
-        log_at(LOG_LEVEL_ERROR, "service.drain_timeout",
+        log_at(&event_service_drain_timeout,
                log_string("error", "not everything ended within --drain-timeout"));
         return EXIT_RUN_TIME;
     }
-    log_event(LOG_LEVEL_INFO, "service.stopped", NULL, 0);
+    log_event(&event_service_stopped, NULL, 0);
     return EXIT_OK;
 }

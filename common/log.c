@@ -111,15 +111,14 @@ bool log_enabled(enum log_level level)
     return level >= state.level;
 }
 
-void log_append(struct buffer *lines, enum log_level level, const char *event,
-                const struct log_field *fields, size_t count)
+void log_append(struct buffer *lines, const struct log_event *event, const struct log_field *fields,
+                size_t count)
 {
-    if (log_enabled(level)) {
+    if (log_enabled(event->level)) {
         if (state.is_journal) {
-            buffer_append_text(lines, priorities[level]);
+            buffer_append_text(lines, priorities[event->level]);
         }
-        log_format_line(lines, state.format, state.service, clock_wall_ms(), level, event, fields,
-                        count);
+        log_format_line(lines, state.format, state.service, clock_wall_ms(), event, fields, count);
     }
 }
 
@@ -128,12 +127,11 @@ static void count_lost(void)
     (void)atomic_fetch_add_explicit(&state.lost, 1, memory_order_relaxed);
 }
 
-void log_event(enum log_level level, const char *event, const struct log_field *fields,
-               size_t count)
+void log_event(const struct log_event *event, const struct log_field *fields, size_t count)
 {
     struct buffer line;
     buffer_init(&line, LOG_BATCH_BYTES_MAX);
-    log_append(&line, level, event, fields, count);
+    log_append(&line, event, fields, count);
     if (line.failed) {
         count_lost();
     }

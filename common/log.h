@@ -25,6 +25,25 @@ enum log_field_type {
                      * Over LOG_VALUE_BYTES_MAX it is written as cut text instead. */
 };
 
+/* An entry of a table of events: common/log_events.h and those of the services. Nothing else is
+ * logged, so that each event is documented.
+ *
+ * How to add an event: add one line to the list of its owner, which is
+ *
+ *     EVENT(event_queue_missing, WARNING, "queue.missing", "What happened.", "What to do.")
+ *
+ * Log it by log_at(&event_queue_missing, ...). The texts are the documentation: repeat them in
+ * docs/monitoring.md. Of an event that asks for nothing to be done the last one is "". */
+struct log_event {
+    const char *name;
+    enum log_level level;
+};
+
+/* What a line of the list becomes. */
+#define LOG_EVENT_DEFINE(event, event_level, event_name, meaning, action)                          \
+    __attribute__((unused)) static const struct log_event event = {                                \
+        .name = (event_name), .level = LOG_LEVEL_##event_level};
+
 struct log_field {
     const char *name; /* a literal: [a-z_]+ */
     enum log_field_type type;
@@ -61,7 +80,7 @@ static inline struct log_field log_json(const char *name, struct slice value)
  * "service":...,"event":...,<fields>}. C0, DEL, C1, bidi controls, U+2028/9 and bytes that are not
  * UTF-8 are always escaped. `format` is not AUTO. Any thread. */
 void log_format_line(struct buffer *line, enum log_format format, const char *service,
-                     uint64_t wall_ms, enum log_level level, const char *event,
+                     uint64_t wall_ms, const struct log_event *event,
                      const struct log_field *fields, size_t count);
 
 /* Appends any bytes as text for a terminal: what could move the cursor, reorder or end the line is
@@ -79,23 +98,23 @@ void log_init(const char *service, enum log_format format, enum log_level level,
 bool log_enabled(enum log_level level);
 
 /* Formats and writes one line. */
-void log_event(enum log_level level, const char *event, const struct log_field *fields,
-               size_t count);
+void log_event(const struct log_event *event, const struct log_field *fields, size_t count);
 
 /* Formats one line into `lines`, for a batch that log_write() writes with as few calls as can be.
  */
-void log_append(struct buffer *lines, enum log_level level, const char *event,
-                const struct log_field *fields, size_t count);
+void log_append(struct buffer *lines, const struct log_event *event, const struct log_field *fields,
+                size_t count);
 void log_write(struct slice lines);
 
 /* Lines (or parts of batches) that could not be written since the start. */
 uint64_t log_lost_writes(void);
 
-/* log_at(LOG_LEVEL_INFO, "broker.connected", log_string("host", host)) */
-#define log_at(level, event, ...)                                                                  \
+/* log_at(&event_broker_connected, log_string("host", host)) */
+#define log_at(event, ...)                                                                         \
     do {                                                                                           \
-        if (log_enabled(level)) {                                                                  \
+        const struct log_event *log_event_ = (event);                                              \
+        if (log_enabled(log_event_->level)) {                                                      \
             const struct log_field log_fields_[] = {__VA_ARGS__};                                  \
-            log_event(level, event, log_fields_, sizeof(log_fields_) / sizeof(log_fields_[0]));    \
+            log_event(log_event_, log_fields_, sizeof(log_fields_) / sizeof(log_fields_[0]));      \
         }                                                                                          \
     } while (0)

@@ -238,14 +238,14 @@ static void append_value(struct buffer *line, enum log_format format, const stru
     }
 }
 
-static void append_text_line(struct buffer *line, uint64_t wall_ms, enum log_level level,
-                             const char *event, const struct log_field *fields, size_t count)
+static void append_text_line(struct buffer *line, uint64_t wall_ms, const struct log_event *event,
+                             const struct log_field *fields, size_t count)
 {
     static const char *const level_names[] = {" DEBUG ", " INFO  ", " WARN  ", " ERROR "};
 
     append_time(line, wall_ms);
-    buffer_append_text(line, level_names[level]);
-    buffer_append_text(line, event);
+    buffer_append_text(line, level_names[event->level]);
+    buffer_append_text(line, event->name);
     for (size_t i = 0; i < count; i++) {
         buffer_append_byte(line, ' ');
         buffer_append_text(line, fields[i].name);
@@ -256,19 +256,19 @@ static void append_text_line(struct buffer *line, uint64_t wall_ms, enum log_lev
 }
 
 static void append_json_line(struct buffer *line, const char *service, uint64_t wall_ms,
-                             enum log_level level, const char *event,
-                             const struct log_field *fields, size_t count)
+                             const struct log_event *event, const struct log_field *fields,
+                             size_t count)
 {
     static const char *const level_names[] = {"debug", "info", "warning", "error"};
 
     buffer_append_text(line, "{\"time\":\"");
     append_time(line, wall_ms);
     buffer_append_text(line, "\",\"level\":\"");
-    buffer_append_text(line, level_names[level]);
+    buffer_append_text(line, level_names[event->level]);
     buffer_append_text(line, "\",\"service\":");
     append_quoted(line, slice_of(service), ESCAPE_JSON);
     buffer_append_text(line, ",\"event\":");
-    append_quoted(line, slice_of(event), ESCAPE_JSON);
+    append_quoted(line, slice_of(event->name), ESCAPE_JSON);
     for (size_t i = 0; i < count; i++) {
         buffer_append_text(line, ",\"");
         buffer_append_text(line, fields[i].name);
@@ -279,14 +279,14 @@ static void append_json_line(struct buffer *line, const char *service, uint64_t 
 }
 
 void log_format_line(struct buffer *line, enum log_format format, const char *service,
-                     uint64_t wall_ms, enum log_level level, const char *event,
+                     uint64_t wall_ms, const struct log_event *event,
                      const struct log_field *fields, size_t count)
 {
     size_t start = line->length;
     if (format == LOG_FORMAT_JSON) {
-        append_json_line(line, service, wall_ms, level, event, fields, count);
+        append_json_line(line, service, wall_ms, event, fields, count);
     } else {
-        append_text_line(line, wall_ms, level, event, fields, count);
+        append_text_line(line, wall_ms, event, fields, count);
     }
     /* Part of a line would run into the next one. */
     if (line->failed) {

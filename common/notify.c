@@ -3,7 +3,7 @@
 #include "common/notify.h"
 
 #include "common/clock.h"
-#include "common/log.h"
+#include "common/log_events.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -18,7 +18,7 @@ static void send_state(const char *state)
     int status = sd_notify(0, state);
     if (status < 0 && !is_told) {
         is_told = true;
-        log_at(LOG_LEVEL_WARNING, "service.notify_failed", log_string("error", strerror(-status)));
+        log_at(&event_service_notify_failed, log_string("error", strerror(-status)));
     }
 }
 

@@ -2,9 +2,9 @@
 #include "session-service/consumer.h"
 
 #include "session-service/consumer_internal.h"
+#include "session-service/log_events.h"
 
 #include "common/clock.h"
-#include "common/log.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -105,8 +105,7 @@ static void note_stall(struct consumer *consumer)
     bool held_up = consumer->stalled || pending == (size_t)consumer->settings->prefetch;
     if (held_up != consumer->held_up) {
         consumer->held_up = held_up;
-        log_at(held_up ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO,
-               held_up ? "consumer.stalled" : "consumer.resumed",
+        log_at(held_up ? &event_consumer_stalled : &event_consumer_resumed,
                log_integer("dead_letters_pending", (int64_t)pending));
         consumer_status_stalled(consumer->status, held_up);
     }
@@ -133,9 +132,9 @@ static void disconnect(struct consumer *consumer, enum batch_end end, const stru
 {
     const char *queue = consumer->settings->common.queue;
     if (end == BATCH_CANCELLED) {
-        log_at(LOG_LEVEL_WARNING, "consumer.cancelled", log_string("queue", queue));
+        log_at(&event_consumer_cancelled, log_string("queue", queue));
     } else {
-        log_at(LOG_LEVEL_WARNING, "broker.disconnected", log_string("name", CONSUMER_NAME),
+        log_at(&event_broker_disconnected, log_string("name", CONSUMER_NAME),
                log_string("error", error->text));
     }
     consumer_status_disconnected(consumer->status, error);
@@ -156,8 +155,7 @@ static void take_connection(struct consumer *consumer, uint64_t now_ms)
         metric_add(&consumer->status->reconnects, 1);
     }
     consumer_status_connected(consumer->status);
-    log_at(LOG_LEVEL_INFO, "consumer.consuming",
-           log_string("queue", consumer->settings->common.queue),
+    log_at(&event_consumer_consuming, log_string("queue", consumer->settings->common.queue),
            log_integer("prefetch", consumer->settings->prefetch));
 }
 
@@ -278,7 +276,7 @@ static void drain(struct consumer *consumer)
         struct error error;
         dead_letters_turn(consumer->dead_letters, &consumer->window, now_ms);
         if (send_acks(consumer, &error) != OUTCOME_OK) {
-            log_at(LOG_LEVEL_WARNING, "broker.disconnected", log_string("name", CONSUMER_NAME),
+            log_at(&event_broker_disconnected, log_string("name", CONSUMER_NAME),
                    log_string("error", error.text));
             break;
         }

@@ -1,9 +1,10 @@
 /* A batch on its way to disk, log and ack, and the pause when the store cannot take it. */
 #include "session-service/consumer_internal.h"
 
+#include "session-service/log_events.h"
+
 #include "common/clock.h"
 #include "common/jitter.h"
-#include "common/log.h"
 
 enum {
     /* RabbitMQ 4 drops a message of a quorum queue after 20 deliveries that failed. */
@@ -151,7 +152,7 @@ static void pause_consumer(struct consumer *consumer, const struct error *error,
     consumer->resume_at_ms =
         now_ms + backoff_next_ms(&consumer->pause_backoff, jitter_random()) + 1;
     if (!consumer->paused) {
-        log_at(LOG_LEVEL_ERROR, "consumer.paused", log_string("error", error->text));
+        log_at(&event_consumer_paused, log_string("error", error->text));
     }
     consumer->paused = true;
     consumer_status_paused(consumer->status, error);
@@ -163,7 +164,7 @@ static void resume_consumer(struct consumer *consumer)
     if (consumer->paused) {
         consumer->paused = false;
         consumer_status_paused(consumer->status, NULL);
-        log_event(LOG_LEVEL_INFO, "consumer.resumed", NULL, 0);
+        log_event(&event_consumer_resumed, NULL, 0);
     }
 }
 

@@ -4,7 +4,6 @@
 #include "session-service/consumer_internal.h"
 
 #include "common/clock.h"
-#include "common/log.h"
 #include "common/thread.h"
 
 #include <errno.h>

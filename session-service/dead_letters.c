@@ -2,12 +2,12 @@
 #include "session-service/dead_letters.h"
 
 #include "session-service/dead_letter_list.h"
+#include "session-service/log_events.h"
 
 #include "common/backoff.h"
 #include "common/clock.h"
 #include "common/connector.h"
 #include "common/jitter.h"
-#include "common/log.h"
 #include "common/nack_streak.h"
 
 #include <stdlib.h>
@@ -161,7 +161,7 @@ static void retry_later(struct dead_letters *letters, const char *why, uint64_t 
     uint32_t wait_ms = backoff_next_ms(&letters->backoff, jitter_random());
     letters->retry_at_ms = now_ms + wait_ms + 1;
     letters->declare_first = true;
-    log_at(LOG_LEVEL_WARNING, "dead_letters.refused", log_string("queue", letters->queue),
+    log_at(&event_dead_letters_refused, log_string("queue", letters->queue),
            log_string("error", why), log_integer("retry_ms", wait_ms));
 }
 
@@ -219,12 +219,12 @@ static enum outcome read_events(struct dead_letters *letters, struct ack_window 
             error_set(&letters->trouble, OUTCOME_TRANSIENT,
                       "the broker has blocked publishing: %.*s", (int)event.text.length,
                       event.text.data);
-            log_at(LOG_LEVEL_WARNING, "broker.blocked", log_string("name", connection_name),
+            log_at(&event_broker_blocked, log_string("name", connection_name),
                    log_text("reason", event.text));
             break;
         case BROKER_EVENT_UNBLOCKED:
             letters->trouble.text[0] = '\0';
-            log_at(LOG_LEVEL_INFO, "broker.unblocked", log_string("name", connection_name));
+            log_at(&event_broker_unblocked, log_string("name", connection_name));
             break;
         case BROKER_EVENT_NONE:
         case BROKER_EVENT_DECLARED:
@@ -303,7 +303,7 @@ static enum outcome exchange(struct dead_letters *letters, struct ack_window *wi
 
 static void disconnected(struct dead_letters *letters, const struct error *error)
 {
-    log_at(LOG_LEVEL_WARNING, "broker.disconnected", log_string("name", connection_name),
+    log_at(&event_broker_disconnected, log_string("name", connection_name),
            log_string("error", error->text));
     letters->trouble = *error;
     broker_free(letters->broker);

@@ -1,8 +1,9 @@
 /* From a message to its effect, a verdict and a log line. */
 #include "session-service/handle_user_saved.h"
 
+#include "session-service/log_events.h"
+
 #include "common/digest.h"
-#include "common/log.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -71,11 +72,11 @@ static bool add_user(struct user_saved_handler *handler, const struct user *user
 }
 
 /* False: no memory, nothing appended. */
-static bool append_line(struct buffer *lines, enum log_level level, const char *event,
+static bool append_line(struct buffer *lines, const struct log_event *event,
                         const struct line *line)
 {
     size_t length_before = lines->length;
-    log_append(lines, level, event, line->fields, line->count);
+    log_append(lines, event, line->fields, line->count);
     if (lines->failed) {
         lines->length = length_before;
         lines->failed = false;
@@ -96,7 +97,7 @@ static bool log_saved(struct user_saved_handler *handler, const struct message *
                       bool redelivered, const struct user_event *event,
                       const struct handled *handled, struct buffer *lines)
 {
-    if (!log_enabled(LOG_LEVEL_INFO)) {
+    if (!log_enabled(event_user_saved.level)) {
         return true;
     }
     struct line line = {.count = 0};
@@ -113,7 +114,7 @@ static bool log_saved(struct user_saved_handler *handler, const struct message *
     if (event->saved_at_ms >= 0) {
         add(&line, log_integer("saved_at_ms", event->saved_at_ms));
     }
-    return append_line(lines, LOG_LEVEL_INFO, "user.saved", &line);
+    return append_line(lines, &event_user_saved, &line);
 }
 
 static bool log_dead(const struct message *message, const struct handled *handled,
@@ -127,7 +128,7 @@ static bool log_dead(const struct message *message, const struct handled *handle
     add(&line, log_string("reason", handled->reason));
     add(&line, log_string("detail", handled->detail));
     add(&line, log_integer("body_bytes", (int64_t)message->body.length));
-    return append_line(lines, LOG_LEVEL_WARNING, "user.dead_lettered", &line);
+    return append_line(lines, &event_user_dead_lettered, &line);
 }
 
 static enum outcome no_memory(const struct message *message, struct error *ret_error)

@@ -2,10 +2,10 @@
 #include "common/clock.h"
 #include "common/digest.h"
 #include "common/lifecycle.h"
-#include "common/log.h"
 #include "common/state_directory.h"
 #include "session-service/consumer.h"
 #include "session-service/dead_letters_command.h"
+#include "session-service/log_events.h"
 #include "session-service/routes.h"
 #include "session-service/settings.h"
 
@@ -49,7 +49,7 @@ static enum outcome open_store(struct service *service, struct error *ret_error)
     if (outcome == OUTCOME_OK || outcome == OUTCOME_INVALID) {
         return outcome;
     }
-    log_at(LOG_LEVEL_ERROR, "store.unavailable", log_string("error", ret_error->text));
+    log_at(&event_store_unavailable, log_string("error", ret_error->text));
     return OUTCOME_OK;
 }
 

@@ -1,11 +1,11 @@
 /* The handlers, the hand-overs to the thread that asks the store and back, and its loop. */
 #include "session-service/sessions.h"
 
+#include "session-service/log_events.h"
 #include "session-service/session_queries.h"
 
 #include "common/clock.h"
 #include "common/handover.h"
-#include "common/log.h"
 #include "common/thread.h"
 
 #include <poll.h>
@@ -86,7 +86,7 @@ static void note_failure(struct sessions *sessions, const struct task *task,
 {
     bool failed = task->outcome != OUTCOME_OK;
     if (failed && !sessions->failing) {
-        log_at(LOG_LEVEL_ERROR, "sessions.failed", log_string("error", error->text));
+        log_at(&event_sessions_failed, log_string("error", error->text));
     }
     sessions->failing = failed;
 }

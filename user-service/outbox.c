@@ -1,8 +1,9 @@
 /* The outbox's thread: one turn takes what has arrived, commits one batch, and forwards. */
 #include "user-service/outbox_internal.h"
 
+#include "user-service/log_events.h"
+
 #include "common/clock.h"
-#include "common/log.h"
 #include "common/thread.h"
 
 #include <poll.h>
@@ -39,7 +40,7 @@ enum outcome outbox_create(const struct settings *settings, const char *director
     if (outcome == OUTCOME_OK) {
         outcome = outbox_store_open(outbox->store, ret_error);
         if (outcome != OUTCOME_OK && outcome != OUTCOME_INVALID) {
-            log_at(LOG_LEVEL_ERROR, "outbox.unavailable", log_string("error", ret_error->text));
+            log_at(&event_outbox_unavailable, log_string("error", ret_error->text));
             outbox->trouble = *ret_error;
             outcome = OUTCOME_OK;
         }
@@ -59,9 +60,9 @@ static void tell_content(struct outbox_store *store)
     enum outcome outcome = outbox_store_open(store, &error);
     outbox_store_content(store, &content);
     if (outcome != OUTCOME_OK) {
-        log_at(LOG_LEVEL_ERROR, "outbox.unavailable", log_string("error", error.text));
+        log_at(&event_outbox_unavailable, log_string("error", error.text));
     } else if (content.saves > 0) {
-        log_at(LOG_LEVEL_ERROR, "outbox.left_behind", log_integer("saves", content.saves),
+        log_at(&event_outbox_left_behind, log_integer("saves", content.saves),
                log_string("error", "with --outbox off they are not forwarded"));
     }
 }

@@ -1,9 +1,10 @@
 /* What becomes of each save: stored and answered, forwarded, deleted. */
 #include "user-service/outbox_internal.h"
 
+#include "user-service/log_events.h"
+
 #include "common/clock.h"
 #include "common/jitter.h"
-#include "common/log.h"
 
 static uint32_t wait_ms(struct backoff *backoff)
 {
@@ -185,7 +186,7 @@ static void pass_over(struct outbox *outbox, int64_t sequence, const struct erro
     if (sequence > outbox->unreadable_up_to) {
         outbox->unreadable_up_to = sequence;
         metric_set(&outbox->metrics.unreadable, ++outbox->unreadable_rows);
-        log_at(LOG_LEVEL_ERROR, "outbox.unreadable", log_string("error", why->text));
+        log_at(&event_outbox_unreadable, log_string("error", why->text));
     }
 }
 

@@ -1,8 +1,9 @@
 /* The outbox's state as other threads see it, and its metrics. */
 #include "user-service/outbox_internal.h"
 
+#include "user-service/log_events.h"
+
 #include "common/clock.h"
-#include "common/log.h"
 
 void outbox_note_trouble(struct outbox *outbox, const struct error *error)
 {
@@ -15,9 +16,9 @@ void outbox_note_trouble(struct outbox *outbox, const struct error *error)
         return;
     }
     if (error->text[0] != '\0') {
-        log_at(LOG_LEVEL_ERROR, "outbox.refuses", log_string("error", error->text));
+        log_at(&event_outbox_refuses, log_string("error", error->text));
     } else if (had) {
-        log_event(LOG_LEVEL_INFO, "outbox.takes", NULL, 0);
+        log_event(&event_outbox_takes, NULL, 0);
     }
 }
 

@@ -2,8 +2,9 @@
  * one batch, gives back what is complete, and waits. */
 #include "user-service/publisher_internal.h"
 
+#include "user-service/log_events.h"
+
 #include "common/clock.h"
-#include "common/log.h"
 #include "common/thread.h"
 
 #include <errno.h>
@@ -23,7 +24,7 @@ static enum outcome set_up(struct broker *broker, void *context, struct error *r
 
 static void lose_connection(struct publisher *publisher, const struct error *error)
 {
-    log_at(LOG_LEVEL_WARNING, "broker.disconnected", log_string("name", "publisher"),
+    log_at(&event_broker_disconnected, log_string("name", "publisher"),
            log_string("error", error->text));
     broker_free(publisher->broker);
     publisher->broker = NULL;

@@ -1,8 +1,9 @@
 /* What becomes of each save: waiting, in the window, settled, expired. */
 #include "user-service/publisher_internal.h"
 
+#include "user-service/log_events.h"
+
 #include "common/clock.h"
-#include "common/log.h"
 
 enum {
     /* A tenth of the confirm timeout, and at least so long: then the outbox takes what comes. */
@@ -15,7 +16,7 @@ enum {
 static void complete(struct publisher *publisher, struct save *save, enum save_outcome outcome)
 {
     if (outcome != SAVE_CONFIRMED) {
-        log_at(LOG_LEVEL_DEBUG, outcome == SAVE_UNKNOWN ? "save.unknown" : "save.refused",
+        log_at(outcome == SAVE_UNKNOWN ? &event_save_unknown : &event_save_refused,
                log_string("message_id", save->message_id), log_integer("outcome", outcome));
     }
     save->outcome = outcome;
@@ -133,7 +134,7 @@ static enum outcome take_return(struct publisher *publisher, struct slice messag
         return OUTCOME_OK;
     }
     const struct common_settings *settings = &publisher->settings->common;
-    log_at(LOG_LEVEL_WARNING, "queue.missing", log_string("queue", settings->queue));
+    log_at(&event_queue_missing, log_string("queue", settings->queue));
     publisher->declaring = true;
     return broker_append_declare(publisher->broker, settings->queue, settings->queue_type,
                                  ret_error);

@@ -1,8 +1,9 @@
 /* The publisher's state as other threads see it, and its metrics. */
 #include "user-service/publisher_internal.h"
 
+#include "user-service/log_events.h"
+
 #include "common/clock.h"
-#include "common/log.h"
 
 void publisher_set_state(struct publisher *publisher, enum publisher_state state,
                          const char *reason)
@@ -24,9 +25,9 @@ void publisher_set_state(struct publisher *publisher, enum publisher_state state
     metric_set(&publisher->metrics.connected, state != PUBLISHER_DISCONNECTED);
     metric_set(&publisher->metrics.blocked, state == PUBLISHER_BLOCKED);
     if (state == PUBLISHER_BLOCKED) {
-        log_at(LOG_LEVEL_WARNING, "broker.blocked", log_string("reason", reason));
+        log_at(&event_broker_blocked, log_string("reason", reason));
     } else if (before == PUBLISHER_BLOCKED) {
-        log_at(LOG_LEVEL_INFO, "broker.unblocked", log_string("reason", reason));
+        log_at(&event_broker_unblocked, log_string("reason", reason));
     }
 }
 

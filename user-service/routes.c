@@ -3,7 +3,6 @@
 
 #include "common/http_status.h"
 #include "common/json_text.h"
-#include "common/log.h"
 
 static void get_users(struct http_request *request, void *context)
 {

@@ -94,6 +94,8 @@ static size_t take_fields(struct fuzz_input *input, struct log_field fields[FIEL
     return count;
 }
 
+LOG_EVENT_DEFINE(an_event, INFO, "an.event", "", "")
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct fuzz_input input = fuzz_input_of(data, size);
@@ -103,12 +105,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct buffer line;
     buffer_init(&line, LINE_BYTES_MAX);
 
-    log_format_line(&line, LOG_FORMAT_TEXT, "a-service", 1769860800123, LOG_LEVEL_INFO, "an.event",
-                    fields, count);
+    log_format_line(&line, LOG_FORMAT_TEXT, "a-service", 1769860800123, &an_event, fields, count);
     (void)judge_line(&line);
     buffer_clear(&line);
-    log_format_line(&line, LOG_FORMAT_JSON, "a-service", 1769860800123, LOG_LEVEL_INFO, "an.event",
-                    fields, count);
+    log_format_line(&line, LOG_FORMAT_JSON, "a-service", 1769860800123, &an_event, fields, count);
     struct slice text = judge_line(&line);
     json_t *root =
         json_loadb(text.data, text.length, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, NULL);

@@ -20,6 +20,21 @@
 
 enum { PIPE_BYTES = 65536, THREADS = 4, LINES_EACH = 150, SLACK_MS = 500 };
 
+#define TEST_LOG_EVENTS(EVENT)                                                                     \
+    EVENT(debug_nor_this, DEBUG, "nor.this", "", "")                                               \
+    EVENT(debug_not_this, DEBUG, "not.this", "", "")                                               \
+    EVENT(debug_now_this, DEBUG, "now.this", "", "")                                               \
+    EVENT(error_but_this, ERROR, "but.this", "", "")                                               \
+    EVENT(info_again, INFO, "again", "", "")                                                       \
+    EVENT(info_kept, INFO, "kept", "", "")                                                         \
+    EVENT(info_last, INFO, "last", "", "")                                                         \
+    EVENT(info_lost, INFO, "lost", "", "")                                                         \
+    EVENT(info_many, INFO, "many", "", "")                                                         \
+    EVENT(info_next, INFO, "next", "", "")                                                         \
+    EVENT(info_this, INFO, "this", "", "")
+
+TEST_LOG_EVENTS(LOG_EVENT_DEFINE)
+
 static char received[4 * 1024 * 1024];
 
 /* Reads what is there. */
@@ -77,13 +92,13 @@ static void levels(void **state)
     open_channel(false, ends);
     assert_false(log_enabled(LOG_LEVEL_DEBUG));
     assert_true(log_enabled(LOG_LEVEL_INFO));
-    log_at(LOG_LEVEL_DEBUG, "not.this", log_integer("n", 1));
-    log_event(LOG_LEVEL_DEBUG, "nor.this", NULL, 0);
-    log_at(LOG_LEVEL_ERROR, "but.this", log_integer("n", 1), log_string("s", "x"));
+    log_at(&debug_not_this, log_integer("n", 1));
+    log_event(&debug_nor_this, NULL, 0);
+    log_at(&error_but_this, log_integer("n", 1), log_string("s", "x"));
     (void)read_now(ends[0]);
     assert_string_equal(received + strlen("2026-01-31T12:00:00.123Z"), " ERROR but.this n=1 s=x\n");
     log_init("test", LOG_FORMAT_AUTO, LOG_LEVEL_DEBUG, ends[1]);
-    log_at(LOG_LEVEL_DEBUG, "now.this", log_integer("n", 1));
+    log_at(&debug_now_this, log_integer("n", 1));
     (void)read_now(ends[0]);
     assert_non_null(strstr(received, "\"service\":\"test\",\"event\":\"now.this\",\"n\":1}\n"));
     close_channel(ends);
@@ -98,8 +113,8 @@ static void a_batch_is_written_whole(void **state)
     buffer_init(&lines, PIPE_BYTES);
     for (int i = 0; i < 1000; i++) {
         const struct log_field field = log_integer("n", i);
-        log_append(&lines, LOG_LEVEL_DEBUG, "not.this", &field, 1);
-        log_append(&lines, LOG_LEVEL_INFO, "this", &field, 1);
+        log_append(&lines, &debug_not_this, &field, 1);
+        log_append(&lines, &info_this, &field, 1);
     }
     log_write(buffer_slice(&lines));
     assert_int_equal(read_now(ends[0]), lines.length);
@@ -119,7 +134,7 @@ static void a_full_reader_costs_the_lines_and_no_more(bool is_socket)
     assert_int_equal(fcntl(ends[1], F_GETFL), flags);
     (void)read_now(ends[0]);
     uint64_t lost = log_lost_writes();
-    log_at(LOG_LEVEL_INFO, "again", log_integer("n", 1));
+    log_at(&info_again, log_integer("n", 1));
     assert_int_equal(log_lost_writes(), lost);
     (void)read_now(ends[0]);
     assert_non_null(strstr(received, "again n=1\n"));
@@ -148,8 +163,8 @@ static void a_line_given_up_is_ended(void **state)
     size_t partial = read_now(ends[0]);
     assert_in_range(partial, 1, 2 * PIPE_BYTES - 1);
     assert_int_equal(received[partial - 1], 'f');
-    log_at(LOG_LEVEL_INFO, "next", log_integer("n", 1));
-    log_at(LOG_LEVEL_INFO, "last", log_integer("n", 2));
+    log_at(&info_next, log_integer("n", 1));
+    log_at(&info_last, log_integer("n", 2));
     (void)read_now(ends[0]);
     assert_int_equal(received[0], '\n');
     assert_null(strstr(received + 1, "\n\n"));
@@ -165,8 +180,8 @@ static void a_full_disk_is_counted(void **state)
     log_init("test", LOG_FORMAT_TEXT, LOG_LEVEL_INFO, full);
     uint64_t lost = log_lost_writes();
     uint64_t began = clock_monotonic_ms();
-    log_at(LOG_LEVEL_INFO, "lost", log_integer("n", 1));
-    log_at(LOG_LEVEL_INFO, "lost", log_integer("n", 2));
+    log_at(&info_lost, log_integer("n", 1));
+    log_at(&info_lost, log_integer("n", 2));
     assert_int_equal(log_lost_writes(), lost + 2);
     assert_in_range(clock_monotonic_ms() - began, 0, SLACK_MS);
     log_init("test", LOG_FORMAT_TEXT, LOG_LEVEL_INFO, STDERR_FILENO);
@@ -181,7 +196,7 @@ static void a_reader_that_left_is_counted(void **state)
         open_channel(is_socket == 1, ends);
         assert_int_equal(close(ends[0]), 0);
         uint64_t lost = log_lost_writes();
-        log_at(LOG_LEVEL_INFO, "lost", log_integer("n", 1));
+        log_at(&info_lost, log_integer("n", 1));
         assert_int_equal(log_lost_writes(), lost + 1);
         log_init("test", LOG_FORMAT_TEXT, LOG_LEVEL_INFO, STDERR_FILENO);
         assert_int_equal(close(ends[1]), 0);
@@ -196,7 +211,7 @@ static void a_file_gets_all(void **state)
     assert_true(file >= 0);
     assert_int_equal(unlink(path), 0);
     log_init("test", LOG_FORMAT_AUTO, LOG_LEVEL_INFO, file);
-    log_at(LOG_LEVEL_INFO, "kept", log_boolean("b", true));
+    log_at(&info_kept, log_boolean("b", true));
     ssize_t length = pread(file, received, sizeof(received) - 1, 0);
     assert_true(length > 0);
     received[length] = '\0';
@@ -212,9 +227,8 @@ static void *write_many(void *context)
     memset(word, 'w', sizeof(word));
     const struct slice value = {word, sizeof(word)};
     for (int i = 0; i < LINES_EACH; i++) {
-        log_at(LOG_LEVEL_INFO, "many", log_integer("thread", *(const int *)context),
-               log_integer("n", i), log_text("a", value), log_string("b", "x"),
-               log_string("end", "z"));
+        log_at(&info_many, log_integer("thread", *(const int *)context), log_integer("n", i),
+               log_text("a", value), log_string("b", "x"), log_string("end", "z"));
     }
     return NULL;
 }

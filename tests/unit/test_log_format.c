@@ -15,12 +15,16 @@
 enum { LIMIT_BYTES = 1 << 20 };
 static const uint64_t noon_ms = 1769860800123; /* 2026-01-31T12:00:00.123Z */
 
+LOG_EVENT_DEFINE(it_happened, WARNING, "it.happened", "", "")
+LOG_EVENT_DEFINE(e, INFO, "e", "", "")
+LOG_EVENT_DEFINE(first, INFO, "first", "", "")
+LOG_EVENT_DEFINE(second, INFO, "second", "", "")
+
 static char *format_line(enum log_format format, const struct log_field *fields, size_t count)
 {
     struct buffer line;
     buffer_init(&line, LIMIT_BYTES);
-    log_format_line(&line, format, "user-service", noon_ms, LOG_LEVEL_WARNING, "it.happened",
-                    fields, count);
+    log_format_line(&line, format, "user-service", noon_ms, &it_happened, fields, count);
     size_t length;
     char *text = buffer_take(&line, &length);
     assert_non_null(text);
@@ -96,7 +100,7 @@ static void seconds_are_not_confused(void **state)
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         struct buffer line;
         buffer_init(&line, LIMIT_BYTES);
-        log_format_line(&line, LOG_FORMAT_TEXT, "s", rows[i].wall_ms, LOG_LEVEL_INFO, "e", NULL, 0);
+        log_format_line(&line, LOG_FORMAT_TEXT, "s", rows[i].wall_ms, &e, NULL, 0);
         assert_true(slice_equal(buffer_slice(&line), slice_of(rows[i].start)));
         buffer_done(&line);
     }
@@ -239,10 +243,10 @@ static void a_line_that_does_not_fit_leaves_nothing(void **state)
     (void)state;
     struct buffer lines;
     buffer_init(&lines, 60);
-    log_format_line(&lines, LOG_FORMAT_TEXT, "s", 0, LOG_LEVEL_INFO, "first", NULL, 0);
+    log_format_line(&lines, LOG_FORMAT_TEXT, "s", 0, &first, NULL, 0);
     size_t length = lines.length;
     const struct log_field field = log_string("long", "0123456789");
-    log_format_line(&lines, LOG_FORMAT_TEXT, "s", 0, LOG_LEVEL_INFO, "second", &field, 1);
+    log_format_line(&lines, LOG_FORMAT_TEXT, "s", 0, &second, &field, 1);
     assert_true(lines.failed);
     assert_int_equal(lines.length, length);
     buffer_done(&lines);

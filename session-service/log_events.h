@@ -1,0 +1,45 @@
+/* What only the session-service logs. */
+#pragma once
+
+#include "common/log_events.h"
+
+/* How to add an event is said in common/log.h. */
+#define SESSION_LOG_EVENTS(EVENT)                                                                  \
+    EVENT(event_user_saved, INFO, "user.saved",                                                    \
+          "A message was handled, and its effect is on disk. The outcome is \"handled\", "         \
+          "\"duplicate\" (it was handled before) or \"bare\" (it came without an id).",            \
+          "")                                                                                      \
+    EVENT(event_user_dead_lettered, WARNING, "user.dead_lettered",                                 \
+          "A message can never be handled. It goes to the dead letters, with the reason that the " \
+          "line gives.",                                                                           \
+          "See the message with session-service dead-letters, mend what is wrong, and send it "    \
+          "back or purge it.")                                                                     \
+    EVENT(event_consumer_consuming, INFO, "consumer.consuming",                                    \
+          "The consumer is connected, and takes deliveries from the queue.", "")                   \
+    EVENT(event_consumer_cancelled, WARNING, "consumer.cancelled",                                 \
+          "The broker has cancelled the consumer: the queue was deleted, or has moved to another " \
+          "node. The consumer connects again, and declares the queue where it is missing.",        \
+          "Find out who deletes the queue; the messages in it were lost.")                         \
+    EVENT(event_consumer_paused, ERROR, "consumer.paused",                                         \
+          "The store cannot take a batch. Nothing is consumed or acknowledged, the queue grows, "  \
+          "and it is tried again.",                                                                \
+          "Read the error: look at the disk of the state directory.")                              \
+    EVENT(event_consumer_stalled, WARNING, "consumer.stalled",                                     \
+          "So many copies of dead letters wait for their confirm that nothing more is consumed.",  \
+          "Look at the broker, and at the policies and limits of the queue of dead letters.")      \
+    EVENT(event_consumer_resumed, INFO, "consumer.resumed",                                        \
+          "The consumer goes on after consumer.paused or consumer.stalled.", "")                   \
+    EVENT(event_dead_letters_refused, WARNING, "dead_letters.refused",                             \
+          "The broker did not take the copy of a dead letter. It is published again after "        \
+          "retry_ms, and its delivery stays unacknowledged.",                                      \
+          "Look at the policies, limits and rights of the queue of dead letters.")                 \
+    EVENT(event_sessions_failed, ERROR, "sessions.failed",                                         \
+          "The store could not answer a request for sessions or users; the request got 503. This " \
+          "is logged once until one is answered again.",                                           \
+          "Read the error: look at the disk of the state directory.")                              \
+    EVENT(event_store_unavailable, ERROR, "store.unavailable",                                     \
+          "The store could not be opened at the start. Nothing is consumed until it can be, and "  \
+          "it is tried again.",                                                                    \
+          "Read the error: look at the disk and at the rights of the state directory.")
+
+SESSION_LOG_EVENTS(LOG_EVENT_DEFINE)

@@ -1,0 +1,38 @@
+/* What only the user-service logs. */
+#pragma once
+
+#include "common/log_events.h"
+
+/* How to add an event is said in common/log.h. */
+#define USER_LOG_EVENTS(EVENT)                                                                     \
+    EVENT(event_save_refused, DEBUG, "save.refused",                                               \
+          "A save ended without a confirm: it was not sent, or the broker refused it. The outbox " \
+          "may take it.",                                                                          \
+          "")                                                                                      \
+    EVENT(event_save_unknown, DEBUG, "save.unknown",                                               \
+          "A save was sent and not confirmed: nobody knows whether the broker has it. The outbox " \
+          "may take it.",                                                                          \
+          "")                                                                                      \
+    EVENT(event_queue_missing, WARNING, "queue.missing",                                           \
+          "The broker returned a save because its queue is missing. The queue is declared again.", \
+          "Find out who deletes the queue; the messages in it were lost.")                         \
+    EVENT(event_outbox_unavailable, ERROR, "outbox.unavailable",                                   \
+          "The file of the outbox could not be opened at the start. It is tried again; until "     \
+          "then saves are refused while the broker does not confirm them. With --outbox off it "   \
+          "could not be seen what the file still holds.",                                          \
+          "Look at the disk and at the rights of the state directory.")                            \
+    EVENT(event_outbox_refuses, ERROR, "outbox.refuses",                                           \
+          "The outbox takes no more saves. Those that the broker does not confirm are answered "   \
+          "503.",                                                                                  \
+          "Read the error: give the disk room, raise --outbox-max-bytes, or see why the broker "   \
+          "does not take what is in it.")                                                          \
+    EVENT(event_outbox_takes, INFO, "outbox.takes", "The outbox takes saves again.", "")           \
+    EVENT(event_outbox_unreadable, ERROR, "outbox.unreadable",                                     \
+          "A row in the file of the outbox is not a save. It is kept, and not forwarded.",         \
+          "Read the row with sqlite3; restore a back-up where the file is damaged.")               \
+    EVENT(event_outbox_left_behind, ERROR, "outbox.left_behind",                                   \
+          "The service runs with --outbox off, and the file of the outbox still holds saves. "     \
+          "They are not forwarded.",                                                               \
+          "Start once with --outbox on, and wait until user_service_outbox_saves is 0.")
+
+USER_LOG_EVENTS(LOG_EVENT_DEFINE)
