@@ -180,53 +180,43 @@ static void secrets_leave_the_command_line(void **state)
     assert_string_equal(arguments[2], "xxxxxxx");
 }
 
+#define PIN_OPTIONS(OPTION) OPTION(pin, INTEGER(1, 9), "pin", "1", "a number", .secret = true)
+
+struct pin_settings {
+    PIN_OPTIONS(OPTION_MEMBER)
+};
+
+#define PIN_ROW(...) OPTION_ROW(struct pin_settings, __VA_ARGS__)
+static const struct option_row pin_rows[] = {PIN_OPTIONS(PIN_ROW)};
+
 static void a_secret_number_is_not_shown(void **state)
 {
     (void)state;
-    static const struct option_row secret_row = {.name = "pin",
-                                                 .value_name = "N",
-                                                 .type = OPTION_INTEGER,
-                                                 .default_text = "1",
-                                                 .minimum = 1,
-                                                 .maximum = 9,
-                                                 .secret = true,
-                                                 .help = "a number"};
     const struct options_program pin = {.name = "a-service",
                                         .environment_prefix = "A_SERVICE",
                                         .summary = "s",
-                                        .rows = &secret_row,
+                                        .rows = pin_rows,
                                         .count = 1};
-    int64_t value = 0;
+    struct pin_settings values = {0};
     char name[] = "a-service";
     char argument[] = "--pin=4711";
     char *argv[] = {name, argument, NULL};
-    assert_int_equal(options_load(&pin, 2, argv, &value, NULL, &action, &error), OUTCOME_INVALID);
+    assert_int_equal(options_load(&pin, 2, argv, &values, NULL, &action, &error), OUTCOME_INVALID);
     assert_null(strstr(error.text, "4711"));
     expect_error("pin: the value is not a whole number from 1 to 9");
     assert_string_equal(argument, "--pin=xxxx");
 }
 
+#define COMMAND_OPTIONS(OPTION)                                                                    \
+    OPTION(all, FLAG, "all", NULL, "all of them")                                                  \
+    OPTION(rate, INTEGER(1, 9), "rate", "7", "how fast", .command_line_only = true)
+
 struct command_settings {
-    bool all;
-    int64_t rate;
+    COMMAND_OPTIONS(OPTION_MEMBER)
 };
 
-static const struct option_row command_rows[] = {
-    {.name = "all",
-     .type = OPTION_FLAG,
-     .offset = offsetof(struct command_settings, all),
-     .command_line_only = true,
-     .help = "all of them"},
-    {.name = "rate",
-     .value_name = "N",
-     .type = OPTION_INTEGER,
-     .offset = offsetof(struct command_settings, rate),
-     .default_text = "7",
-     .minimum = 1,
-     .maximum = 9,
-     .command_line_only = true,
-     .help = "how fast"},
-};
+#define COMMAND_ROW(...) OPTION_ROW(struct command_settings, __VA_ARGS__)
+static const struct option_row command_rows[] = {COMMAND_OPTIONS(COMMAND_ROW)};
 
 static const struct options_program command = {.name = "a-command",
                                                .environment_prefix = "A_SERVICE",
