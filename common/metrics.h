@@ -32,6 +32,7 @@
 #pragma once
 
 #include "common/buffer.h"
+#include "common/static_check.h"
 
 #include <stdatomic.h>
 #include <stddef.h>
@@ -63,13 +64,18 @@ struct metric_row {
 };
 
 /* What a line of the list becomes: a member, and a row. */
-#define METRIC_MEMBER(member, kind, ...) METRIC_C_TYPE_##kind member METRIC_EXTENT_##kind;
+#define METRIC_MEMBER(member, kind, ...)                                                           \
+    METRIC_EXPAND(METRIC_C_TYPE_##kind) member METRIC_EXPAND(METRIC_EXTENT_##kind);
 #define METRIC_ROW(owner, member, kind, metric_name, metric_help, ...)                             \
     {.name = (metric_name),                                                                        \
      .help = (metric_help),                                                                        \
-     .offset = METRIC_OFFSET(owner, member, METRIC_C_TYPE_##kind(*) METRIC_EXTENT_##kind),         \
-     METRIC_FIELDS_##kind,                                                                         \
+     .offset = METRIC_OFFSET(owner, member, METRIC_EXPAND(METRIC_C_TYPE_##kind),                   \
+                             METRIC_EXPAND(METRIC_EXTENT_##kind)),                                 \
+     METRIC_EXPAND(METRIC_FIELDS_##kind),                                                          \
      __VA_ARGS__},
+
+/* Only cppcheck needs this: it does not expand a name that was just put together. */
+#define METRIC_EXPAND(...) __VA_ARGS__
 
 /* Defines a function that appends the rows: void function(struct buffer *, const owner *). */
 #define METRIC_TABLE(function, owner, ...)                                                         \
@@ -101,13 +107,9 @@ struct metric_row {
 
 /* Rendering reads through the offset as the kind says: a member of another type, or a shorter
  * array, must not compile. */
-#define METRIC_OFFSET(owner, member, pointer_type)                                                 \
-    (offsetof(owner, member) +                                                                     \
-     0 * sizeof(struct {                                                                           \
-         _Static_assert(_Generic(&((owner *)0)->member, pointer_type : 1, default : 0),            \
-                        "the metric's kind asks for another C type");                              \
-         char unused;                                                                              \
-     }))
+#define METRIC_OFFSET(owner, member, c_type, extent)                                               \
+    (offsetof(owner, member) + STATIC_CHECK_TYPE(&((owner *)0)->member, c_type(*) extent,          \
+                                                 "the metric's kind asks for another C type"))
 
 static inline void metric_add(metric_counter *counter, uint64_t amount)
 {

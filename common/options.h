@@ -38,6 +38,7 @@
 #pragma once
 
 #include "common/error.h"
+#include "common/static_check.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -88,7 +89,7 @@ struct option_row {
 #define OPTION_FIELDS_TEXT(of_value) .type = OPTION_TEXT, .value_name = (of_value)
 #define OPTION_FIELDS_CHOICE(c_type, of_value, of_choices)                                         \
     .type = OPTION_CHOICE, .value_name = (of_value),                                               \
-    .choices = (of_choices) + OPTION_CHECK((c_type *)0, unsigned, "a choice is an enum")
+    .choices = (of_choices) + STATIC_CHECK_TYPE((c_type *)0, unsigned *, "a choice is an enum")
 #define OPTION_FIELDS_INTEGER(least, most)                                                         \
     .type = OPTION_INTEGER, .value_name = "N", .minimum = (least), .maximum = (most)
 #define OPTION_FIELDS_DURATION(least, most)                                                        \
@@ -100,14 +101,8 @@ struct option_row {
 /* The loader writes through the offset as the kind says, so a member of another type would be
  * overwritten together with its neighbour. */
 #define OPTION_OFFSET(settings, member, c_type)                                                    \
-    (offsetof(settings, member) +                                                                  \
-     OPTION_CHECK(&((settings *)0)->member, c_type, "the option's kind asks for another C type"))
-/* 0 where the pointer is one to `c_type`; else it does not compile. */
-#define OPTION_CHECK(pointer, c_type, message)                                                     \
-    (0 * sizeof(struct {                                                                           \
-         _Static_assert(_Generic((pointer), c_type * : 1, default : 0), message);                  \
-         char unused;                                                                              \
-     }))
+    (offsetof(settings, member) + STATIC_CHECK_TYPE(&((settings *)0)->member, c_type *,            \
+                                                    "the option's kind asks for another C type"))
 
 struct options_program {
     const char *name;               /* "user-service" */

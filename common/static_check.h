@@ -1,0 +1,10 @@
+/* A check of a C type inside an expression, for the macros that make the rows of tables. */
+#pragma once
+
+/* The value is 0 where the expression has the type; elsewhere it does not compile. The message is
+ * a literal. */
+#define STATIC_CHECK_TYPE(expression, type, message)                                               \
+    (0 * sizeof(struct {                                                                           \
+         _Static_assert(_Generic((expression), __typeof__(type) : 1, default : 0), message);       \
+         char unused;                                                                              \
+     }))
