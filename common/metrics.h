@@ -69,8 +69,9 @@ struct metric_row {
 #define METRIC_ROW(owner, member, kind, metric_name, metric_help, ...)                             \
     {.name = (metric_name),                                                                        \
      .help = (metric_help),                                                                        \
-     .offset = METRIC_OFFSET(owner, member, METRIC_EXPAND(METRIC_C_TYPE_##kind),                   \
-                             METRIC_EXPAND(METRIC_EXTENT_##kind)),                                 \
+     .offset = METRIC_OFFSET(owner, member,                                                        \
+                             METRIC_EXPAND(METRIC_C_TYPE_##kind)(*)                                \
+                                 METRIC_EXPAND(METRIC_EXTENT_##kind)),                             \
      METRIC_EXPAND(METRIC_FIELDS_##kind),                                                          \
      __VA_ARGS__},
 
@@ -107,8 +108,8 @@ struct metric_row {
 
 /* Rendering reads through the offset as the kind says: a member of another type, or a shorter
  * array, must not compile. */
-#define METRIC_OFFSET(owner, member, c_type, extent)                                               \
-    (offsetof(owner, member) + STATIC_CHECK_TYPE(&((owner *)0)->member, c_type(*) extent,          \
+#define METRIC_OFFSET(owner, member, pointer_type)                                                 \
+    (offsetof(owner, member) + STATIC_CHECK_TYPE(&((owner *)0)->member, __typeof__(pointer_type),  \
                                                  "the metric's kind asks for another C type"))
 
 static inline void metric_add(metric_counter *counter, uint64_t amount)

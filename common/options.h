@@ -101,7 +101,8 @@ struct option_row {
 /* The loader writes through the offset as the kind says, so a member of another type would be
  * overwritten together with its neighbour. */
 #define OPTION_OFFSET(settings, member, c_type)                                                    \
-    (offsetof(settings, member) + STATIC_CHECK_TYPE(&((settings *)0)->member, c_type *,            \
+    (offsetof(settings, member) + STATIC_CHECK_TYPE(&((settings *)0)->member,                      \
+                                                    __typeof__(c_type) *,                          \
                                                     "the option's kind asks for another C type"))
 
 struct options_program {
