@@ -11,12 +11,14 @@ default_ca = here
 [here]
 new_certs_dir = {directory}
 database = {directory}/{name}.index
+unique_subject = no
 serial = {directory}/{name}.serial
 default_md = sha256
 policy = any
 [any]
 commonName = supplied
 """
+NEW_KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
 
 
 def openssl(*arguments):
@@ -31,8 +33,8 @@ class Authority:
         self.name = name
         os.makedirs(self.directory, exist_ok=True)
         self.ca, self.ca_key = self._path(name + ".pem"), self._path(name + "-key.pem")
-        openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2",
-                "-subj", "/CN=" + name, "-keyout", self.ca_key, "-out", self.ca)
+        openssl("req", "-x509", *NEW_KEY, "-days", "2", "-subj", "/CN=" + name,
+                "-keyout", self.ca_key, "-out", self.ca)
         self.configuration = self._path(name + ".cnf")
         with open(self.configuration, "w") as file:
             file.write(CONFIGURATION.format(directory=self.directory, name=name))
@@ -51,8 +53,7 @@ class Authority:
         extensions = base + ".ext"
         with open(extensions, "w") as file:
             file.write("subjectAltName = %s\n" % alternative_names)
-        openssl("req", "-new", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=" + name,
-                "-keyout", key, "-out", request)
+        openssl("req", "-new", *NEW_KEY, "-subj", "/CN=" + name, "-keyout", key, "-out", request)
         end = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(days=days)
         openssl("ca", "-config", self.configuration, "-batch", "-notext", "-in", request,
                 "-cert", self.ca, "-keyfile", self.ca_key, "-extfile", extensions,

@@ -1,5 +1,6 @@
 """One broker for the session, one queue for each test."""
 
+import contextlib
 import faulthandler
 import itertools
 import os
@@ -14,6 +15,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from support.broker import Broker  # noqa: E402
 from support.services import Service  # noqa: E402
 from support.store import outbox_ids  # noqa: E402
+from support.tls import TlsBroker  # noqa: E402
 from support.wait import SLOWNESS, eventually  # noqa: E402
 
 TEST_SECONDS = 240
@@ -22,7 +24,7 @@ numbers = itertools.count(1)
 
 @pytest.fixture(scope="session")
 def broker():
-    private = Broker()
+    private = TlsBroker()
     try:
         yield private.start()
     finally:
@@ -57,6 +59,7 @@ class World:
         self.queue = "session%d" % next(numbers)
         self.dead = self.queue + ".dead"
         self.closers = []
+        self.connection = None  # of the methods that ask the broker something
 
     @property
     def url(self):
@@ -73,10 +76,15 @@ class World:
     def user_service(self, *arguments, **options):
         return self.service("user-service", *arguments, **options)
 
+    def patient_user_service(self, *arguments, **options):
+        """Its saves are answered with 200 also where the broker or the disk stands still for a while."""
+        return self.user_service("--confirm-timeout", "60s", *arguments, **options)
+
     def session_service(self, *arguments, **options):
         return self.service("session-service", *arguments, **options)
 
     def channel(self):
+        """Of a connection of its own."""
         connection = pika.BlockingConnection(pika.URLParameters(self.url))
         self.closers.append(lambda: connection.is_open and connection.close())
         return connection.channel()
@@ -87,50 +95,66 @@ class World:
         channel.queue_declare(queue or self.queue, durable=True, arguments=arguments)
         return channel
 
-    def delete(self, queue=None):
-        channel = self.channel()
-        channel.queue_delete(queue or self.queue)
-        channel.connection.close()
+    @contextlib.contextmanager
+    def one_channel(self):
+        """Of the world's own connection, which is made again where it was lost."""
+        channel = None
+        if self.connection is not None and self.connection.is_open:
+            try:
+                channel = self.connection.channel()
+            except pika.exceptions.AMQPError:
+                pass  # the broker has been away since
+        if channel is None:
+            self.connection = pika.BlockingConnection(pika.URLParameters(self.url + "?heartbeat=0"))
+            channel = self.connection.channel()
+        yield channel
+        channel.close()
+
+    def delete(self, *queues):
+        with self.one_channel() as channel:
+            for queue in queues or [self.queue]:
+                channel.queue_delete(queue)
 
     def purge(self):
-        channel = self.channel()
-        channel.queue_purge(self.queue)
-        channel.connection.close()
+        with self.one_channel() as channel:
+            channel.queue_purge(self.queue)
 
     def publish(self, body, queue=None, **properties):
         """Confirmed: a quorum queue may lose what is on its way to it when its channel is closed."""
-        channel = self.channel()
-        channel.confirm_delivery()
-        channel.basic_publish("", queue or self.queue, body, pika.BasicProperties(**properties))
-        channel.connection.close()
+        with self.one_channel() as channel:
+            channel.confirm_delivery()
+            channel.basic_publish("", queue or self.queue, body, pika.BasicProperties(**properties))
 
     def count(self, queue=None):
         """Ready messages, asked of the queue itself."""
-        channel = self.channel()
-        result = channel.queue_declare(queue or self.queue, passive=True).method.message_count
-        channel.connection.close()
-        return result
+        with self.one_channel() as channel:
+            return channel.queue_declare(queue or self.queue, passive=True).method.message_count
 
     def get(self, queue=None):
         """Takes one message: (method, properties, body). Waits also for the queue itself."""
 
         def take():
-            channel = self.channel()
             try:
-                got = channel.basic_get(queue or self.queue, auto_ack=True)
+                with self.one_channel() as channel:
+                    got = channel.basic_get(queue or self.queue, auto_ack=True)
             except pika.exceptions.ChannelClosedByBroker as error:
                 if error.reply_code != 404:
                     raise
-                got = (None, None, None)
+                return None
             except pika.exceptions.ConnectionClosedByBroker as error:
                 # A quorum queue that is just being declared has no process yet.
                 if error.reply_code != 541:
                     raise
                 return None
-            channel.connection.close()
             return got if got[0] is not None else None
 
         return eventually(take, "a message in " + (queue or self.queue))
+
+    def all_acked(self):
+        """Waits until the quorum queue itself has nothing, neither ready nor delivered: what a channel sends on
+        later is forgotten when it is closed before."""
+        total = "ra:leader_query({'%%2F_%s', node()}, fun rabbit_fifo:query_messages_total/1)." % self.queue
+        eventually(lambda: ",0}," in self.broker.ctl("eval", total), "all is acked")
 
     def is_empty(self):
         """All acked: with no consumer left, nothing comes back."""
@@ -145,8 +169,8 @@ class World:
                 failures.append(failure)
             except pika.exceptions.AMQPError as error:
                 print("a client of the test had lost its connection:", repr(error))
-        for queue in (self.queue, self.dead):
-            self.delete(queue)
+        self.delete(self.queue, self.dead)
+        self.connection.close()
         for failure in failures:
             raise failure
 
