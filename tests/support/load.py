@@ -7,6 +7,11 @@ import time
 
 from support.wait import PATIENCE_S
 
+# A status: the connection was closed before anything was sent over it, and the client, which stood still, had had
+# the second that a drain leaves him.
+SLOW_CLIENT = "slow client"
+FIRST_REQUEST_WAIT_S = 1
+
 
 class Load:
     """`connections` threads share `count` saves; each has an Idempotency-Key of its own."""
@@ -44,12 +49,14 @@ class Load:
         connection = None
         while (key := self._next_id()) is not None:
             begin = time.monotonic()
+            sent = None
             try:
                 if connection is None:
                     connection = http.client.HTTPConnection("127.0.0.1", self.port,
                                                             timeout=self.timeout)
                 connection.request("POST", "/users/save", json.dumps({"name": "Ada " + key}),
                                    {"Content-Type": "application/json", "Idempotency-Key": key})
+                sent = time.monotonic()
                 reply = connection.getresponse()
                 reply.read()
                 status = reply.status
@@ -58,6 +65,8 @@ class Load:
                     connection = None
             except (OSError, http.client.HTTPException) as error:
                 status = type(error).__name__
+                if self.new_connections and (sent or time.monotonic()) - begin >= FIRST_REQUEST_WAIT_S:
+                    status = SLOW_CLIENT
                 connection.close()
                 connection = None
             self._record(key, status, time.monotonic() - begin)
