@@ -18,10 +18,23 @@ def is_traced(pid):
     return True
 
 
-def inject(pid, calls, fault):
-    """Returns strace when it is attached; `fault` as strace has it: error=EIO."""
-    tracer = subprocess.Popen(["strace", "-f", "-qq", "-o", "/dev/null", "-p", str(pid),
-                               "-e", "trace=" + calls, "-e", "inject=%s:%s" % (calls, fault)],
+def _attach(pid, *arguments):
+    tracer = subprocess.Popen(["strace", "-f", "-qq", "-p", str(pid), *arguments],
                               stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     eventually(lambda: is_traced(pid), "strace is attached")
     return tracer
+
+
+def inject(pid, calls, fault):
+    """Returns strace when it is attached; `fault` as strace has it: error=EIO."""
+    return _attach(pid, "-o", "/dev/null", "-e", "trace=" + calls, "-e", "inject=%s:%s" % (calls, fault))
+
+
+def trace(pid, calls, path):
+    """Returns strace when it is attached: it writes the calls to a file."""
+    return _attach(pid, "-o", path, "-e", "trace=" + calls)
+
+
+def count_failed(path, error):
+    with open(path) as file:
+        return file.read().count(" = -1 %s " % error)
