@@ -89,6 +89,8 @@ def test_an_impossible_message_is_put_aside_and_the_next_is_handled(world, servi
     assert headers["dead-letter-reason"] == reason and headers["dead-letter-detail"]
     assert headers["dead-letter-queue"] == world.queue
     assert headers["dead-letter-first-at-ms"] > 1600000000000
+    # Only then the message is acked; a service that stops waits two seconds for it, no longer.
+    eventually(lambda: service.metric('session_service_dead_letters_total{reason="%s"}' % reason) == 1, "it is counted")
     service.stop()
     assert world.count() == 0
 
@@ -117,11 +119,12 @@ def test_hostile_text_stays_one_line(world):
 
 def test_acked_only_after_the_line_is_written(world):
     """Killed in mid-stream, it may handle again what it had not acked, but it never skips."""
-    world.declare()
-    channel = world.channel()
+    channel = world.declare()
     for number in range(2000):
         channel.basic_publish("", world.queue, '{"id":%d}' % number,
                               pika.BasicProperties(message_id=str(number)))
+    eventually(lambda: world.count() == 2000, "the queue has them all")
+    channel.connection.close()
     seen = set()
     for _ in range(3):
         service = world.session_service("--prefetch", "50")
@@ -132,5 +135,6 @@ def test_acked_only_after_the_line_is_written(world):
                      service.log_text().split("\n")[:-1] if '"message_id"' in line))
     service = world.session_service().wait_ready()
     eventually(lambda: seen | set(service.handled_ids()) == {str(n) for n in range(2000)}, "every message is in a log")
+    world.all_acked()
     service.stop()
     assert world.count() == 0

@@ -7,6 +7,7 @@ import socket
 import pytest
 import requests
 
+from support.raw_http import Exchange
 from support.wait import PATIENCE_S
 
 UUID7 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
@@ -14,7 +15,7 @@ UUID7 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9
 
 @pytest.fixture(scope="module")
 def shared_service(shared_world):
-    return shared_world.user_service().wait_ready()
+    return shared_world.patient_user_service().wait_ready()
 
 
 @pytest.fixture
@@ -31,19 +32,6 @@ def problem(reply, status, name):
     assert body["status"] == status
     assert body["title"] and body["detail"]
     return body
-
-
-def raw(service, data):
-    """Sends bytes, returns all that comes until the server closes or is silent."""
-    with socket.create_connection(("127.0.0.1", service.port), timeout=PATIENCE_S) as connection:
-        connection.sendall(data)
-        connection.shutdown(socket.SHUT_WR)
-        got = b""
-        while True:
-            part = connection.recv(65536)
-            if not part:
-                return got
-            got += part
 
 
 def test_json_save_is_confirmed_and_on_the_queue(shared_world, service):
@@ -155,7 +143,7 @@ def test_too_large_by_length_and_by_chunks(service):
 def test_the_largest_user_that_the_broker_takes(world):
     """In a form a quote is one byte, in JSON two."""
     limit = 16 * 1024 * 1024
-    service = world.user_service("--max-body-bytes", "16MiB").wait_ready()
+    service = world.patient_user_service("--max-body-bytes", "16MiB").wait_ready()
     user = b'{"name":"Ada","id":"1","x":"%s"}'
     user %= b"y" * (limit - len(user) + len("%s"))
     reply = requests.post(service.base + "/users/save", data=user, timeout=PATIENCE_S,
@@ -203,10 +191,10 @@ def test_invalid_user(service, user, pointer):
 
 
 def test_stricter_and_relaxed_rules(world):
-    strict = world.user_service("--required-members", "name,email").wait_ready()
+    strict = world.patient_user_service("--required-members", "name,email").wait_ready()
     problem(strict.save({"name": "Ada"}), 422, "invalid-user")
     assert strict.save({"name": "Ada", "email": "a@b"}).status_code == 200
-    relaxed = world.user_service("--user-check", "relaxed").wait_ready()
+    relaxed = world.patient_user_service("--user-check", "relaxed").wait_ready()
     assert relaxed.save({"anything": 1}).status_code == 200
 
 
@@ -224,9 +212,8 @@ USER = b'{"name":"Ada"}'
 ])
 def test_framing_that_two_parsers_could_read_in_two_ways(shared_world, service, headers):
     smuggled = b"GET /users HTTP/1.1\r\nHost: x\r\n\r\n"
-    got = raw(service, HEAD + headers + b"\r\n" + USER + smuggled)
-    assert got.startswith(b"HTTP/1.1 400 "), got
-    assert len(re.findall(rb"HTTP/1\.1 \d\d\d ", got)) == 1, got
+    exchange = Exchange(service.port, [HEAD + headers + b"\r\n" + USER + smuggled])
+    assert (exchange.statuses, exchange.fate) == ([400], "closed"), exchange.got
     assert shared_world.count() == 0
 
 
@@ -234,17 +221,17 @@ def test_framing_that_two_parsers_could_read_in_two_ways(shared_world, service, 
                                      b"Content-Length: 14\r\n"])
 def test_framing_that_the_library_refuses(shared_world, service, headers):
     """libmicrohttpd replies by itself, and on Debian 12 sends the head of that reply twice."""
-    got = raw(service, HEAD + headers + b"\r\n" + USER)
-    assert got.startswith(b"HTTP/1.1 400 "), got
+    exchange = Exchange(service.port, [HEAD + headers + b"\r\n" + USER])
+    assert set(exchange.statuses) == {400} and exchange.fate == "closed", exchange.got
     assert shared_world.count() == 0
 
 
 def test_pipelined_requests_are_answered_in_order(service):
     one = HEAD + b"Host: x\r\nContent-Length: 14\r\n\r\n" + USER
-    got = raw(service, one + b"GET /users HTTP/1.1\r\nHost: x\r\n\r\n" + one)
-    assert got.count(b"HTTP/1.1 200 OK") == 3, got
-    first, second, third = (got.find(mark) for mark in (b'"data"', b"base route", b'"data"'))
-    assert first < second and third != -1
+    exchange = Exchange(service.port, [one + b"GET /users HTTP/1.1\r\nHost: x\r\n\r\n" + one])
+    assert (exchange.statuses, exchange.fate) == ([200] * 3, "kept"), exchange.got
+    got = exchange.got
+    assert got.find(b'"data"') < got.find(b"base route") < got.rfind(b'"data"')
 
 
 def test_nothing_personal_is_in_the_log(service):

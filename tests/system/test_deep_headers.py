@@ -64,6 +64,7 @@ def test_the_deepest_headers(world):
         return done.stdout
 
     assert json.loads(command("list", "--json"))["id"] == "m2"
+    eventually(lambda: world.count(world.dead) == 1, "it is there again")
     command("purge", "m2")
     assert world.count(world.dead) == 0
 

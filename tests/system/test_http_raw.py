@@ -19,6 +19,7 @@ CHUNKS = b"e\r\n" + USER + b"\r\n0\r\n\r\n"
 HIDDEN = b"GET /users HTTP/1.1\r\nHost: x\r\n\r\n"
 LINE = b"POST /users/save HTTP/1.1\r\n"
 KEPT, CLOSED = "kept", "closed"
+FAR = ("--idle-timeout", "600s", "--request-timeout", "600s", "--reply-timeout", "600s")
 REFUSED = ([400], CLOSED)
 SILENT = ([], CLOSED)
 LATE = ([408], CLOSED)  # the library does not always notice at once that a client has left
@@ -329,12 +330,18 @@ pytestmark = pytest.mark.xdist_group("http_raw")
 
 @pytest.fixture(scope="module")
 def service(shared_world):
-    return shared_world.user_service("--idle-timeout", "2s", "--request-timeout", "1s").wait_ready()
+    """No deadline of a connection ends one here."""
+    return shared_world.patient_user_service(*FAR).wait_ready()
+
+
+@pytest.fixture(scope="module")
+def impatient_service(shared_world):
+    return shared_world.patient_user_service("--idle-timeout", "1s", "--request-timeout", "1s").wait_ready()
 
 
 @pytest.fixture(scope="module")
 def session_service(shared_world):
-    return shared_world.session_service("--queue", shared_world.queue + ".other")
+    return shared_world.session_service("--queue", shared_world.queue + ".other", *FAR)
 
 
 def judge(port, parts, outcomes, **options):
@@ -360,8 +367,8 @@ def test_byte_by_byte(service, data, outcomes):
 
 
 @pytest.mark.parametrize("data, outcomes", EOF_TABLE)
-def test_the_client_ends_in_mid_request(service, data, outcomes):
-    judge(service.port, [data], outcomes, probe=None)
+def test_the_client_ends_in_mid_request(impatient_service, data, outcomes):
+    judge(impatient_service.port, [data], outcomes, probe=None)
 
 
 def test_what_was_not_answered_with_success_is_not_saved(shared_world):

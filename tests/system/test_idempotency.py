@@ -11,7 +11,7 @@ REPEATED = "user_service_repeated_keys_total"
 
 
 def test_a_known_key_is_answered_again_and_published_once(world):
-    user = world.user_service().wait_ready()
+    user = world.patient_user_service().wait_ready()
     first = user.save(ADA, Idempotency_Key="k1")
     again = user.save(ADA, Idempotency_Key="k1")
     assert first.status_code == again.status_code == 200 and first.json() == again.json()
@@ -23,7 +23,7 @@ def test_a_known_key_is_answered_again_and_published_once(world):
 
 
 def test_a_key_with_another_user_is_refused(world):
-    user = world.user_service().wait_ready()
+    user = world.patient_user_service().wait_ready()
     assert user.save(ADA, Idempotency_Key="k1").status_code == 200
     other = user.save({"name": "Eve"}, Idempotency_Key="k1")
     assert other.status_code == 422 and other.json()["type"] == "/problems/idempotency-key-reused"
@@ -32,7 +32,7 @@ def test_a_key_with_another_user_is_refused(world):
 
 
 def test_a_key_in_flight_is_waited_for(world, broker):
-    user = world.user_service("--confirm-timeout", "20s").wait_ready()
+    user = world.patient_user_service("--heartbeat", "60s").wait_ready()
     replies = []
 
     def send(body):
@@ -49,7 +49,7 @@ def test_a_key_in_flight_is_waited_for(world, broker):
     finally:
         broker.thaw()
     for thread in threads:
-        thread.join(30)
+        thread.join(PATIENCE_S)
     assert [r.status_code for r in replies] == [200] * 3 and len({r.text for r in replies}) == 1
     eventually(lambda: world.count() == 1, "one message")
 
@@ -63,7 +63,7 @@ def test_what_was_not_saved_is_forgotten(world):
 
 
 def test_an_unknown_outcome_is_tried_again(world, broker):
-    user = world.user_service("--outbox", "off", "--confirm-timeout", "500ms").wait_ready()
+    user = world.user_service("--outbox", "off", "--confirm-timeout", "500ms", "--heartbeat", "60s").wait_ready()
     broker.freeze()
     try:
         assert user.save(ADA, Idempotency_Key="k1").status_code == 504
@@ -77,7 +77,7 @@ def test_an_unknown_outcome_is_tried_again(world, broker):
 
 
 def test_from_the_outbox_too(world):
-    user = world.user_service("--amqp-url", "amqp://guest:guest@127.0.0.1:1/")
+    user = world.patient_user_service("--amqp-url", "amqp://guest:guest@127.0.0.1:1/")
     first = user.save(ADA, Idempotency_Key="k1")
     assert first.status_code == 202
     again = user.save(ADA, Idempotency_Key="k1")
@@ -88,7 +88,7 @@ def test_from_the_outbox_too(world):
 
 @pytest.mark.parametrize("capacity, published", [("2", 4), ("0", 5)])
 def test_only_so_many_are_remembered(world, capacity, published):
-    user = world.user_service("--idempotency-keys", capacity).wait_ready()
+    user = world.patient_user_service("--idempotency-keys", capacity).wait_ready()
     for key in ("k1", "k2", "k3", "k1", "k3"):
         assert user.save(ADA, Idempotency_Key=key).status_code == 200
     assert world.count() == published

@@ -17,7 +17,7 @@ def test_its_publisher_is_understood(world):
 
 
 def test_its_consumer_understands_ours(world):
-    user = world.user_service("--queue-type", "classic").wait_ready()
+    user = world.patient_user_service("--queue-type", "classic").wait_ready()
     channel = world.declare(queue_type="classic")
     got = []
 
@@ -36,7 +36,7 @@ def test_its_consumer_understands_ours(world):
 def test_a_save_that_is_sent_again_is_the_same_message(world):
     """Without an id of the client's: else the repetition would be a conflict in the session-service."""
     session = world.session_service().wait_ready()
-    user = world.user_service("--idempotency-keys", "0").wait_ready()  # as after a restart
+    user = world.patient_user_service("--idempotency-keys", "0").wait_ready()  # as after a restart
     first = user.save({"name": "Ada"}, Idempotency_Key="k1")
     again = user.save({"name": "Ada"}, Idempotency_Key="k1")
     assert first.status_code == again.status_code == 200

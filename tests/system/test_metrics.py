@@ -14,7 +14,7 @@ PROMTOOL = shutil.which("promtool")
 @pytest.mark.skipif(PROMTOOL is None, reason="SKIPPED: promtool is missing (Debian's package prometheus): "
                     "nobody has judged /metrics")
 def test_promtool_finds_nothing(world):
-    user, session = world.user_service().wait_ready(), world.session_service().wait_ready()
+    user, session = world.patient_user_service().wait_ready(), world.session_service().wait_ready()
     assert user.save({"name": "Ada"}, Idempotency_Key="m1").status_code == 200
     assert user.save({"name": 1}).status_code == 422
     world.publish("not JSON", message_id="m2")

@@ -33,7 +33,7 @@ def without_ids(text):
 
 def test_every_curl_gets_the_reply_that_is_shown(world):
     assert len(CURLS) == README.count("$ curl") >= 4
-    saving = world.user_service().wait_ready()
+    saving = world.patient_user_service().wait_ready()
     alone = world.user_service("--amqp-url", "amqp://guest:guest@127.0.0.1:1/")
     for command, reply in CURLS:
         port = alone.port if '"stored":"outbox"' in reply else saving.port
@@ -42,7 +42,7 @@ def test_every_curl_gets_the_reply_that_is_shown(world):
 
 def test_the_log_line_that_is_shown(world):
     shown = re.search(r'^\{"time".*"event":"user.saved".*\}$', README, re.MULTILINE).group(0)
-    user = world.user_service().wait_ready()
+    user = world.patient_user_service().wait_ready()
     session = world.session_service().wait_ready()
     curl(CURLS[0][0], user.port)
     eventually(session.handled_ids, "the user is logged")
