@@ -20,8 +20,8 @@ import time
 BIN = "/usr/lib/rabbitmq/bin"
 # Where /etc/hosts is missing, Erlang does not know localhost.
 INETRC = os.path.join(os.path.dirname(os.path.abspath(__file__)), "localhost.inetrc")
-START_SECONDS = 90
-STOP_SECONDS = 30
+START_SECONDS = 600
+STOP_SECONDS = 120
 
 
 # Below the ephemeral range, where no client socket can take it meanwhile. Each of the processes that
@@ -132,7 +132,7 @@ class Broker:
         with open(self._path("out"), errors="replace") as file:
             return file.read()[-2000:]
 
-    def ctl(self, *arguments, check=True, timeout=120):
+    def ctl(self, *arguments, check=True, timeout=START_SECONDS + 60):
         result = subprocess.run(
             [*self.wrapper, BIN + "/rabbitmqctl", "-q", *arguments], env=self.environment, timeout=timeout,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -204,7 +204,7 @@ class Broker:
         if epmd:
             subprocess.run([*self.wrapper, epmd, "-port", str(self.ports["epmd"]), "-kill"],
                            env=self.environment, stdout=subprocess.DEVNULL,
-                           stderr=subprocess.DEVNULL, timeout=30)
+                           stderr=subprocess.DEVNULL, timeout=STOP_SECONDS)
         if self.own_directory:
             shutil.rmtree(self.directory, ignore_errors=True)
 

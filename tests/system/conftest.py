@@ -18,7 +18,7 @@ from support.store import outbox_ids  # noqa: E402
 from support.tls import TlsBroker  # noqa: E402
 from support.wait import SLOWNESS, eventually  # noqa: E402
 
-TEST_SECONDS = 240
+TEST_SECONDS = 600
 numbers = itertools.count(1)
 
 

@@ -13,7 +13,7 @@ import pytest
 import requests
 
 from support.broker import free_port
-from support.load import SLOW_CLIENT, Load
+from support.load import FIRST_REQUEST_WAIT_S, SLOW_CLIENT, Load
 from support.proxy import Proxy
 from support.services import binary
 from support.wait import PATIENCE_S, eventually
@@ -337,6 +337,36 @@ def test_saves_wait_for_the_first_connection(world):
         statuses.append(reply.status_code)
         user.stop()
     assert 200 in statuses
+
+
+def listens(service):
+    with open("/proc/net/tcp", encoding="ascii") as file:
+        return any(row[1] == "0100007F:%04X" % service.port and row[3] == "0A" for row in map(str.split, file))
+
+
+@BOTH
+def test_who_has_connected_before_the_stop_is_answered(name, world):
+    """Also where the request comes after it, within a second."""
+
+    def is_answered():
+        service = world.service(name)
+        with socket.create_connection(("127.0.0.1", service.port), timeout=PATIENCE_S) as connection:
+            eventually(lambda: service.metric("http_connections") >= 2, "it is accepted")
+            begin = time.monotonic()
+            service.signal(signal.SIGTERM)
+            eventually(lambda: not listens(service), "the drain has begun")
+            got = b""
+            try:
+                connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+                in_time = time.monotonic() - begin < FIRST_REQUEST_WAIT_S
+                got = connection.recv(4096)
+            except OSError:
+                in_time = time.monotonic() - begin < FIRST_REQUEST_WAIT_S
+        assert service.process.wait(PATIENCE_S) == 0
+        assert got.startswith(b"HTTP/1.1 200 ") or not in_time, got
+        return in_time
+
+    eventually(is_answered, "a request that comes in time")
 
 
 def test_a_restart_behind_a_socket_fails_no_request(world):
