@@ -9,6 +9,7 @@ import atexit
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import socket
@@ -139,6 +140,19 @@ class Broker:
         if check and result.returncode != 0:
             raise RuntimeError("rabbitmqctl %s: %s" % (" ".join(arguments), result.stdout))
         return result.stdout
+
+    def write_down_queues(self):
+        """RabbitMQ 3.10 writes down which quorum queues live on a node only now and then: one killed just
+        after a declaration comes back with a queue that nobody serves."""
+        self.ctl("eval", "[dets:sync(T) || T <- dets:all()].")
+
+    def limit_queue(self, queue):
+        """To one message: more are refused."""
+        self.ctl("set_policy", queue, "^%s$" % re.escape(queue),
+                 '{"max-length":1,"overflow":"reject-publish"}', "--apply-to", "queues")
+
+    def lift_limit(self, queue):
+        self.ctl("clear_policy", queue)
 
     def _pids(self):
         """The whole session of the server: the shell, beam.smp and its helpers."""

@@ -16,7 +16,9 @@ def end(connection):
 
 
 class Proxy:
-    def __init__(self, target_port):
+    """One that is not open yet refuses connections as if nothing were there."""
+
+    def __init__(self, target_port, is_open=True):
         self.target_port = target_port
         self.port = free_port()
         self.swallowing = False  # what a client sends is read and goes no further
@@ -26,6 +28,11 @@ class Proxy:
         self.going = threading.Event()
         self.going.set()
         self.pairs = []
+        self.listener = None
+        if is_open:
+            self.open()
+
+    def open(self):
         self.listener = socket.create_server(("127.0.0.1", self.port))
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -79,5 +86,7 @@ class Proxy:
 
     def close(self):
         self.resume()
-        self.listener.close()
+        if self.listener is not None:
+            end(self.listener)
+            self.listener.close()
         self.cut()

@@ -21,6 +21,18 @@ def inbox_ids(directory):
     return {row[0] for row in rows(directory, "SELECT message_id FROM inbox")}
 
 
+def inbox_and_effects(directory):
+    """Both of the same moment: (message ids, how many of them took effect)."""
+    connection = sqlite3.connect("file:%s?mode=ro" % os.path.join(directory, FILE), uri=True,
+                                 timeout=10, isolation_level=None)
+    try:
+        connection.execute("BEGIN")
+        ids = {row[0] for row in connection.execute("SELECT message_id FROM inbox")}
+        return ids, connection.execute("SELECT coalesce(sum(saves), 0) FROM users").fetchone()[0]
+    finally:
+        connection.close()
+
+
 def effects(directory):
     """How many messages with an id took effect."""
     return rows(directory, "SELECT coalesce(sum(saves), 0) FROM users")[0][0]

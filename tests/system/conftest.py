@@ -13,6 +13,7 @@ import pytest
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from support.broker import Broker  # noqa: E402
+from support.proxy import Proxy  # noqa: E402
 from support.services import Service  # noqa: E402
 from support.store import outbox_ids  # noqa: E402
 from support.tls import TlsBroker  # noqa: E402
@@ -85,7 +86,7 @@ class World:
 
     def channel(self):
         """Of a connection of its own."""
-        connection = pika.BlockingConnection(pika.URLParameters(self.url))
+        connection = pika.BlockingConnection(pika.URLParameters(self.broker.url()))
         self.closers.append(lambda: connection.is_open and connection.close())
         return connection.channel()
 
@@ -175,36 +176,42 @@ class World:
             raise failure
 
 
-class Away:
-    """A broker that is not there yet; services that know its address."""
+class Away(World):
+    """Its services know the address of a broker that is not there until appear()."""
 
-    def __init__(self):
-        self.broker = Broker()
+    def __init__(self, broker):
+        super().__init__(broker)
+        self.proxy = Proxy(broker.port, is_open=False)
+        self.closers.append(self.proxy.close)
         self.state = tempfile.TemporaryDirectory(prefix="outbox-")
-        self.services = []
 
-    def service(self, name, *arguments, **options):
-        options["environment"] = dict(options.get("environment") or {}, AMQP_URL=self.broker.url())
-        self.services.append(Service(name, *arguments, **options))
-        return self.services[-1].start()
+    @property
+    def url(self):
+        return "amqp://guest:guest@127.0.0.1:%d/" % self.proxy.port
+
+    def appear(self):
+        self.proxy.open()
 
     def user_service(self, *arguments, **options):
-        return self.service("user-service", "--state-dir", self.state.name, *arguments, **options)
+        return super().user_service("--state-dir", self.state.name, *arguments, **options)
 
     def stored(self):
         return outbox_ids(self.state.name)
 
+    def close(self):
+        try:
+            super().close()
+        finally:
+            self.state.cleanup()
+
 
 @pytest.fixture
-def away():
-    one = Away()
+def away(broker):
+    one = Away(broker)
     try:
         yield one
     finally:
-        for service in one.services:
-            service.close()
-        one.broker.close()
-        one.state.cleanup()
+        one.close()
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import requests
 from support.load import Load
 from support.proxy import Proxy
 from support.services import Service
-from support.store import OUTBOX, effects, inbox_ids, outbox_ids
+from support.store import OUTBOX, inbox_and_effects, inbox_ids, outbox_ids
 from support.tracing import inject
 from support.wait import PATIENCE_S, eventually
 
@@ -28,9 +28,10 @@ def wait_forwarded(user):
 def assert_each_once(load, session):
     accepted = set(load.ok)
     eventually(lambda: accepted <= inbox_ids(session.state.name), "every success is handled")
-    seen = inbox_ids(session.state.name)
+    # More may arrive yet, of what was not answered.
+    seen, took_effect = inbox_and_effects(session.state.name)
     assert seen <= set(load.attempted), sorted(seen - set(load.attempted))[:10]
-    assert effects(session.state.name) == len(seen)
+    assert took_effect == len(seen)
 
 
 def test_away_it_is_degraded_and_takes_what_comes(away):
@@ -44,32 +45,34 @@ def test_away_it_is_degraded_and_takes_what_comes(away):
     assert "not connected" in ready.json()["detail"]
 
 
-def test_both_killed_again_and_again(away):
+def test_both_killed_again_and_again(world, broker, tmp_path):
     """Whatever is killed when: every success is handled exactly once."""
-    seed = random.randrange(1 << 30)
-    print("seed", seed)
+    seed = int(os.environ.get("OUTBOX_TEST_SEED", random.randrange(1 << 30)))
+    print("OUTBOX_TEST_SEED=%d" % seed)
     moments = random.Random(seed)
-    away.broker.start()
-    session = away.service("session-service").wait_ready()
-    # RabbitMQ 3.10 writes down which quorum queues live on a node only now and then, a clean stop does.
-    away.broker.stop()
-    away.broker.start()
+    session = world.session_service().wait_ready()
+    broker.write_down_queues()
     attempted, ok = [], []
-    for number in range(6):
-        user = away.user_service("--confirm-timeout", "2s")
+    for number in range(4):
+        user = world.user_service("--state-dir", str(tmp_path), "--confirm-timeout", "2s")
         load = Load(user.port, 16, 100000, "round%d" % number).start()
         eventually(lambda: len(load.ok) > 50, "some saves")
-        if number in (1, 4):
-            away.broker.kill()
-            eventually(lambda: load.statuses.get(202, 0) > moments.randrange(50, 500), "some 202")
-            away.broker.start()
-        eventually(lambda: len(load.ok) > moments.randrange(100, 1000), "more saves")
+        if number == 1:  # the user-service is killed while the broker is away
+            broker.kill()
+        if number in (1, 2):
+            enough = moments.randrange(50, 500)
+            eventually(lambda: load.statuses.get(202, 0) > enough, "some 202")
+        if number == 2:
+            broker.start()
+            eventually(lambda: user.metric("user_service_outbox_forwarded_total") > 0, "some are forwarded")
+        more = len(load.ok) + moments.randrange(0, 500)
+        eventually(lambda: len(load.ok) > more, "more saves")
         user.kill()
         load.stop()
         load.join()
         attempted += load.attempted
         ok += load.ok
-    user = away.user_service()
+    user = world.user_service("--state-dir", str(tmp_path))
     wait_forwarded(user)
     load.attempted, load.ok = attempted, ok
     assert_each_once(load, session)
@@ -77,84 +80,60 @@ def test_both_killed_again_and_again(away):
     session.stop()
 
 
-def test_a_memory_alarm_refuses_nothing(world, broker):
-    user = world.user_service("--confirm-timeout", "1s").wait_ready()
-    session = world.session_service().wait_ready()
-    broker.ctl("set_vm_memory_high_watermark", "0.0000001")
+def given_up_for_nacks(user):
+    return [e["error"] for e in user.events("broker.disconnected") if "refused every message" in e["error"]]
+
+
+def test_what_the_queue_refuses_waits(world, broker):
+    """A broker that refuses everything gets another connection soon, and one later each time: RabbitMQ 3.10 refuses
+    a channel for good that knew the limit, or is younger than the last leader of the queue and older than the next."""
+    user = world.user_service().wait_ready()
+    broker.limit_queue(world.queue)
+    load = Load(user.port, 4, 10 ** 6, "nack", interval_s=0.05).start()
     try:
-        load = Load(user.port, 16, 500, "alarm").start().join()
-        assert set(load.statuses) <= {200, 202} and load.statuses[202] > 400, load.statuses
-        assert load.longest_s < 2
-        assert "blocked" in user.get("/readyz").json()["detail"]
+        eventually(lambda: len(given_up_for_nacks(user)) >= 2, "it is given up twice")
+        taken = len(load.ok)
+        eventually(lambda: len(load.ok) > taken + 8, "saves go on")
     finally:
-        broker.ctl("set_vm_memory_high_watermark", "0.4")
+        load.stop()
+        load.join()
+        broker.lift_limit(world.queue)
+    assert set(load.statuses) <= {200, 202} and load.statuses[202] > 8, load.statuses
+    assert ["for %d s" % s in e for s, e in zip((1, 2), given_up_for_nacks(user))] == [True] * 2
+    session = world.session_service().wait_ready()
     wait_forwarded(user)
     assert_each_once(load, session)
 
 
-def test_what_the_queue_refuses_waits(world, broker):
-    user = world.user_service("--queue-type", "classic").wait_ready()
-    broker.ctl("set_policy", "tiny", "^%s$" % world.queue,
-               '{"max-length":1,"overflow":"reject-publish"}', "--apply-to", "queues")
-    try:
-        eventually(lambda: user.save({"name": "Ada"}).status_code == 202, "the queue is full")
-        load = Load(user.port, 4, 50, "nack").start().join()
-        assert load.statuses == {202: 50}
-        eventually(lambda: depth(user) >= 51, "the metric counts them")
-    finally:
-        broker.ctl("clear_policy", "tiny")
-    session = world.session_service("--queue-type", "classic").wait_ready()
-    wait_forwarded(user)
-    eventually(lambda: set(load.ok) <= inbox_ids(session.state.name), "all arrive")
-
-
-def test_a_broker_that_refuses_everything_gets_another_connection_soon(world, broker):
-    """And one later each time. RabbitMQ 3.10 refuses a channel for good that is younger than the last
-    leader of the queue, and older than the next."""
-    user = world.user_service().wait_ready()
-    broker.ctl("set_policy", "tiny", "^%s$" % world.queue,
-               '{"max-length":1,"overflow":"reject-publish"}', "--apply-to", "queues")
-    try:
-        eventually(lambda: user.save({"name": "Ada"}).status_code == 202, "the queue is full")
-        eventually(lambda: len(user.events("broker.disconnected")) == 2, "it is given up twice")
-        errors = [event["error"] for event in user.events("broker.disconnected")]
-        assert ["refused every message for %d s" % s in e for s, e in zip((1, 2), errors)] == [True] * 2
-    finally:
-        broker.ctl("clear_policy", "tiny")
-    wait_forwarded(user)
-
-
-def test_a_queue_that_was_full_is_forwarded_to_again(world, broker):
-    """RabbitMQ 3.10 goes on refusing a channel after the limit has gone: it needs another one."""
-    user = world.user_service().wait_ready()
-    broker.ctl("set_policy", "tiny", "^%s$" % world.queue,
-               '{"max-length":1,"overflow":"reject-publish"}', "--apply-to", "queues")
-    try:
-        eventually(lambda: user.save({"name": "Ada"}).status_code == 202, "the queue is full")
-    finally:
-        broker.ctl("clear_policy", "tiny")
-    wait_forwarded(user)
-
-
 def test_a_deleted_queue_loses_nothing(world):
     user = world.user_service().wait_ready()
-    load = Load(user.port, 16, 3000, "gone").start()
-    for _ in range(3):
-        enough = len(load.ok) + 300
-        eventually(lambda: len(load.ok) > enough or len(load.attempted) == 3000, "some saves")
-        world.delete()  # what it held is gone with it: only what comes now can be judged
-    load.join()
+    load = Load(user.port, 16, 10 ** 6, "gone").start()
+    try:
+        for _ in range(2):
+            enough = len(load.ok) + 300
+            eventually(lambda: len(load.ok) > enough, "some saves")
+            world.delete()  # what it held is gone with it: only what comes now can be judged
+        after_deletion = len(load.ok)
+        eventually(lambda: len(load.ok) > after_deletion + 300, "saves after the deletion")
+    finally:
+        load.stop()
+        load.join()
     assert set(load.statuses) <= {200, 202}, load.statuses
     wait_forwarded(user)
+    session = world.session_service().wait_ready()
+    # Each connection may have had one reply under way that was true before the deletion.
+    late = set(load.ok[after_deletion + 32:])
+    eventually(lambda: late <= inbox_ids(session.state.name), "every later success is handled")
 
 
 def test_a_late_confirm_is_a_202_and_a_duplicate(world, broker):
-    user = world.user_service("--confirm-timeout", "500ms", "--heartbeat", "5s").wait_ready()
+    user = world.user_service("--confirm-timeout", "500ms", "--heartbeat", "60s").wait_ready()
     session = world.session_service().wait_ready()
     broker.freeze()
     try:
         load = Load(user.port, 8, 8, "late").start().join()
-        assert load.statuses == {202: 8} and 0.5 <= load.longest_s < 2
+        # Without the deadline the clients' loop would have said 504, 5 s later.
+        assert load.statuses == {202: 8} and load.longest_s >= 0.5
     finally:
         broker.thaw()
     wait_forwarded(user)
@@ -163,7 +142,7 @@ def test_a_late_confirm_is_a_202_and_a_duplicate(world, broker):
 
 
 def test_a_drain_hands_over_to_the_outbox(world, broker):
-    user = world.user_service("--confirm-timeout", "60s", "--drain-timeout", "1s").wait_ready()
+    user = world.user_service("--confirm-timeout", "600s", "--drain-timeout", "1s", "--heartbeat", "60s").wait_ready()
     broker.freeze()
     try:
         load = Load(user.port, 8, 8, "drain").start()
@@ -195,7 +174,8 @@ def tiny_disk(tmp_path):
 
 
 def test_a_full_disk_refuses_and_keeps_what_it_has(away, tiny_disk):
-    user = away.service("user-service", "--state-dir", tiny_disk, "--outbox-min-free", "128KiB")
+    user = away.service("user-service", "--state-dir", tiny_disk, "--outbox-min-free", "128KiB",
+                        "--confirm-timeout", "600s")
     taken, refused = [], []
     while len(refused) < 20:
         key = "full-%d" % (len(taken) + len(refused))
@@ -211,14 +191,14 @@ def test_a_full_disk_refuses_and_keeps_what_it_has(away, tiny_disk):
     eventually(lambda: user.get("/readyz").status_code == 503, "it says so")
     assert "full" in user.get("/readyz").json()["detail"]
     assert user.process.poll() is None and user.get("/healthz").status_code == 200
-    assert depth(user) == len(taken)
+    eventually(lambda: depth(user) == len(taken), "the metric counts them")
     print("%d taken before it was full" % len(taken))
-    away.broker.start()
-    session = away.service("session-service")
+    away.appear()
+    session = away.session_service()
     wait_forwarded(user)
     eventually(lambda: set(taken) <= inbox_ids(session.state.name), "every 202 arrives")
-    assert inbox_ids(session.state.name) == set(taken)  # and nothing of what was refused
-    assert effects(session.state.name) == len(taken)
+    # And nothing of what was refused.
+    assert inbox_and_effects(session.state.name) == (set(taken), len(taken))
     user.wait_ready()
     assert user.save({"name": "Ada"}).status_code == 200
     user.stop()
@@ -267,7 +247,7 @@ def test_a_failed_fsync_is_no_success(away):
 def test_a_disk_that_hangs_hangs_no_client(away):
     """strace holds each fsync back for longer than a client is left to wait."""
     user = away.user_service("--confirm-timeout", "500ms")
-    tracer = inject(user.process.pid, "fsync,fdatasync", "delay_enter=20000000")
+    tracer = inject(user.process.pid, "fsync,fdatasync", "delay_enter=120000000")
     try:
         load = Load(user.port, 4, 4, "hang").start().join()
         assert load.statuses == {504: 4}, load.statuses
@@ -306,7 +286,7 @@ def test_a_damaged_outbox_is_refused_and_kept(away):
     path = os.path.join(away.state.name, OUTBOX)
     with open(path, "wb") as file:
         file.write(b"no database" * 1000)
-    user = Service("user-service", "--state-dir", away.state.name)
+    user = Service("user-service", "--state-dir", away.state.name)  # it never answers
     refused = subprocess.run(user.arguments, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,
                              text=True, timeout=PATIENCE_S, env=user.environment)
     assert refused.returncode == 2 and OUTBOX in refused.stderr, refused.stderr

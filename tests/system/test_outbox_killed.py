@@ -48,11 +48,11 @@ def test_each_202_is_handled_once_and_in_order(away):
     assert user.metric("user_service_outbox_bytes") > 64 * held
     assert user.get("/readyz").json()["status"] == "degraded"
 
-    away.broker.start()
-    session = away.service("session-service")
+    away.appear()
+    session = away.session_service()
     wait_until(lambda: user.metric("user_service_outbox_saves") == 0, 60 + SAVES / 500, "it is empty")
     user.wait_ready()
-    eventually(lambda: deliveries(session, "handled") + deliveries(session, "duplicate") == held, "each is handled")
+    eventually(lambda: deliveries(session, "handled") + deliveries(session, "duplicate") >= held, "each is handled")
     assert deliveries(session, "handled") == SAVES
     assert [e["message_id"] for e in session.events("user.saved") if e["outcome"] == "handled"] == once
     print("%d connections broke, %d saves were in the outbox twice" % (len(clients.broken), held - SAVES))
