@@ -8,19 +8,18 @@ from support.wait import PATIENCE_S, eventually
 
 
 def test_user_service(world):
-    user = world.user_service().wait_ready()
+    user = world.user_service("--confirm-timeout", "60s").wait_ready()
     session = world.session_service().wait_ready()
-    load = Load(user.port, 32, 100000, "drain").start()
+    load = Load(user.port, 32, 10 ** 6, "drain").start()
     eventually(lambda: len(load.ok) > 300, "some saves")
     user.signal(signal.SIGTERM)
     assert user.process.wait(PATIENCE_S) == 0
     load.stop()
     load.join()
-    # Attempts after the end cannot connect; none that was accepted is without its answer.
+    # A connection on which nothing was accepted may close while a request is on its way.
     assert set(load.statuses) <= {200, 202, 503, "ConnectionRefusedError", "ConnectionResetError",
                                   "RemoteDisconnected", "BrokenPipeError"}, load.statuses
-    assert load.statuses.get("ConnectionResetError", 0) == 0 or load.statuses[200] > 300
-    # A 202, where a confirm took more than half a second, may wait in the outbox for the next start.
+    # A 202, where the confirms were late, may wait in the outbox for the next start.
     eventually(lambda: set(load.ok) <= set(session.handled_ids()) | set(
         outbox_ids(user.state.name)), "every success is in the log or the outbox")
     accepted = {e["message_id"] for e in session.events("user.saved")}
@@ -29,36 +28,42 @@ def test_user_service(world):
 
 
 def test_user_service_with_a_frozen_broker(world, broker):
-    user = world.user_service("--outbox", "off", "--confirm-timeout", "60s",
-                              "--drain-timeout", "1s").wait_ready()
+    """What was accepted is answered: with its confirm, or when the time to drain is over as unknown."""
+    options = ("--outbox", "off", "--confirm-timeout", "600s", "--heartbeat", "60s", "--drain-timeout")
+    users = [world.user_service(*options, drain).wait_ready() for drain in ("600s", "1s")]
     broker.freeze()
     try:
-        load = Load(user.port, 8, 8, "frozen").start()
-        eventually(lambda: user.metric("user_service_saves_in_flight") == 8, "8 in flight")
-        user.signal(signal.SIGTERM)
-        load.join()
-        assert load.statuses == {504: 8}
-        assert user.process.wait(PATIENCE_S) == 0
+        patient, hasty = (Load(user.port, 8, 8, "frozen%d" % user.port, timeout=600).start() for user in users)
+        for user in users:
+            eventually(lambda: user.metric("user_service_saves_in_flight") == 8, "8 in flight")
+            user.signal(signal.SIGTERM)
+        hasty.join()
+        assert hasty.statuses == {504: 8}
+        assert users[1].process.wait(PATIENCE_S) == 0
+        assert not patient.statuses and users[0].process.poll() is None
     finally:
         broker.thaw()
+    patient.join()
+    assert patient.statuses == {200: 8}
+    assert users[0].process.wait(PATIENCE_S) == 0
 
 
 def test_session_service(world):
+    """Stopped with more to do, again and again; the last one finds what the others have not acked."""
     channel = world.declare()
-    for number in range(20000):
-        channel.basic_publish("", world.queue, '{"id":%d}' % number)
-    eventually(lambda: world.count() == 20000, "the queue has them all")
-    channel.connection.close()
-    logged = set()
-    stops = []
-    for _ in range(3):
-        session = world.session_service().wait_ready()
-        eventually(lambda: len(session.events("user.saved")) > 500, "some are handled")
+    published, logged, stops_under_load = 0, set(), 0
+    while stops_under_load < 2:
+        if len(logged) == published:
+            there = world.count()
+            for number in range(published, published + 2000):
+                channel.basic_publish("", world.queue, '{"id":%d}' % number)
+            published += 2000
+            eventually(lambda: world.count() >= there + 2000, "the queue has them")
+        session = world.session_service("--prefetch", "10").wait_ready()
+        eventually(lambda: session.metric('session_service_deliveries_total{outcome="bare"}') > 50, "some are handled")
         session.stop()
         logged.update(e["user"]["id"] for e in session.events("user.saved"))
-        stops.append((len(logged), world.count()))
-        if world.count() == 0:
-            break
-    # Nothing is skipped: what is no longer in the queue has been logged. What the last one held is in
-    # the queue again a moment after its connection is closed.
-    eventually(lambda: len(logged) >= 20000 - world.count(), "logged, or queued (logged and queued after each stop: %s)" % stops)
+        stops_under_load += len(logged) < published
+    session = world.session_service().wait_ready()
+    eventually(lambda: logged | {e["user"]["id"] for e in session.events("user.saved")} >= set(range(published)),
+               "each is logged by one of them")

@@ -9,10 +9,11 @@ import pytest
 
 from support.load import Load
 from support.proxy import Proxy
-from support.store import effects, inbox_ids
+from support.store import effects, inbox_and_effects, inbox_ids
 from support.wait import PATIENCE_S, eventually
 
 BOTH = pytest.mark.parametrize("name", ["user-service", "session-service"])
+SPIN_S = 0.5
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -27,9 +28,13 @@ def path(world, broker):
     """A proxy before the broker, and the arguments to go through it."""
     proxy = Proxy(broker.port)
     world.closers.append(proxy.close)
-    proxy.arguments = ("--heartbeat", "2s", "--amqp-url",
+    proxy.arguments = ("--heartbeat", "1s", "--amqp-url",
                        "amqp://guest:guest@127.0.0.1:%d/" % proxy.port)
     return proxy
+
+
+def is_heartbeat_missed(service):
+    return any("two heartbeats" in e["error"] for e in service.events("broker.disconnected"))
 
 
 def test_a_silent_path_is_noticed_by_the_user_service(world, path):
@@ -38,24 +43,27 @@ def test_a_silent_path_is_noticed_by_the_user_service(world, path):
     load = Load(user.port, 8, 100000, "silent", interval_s=0.02).start()
     eventually(lambda: len(load.ok) > 50, "some saves")
     path.stall()
-    eventually(lambda: user.events("broker.disconnected"), "the heartbeat is missed")
-    eventually(lambda: load.statuses.get(202, 0) > 50, "saves go on into the outbox")
+    eventually(lambda: is_heartbeat_missed(user), "the heartbeat is missed")
+    stored = load.statuses.get(202, 0)
+    eventually(lambda: load.statuses.get(202, 0) > stored + 50, "saves go on into the outbox")
     path.cut()
     path.resume()
     user.wait_ready()
     load.stop()
     load.join()
-    assert set(load.statuses) == {200, 202} and load.longest_s < 6, (load.statuses, load.longest_s)
+    # None has waited for longer than its deadline: 5 s later the clients' loop says 504.
+    assert set(load.statuses) == {200, 202}, load.statuses
     eventually(lambda: user.metric("user_service_outbox_saves") == 0, "the outbox is empty")
     eventually(lambda: set(load.ok) <= inbox_ids(session.state.name), "every success is handled")
-    assert effects(session.state.name) == len(inbox_ids(session.state.name))
+    ids, took_effect = inbox_and_effects(session.state.name)
+    assert took_effect == len(ids)
 
 
 def test_a_silent_path_is_noticed_by_the_session_service(world, path):
     session = world.session_service(*path.arguments).wait_ready()
     path.stall()
     world.publish('{"id":1}', message_id="m1")
-    eventually(lambda: session.events("broker.disconnected"), "the heartbeat is missed")
+    eventually(lambda: is_heartbeat_missed(session), "the heartbeat is missed")
     assert session.get("/readyz").status_code == 503 and session.get("/healthz").status_code == 200
     path.cut()
     path.resume()
@@ -72,10 +80,12 @@ def test_out_of_descriptors_it_waits_and_does_not_spin(name, world):
     resource.prlimit(pid, resource.RLIMIT_NOFILE, (len(os.listdir("/proc/%d/fd" % pid)), before[1]))
     waiting = [socket.create_connection(("127.0.0.1", service.port), timeout=PATIENCE_S) for _ in range(20)]
     try:
-        begin, used = time.monotonic(), cpu_seconds(service)
-        time.sleep(3)  # the window in which the processor is measured
-        share = (cpu_seconds(service) - used) / (time.monotonic() - begin)
-        assert share < 0.3, "%.0f%% of a processor" % (100 * share)
+        # Who spins gets as much of the processors as this test, which spins.
+        begin, used = time.process_time(), cpu_seconds(service)
+        while time.process_time() - begin < SPIN_S:
+            pass
+        used = cpu_seconds(service) - used
+        assert used < SPIN_S / 4, "%.2f s of a processor" % used
     finally:
         resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
         for one in waiting:
@@ -94,7 +104,7 @@ def test_a_log_that_takes_nothing_stops_nothing(name, world):
     service.log_text = lambda: ""
     service.start().wait_ready()
     if name == "user-service":
-        assert service.save({"name": "Ada"}).status_code == 200
+        assert service.save({"name": "Ada"}).status_code in (200, 202)
     else:
         world.publish('{"id":1}', message_id="m1")
         eventually(lambda: inbox_ids(service.state.name) == {"m1"}, "it is handled")

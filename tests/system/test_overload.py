@@ -13,15 +13,18 @@ def is_late(user):
 
 
 def test_while_confirms_are_late_the_outbox_takes_what_comes(world, broker):
-    user = world.user_service("--confirm-timeout", "5s").wait_ready()
+    user = world.user_service("--confirm-timeout", "5s", "--heartbeat", "60s").wait_ready()
     session = world.session_service().wait_ready()
     broker.freeze()
     try:
         waiting = Load(user.port, 4, 4, "waiting").start()
         eventually(lambda: is_late(user), "it notices")
         assert "slow to confirm" in user.get("/readyz").json()["detail"]
+        under_way = user.metric("user_service_saves_in_flight")
         load = Load(user.port, 16, 400, "late").start().join()
-        assert load.statuses == {202: 400} and load.longest_s < 3
+        # None has waited for its confirm: what is sent to the broker is under way until that comes.
+        assert load.statuses == {202: 400}
+        assert user.metric("user_service_saves_in_flight") <= under_way <= 4
     finally:
         broker.thaw()
     waiting.join()
@@ -46,7 +49,7 @@ def test_a_connection_that_never_confirms_is_given_up(world, broker):
 
 def test_what_would_not_be_confirmed_in_time_is_refused(world):
     """With a time that no confirm can keep the limit falls to its least; with less load it rises."""
-    user = world.user_service("--outbox", "off", "--overload-latency", "1ms").wait_ready()
+    user = world.user_service("--outbox", "off", "--overload-latency", "1ms", "--confirm-timeout", "60s").wait_ready()
     load = Load(user.port, 150, 10 ** 6, "over").start()
     try:
         eventually(lambda: user.metric("user_service_saves_limit") == 64, "it falls")
@@ -79,13 +82,13 @@ def burst(user, connections):
 
 def test_a_long_turn_accepts_more_than_the_limit(world):
     """Thousands are refused in one turn of the HTTP loop: what is confirmed meanwhile makes room."""
-    user = world.user_service("--outbox", "off", "--max-in-flight", "8").wait_ready()
+    user = world.user_service("--outbox", "off", "--max-in-flight", "8", "--confirm-timeout", "60s").wait_ready()
     seen = []
 
     def is_more_accepted():
         seen.append(burst(user, 1000))
-        assert set(seen[-1]) == {"200", "503"}, seen
-        return seen[-1]["200"] > 16
+        assert set(seen[-1]) <= {"200", "503"}, seen
+        return seen[-1]["200"] > 16 and seen[-1]["503"] > 0
 
     eventually(is_more_accepted, "more than the limit is accepted")
     print(seen)
