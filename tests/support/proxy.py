@@ -28,12 +28,14 @@ class Proxy:
         self.going = threading.Event()
         self.going.set()
         self.pairs = []
-        self.listener = None
+        # Bound, so that nobody else takes the port; and nobody listens before open().
+        self.listener = socket.socket()
+        self.listener.bind(("127.0.0.1", self.port))
         if is_open:
             self.open()
 
     def open(self):
-        self.listener = socket.create_server(("127.0.0.1", self.port))
+        self.listener.listen(128)
         threading.Thread(target=self._accept, daemon=True).start()
 
     def _accept(self):
@@ -86,7 +88,6 @@ class Proxy:
 
     def close(self):
         self.resume()
-        if self.listener is not None:
-            end(self.listener)
-            self.listener.close()
+        end(self.listener)
+        self.listener.close()
         self.cut()

@@ -16,8 +16,7 @@ TIMED_OUT = "delivery acknowledgement on channel 1 timed out"
 
 
 def set_broker(broker, **values):
-    broker.ctl("eval", " ".join("application:set_env(rabbit, %s, %d)," % (name, value)
-                                for name, value in values.items()) + " ok.")
+    broker.evaluate(", ".join("ok = application:set_env(rabbit, %s, %d)" % one for one in values.items()))
 
 
 @contextlib.contextmanager

@@ -97,7 +97,7 @@ def test_the_clock_jumps_while_saves_run(world, broker, clock):
             waiting.join()
             # One that waited for hours would be answered by its client's patience.
             assert waiting.statuses == {202: 4}
-            assert offset == "-6h" or waiting.longest_s >= CONFIRM_TIMEOUT_S
+            assert offset == "-6h" or waiting.longest_s > CONFIRM_TIMEOUT_S - 0.01
             load.ok += waiting.ok
             outbox_age(user)
         clock.jump("+0")

@@ -71,10 +71,9 @@ def test_frozen(world, broker):
         for _ in range(10):
             assert requests.get(waiting.base + "/healthz", timeout=PATIENCE_S).status_code == 200
         load.join()
-        assert load.statuses == {504: 16} and load.longest_s >= 1
+        assert load.statuses == {504: 16} and load.longest_s > 0.99
         # The publisher itself has given them up, not the clients' loop for it.
         eventually(lambda: len(hasty.events("save.unknown")) == 16, "the deadline has come")
-        assert not hasty.events("broker.disconnected")
         lost = eventually(lambda: not idle.is_ready() and idle.events("broker.disconnected"), "the heartbeat is missed")
         assert "two heartbeats" in lost[-1]["error"]
         assert idle.save({"name": "Ada"}).status_code == 503
@@ -83,9 +82,8 @@ def test_frozen(world, broker):
         broker.thaw()
     long_load.join()
     assert long_load.statuses == {200: 16}
-    idle.wait_ready()
-    assert idle.save({"name": "Ada"}).status_code == 200
-    eventually(lambda: hasty.save({"name": "Ada"}).status_code == 200, "it goes on")
+    for one in (hasty, idle):
+        eventually(lambda: one.save({"name": "Ada"}).status_code == 200, "it goes on")
 
 
 def test_unknown_outcome_names_the_id(world, broker):
@@ -107,7 +105,7 @@ def test_memory_alarm(world, broker):
     user = world.user_service("--outbox", "off", "--confirm-timeout", "1s").wait_ready()
     keeping = world.user_service("--confirm-timeout", "600s").wait_ready()
     session = world.session_service().wait_ready()
-    broker.ctl("set_vm_memory_high_watermark", "0.0000001")
+    broker.alarm()
     try:
         # The broker tells of the alarm when the first comes, which it does not confirm.
         first = Load(keeping.port, 1, 1, "first", timeout=600).start()
@@ -128,7 +126,7 @@ def test_memory_alarm(world, broker):
         assert ready.json()["status"] == "degraded" and "blocked" in ready.json()["detail"]
         assert not first.statuses
     finally:
-        broker.ctl("set_vm_memory_high_watermark", "0.4")
+        broker.calm()
     for one in (user, keeping):
         one.wait_ready()
     eventually(lambda: user.save({"name": "Ada"}, Idempotency_Key="again").status_code == 200, "it is saved now")
@@ -290,9 +288,7 @@ def test_password_is_read_again(world, broker, tmp_path):
     secret = tmp_path / "password"
     secret.write_text("wrong-secret\n")
     name = "user-" + world.queue
-    broker.ctl("eval", 'rabbit_auth_backend_internal:add_user(<<"{0}">>, <<"right-secret">>, <<"test">>),'
-               'rabbit_auth_backend_internal:set_permissions(<<"{0}">>, <<"/">>, <<".*">>, <<".*">>, <<".*">>,'
-               ' <<"test">>).'.format(name))
+    broker.add_user(name, "right-secret")
     user = world.user_service("--outbox", "off", "--amqp-url", broker.url(user=name, password="in-the-url"),
                               "--amqp-password-file", str(secret))
     eventually(lambda: user.events("broker.connecting_failed"), "the refusal is logged")
