@@ -22,7 +22,7 @@ def test_while_confirms_are_late_the_outbox_takes_what_comes(world, broker):
         assert "slow to confirm" in user.get("/readyz").json()["detail"]
         under_way = user.metric("user_service_saves_in_flight")
         load = Load(user.port, 16, 400, "late").start()
-        eventually(lambda: len(load.ok) > 16, "some are kept")
+        eventually(lambda: len(load.ok) >= 8, "some are kept")
         # None has waited for its confirm: what is sent to the broker is under way until that comes.
         assert user.metric("user_service_saves_in_flight") <= under_way <= 4
         load.join()
