@@ -1,6 +1,5 @@
 """A broker that listens with TLS too, and servers that are none but have its authority's certificates."""
 
-import os
 import socket
 import ssl
 import threading

@@ -12,7 +12,6 @@ import pytest
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from support.broker import Broker  # noqa: E402
 from support.proxy import Proxy  # noqa: E402
 from support.services import Service  # noqa: E402
 from support.store import outbox_ids  # noqa: E402
