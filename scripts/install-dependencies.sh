@@ -24,7 +24,7 @@ bench="$demo libcmocka-dev wrk golang-go golang-github-rabbitmq-amqp091-go-dev p
 if ! command -v npm >/dev/null; then
     bench="$bench nodejs npm"
 fi
-machines="$test debhelper dpkg-dev lintian debootstrap mmdebstrap systemd systemd-container docker.io docker-compose slirp4netns iproute2"
+machines="$test debhelper dpkg-dev lintian mmdebstrap systemd systemd-container docker.io docker-compose slirp4netns iproute2"
 # shellcheck disable=SC1091 # what the system says it is
 if [ "$(. /etc/os-release && echo "${VERSION_ID:-}")" != 12 ]; then
     machines="$machines systemd-dev docker-cli" # on Debian 12 in systemd and docker.io

@@ -24,11 +24,12 @@ all_names() {
     find tests/machines -maxdepth 1 -name '*.sh' ! -name library.sh -printf '%f\n' | sed 's/\.sh$//' | sort
 }
 
+# Each with the comment at the top of its file.
 list() {
     local name
     for name in $(all_names); do
-        # The comment at the top of its file.
-        printf '%s\n' "$name" && sed -n '2,${/^# shellcheck/d;s/^# /    /p;/^#/!q}' "tests/machines/$name.sh"
+        echo "$name"
+        awk 'NR == 1 || /^# shellcheck/ { next } /^#/ { sub(/^#/, "   "); print; next } { exit }' "tests/machines/$name.sh"
     done
 }
 

@@ -5,7 +5,7 @@ set -euo pipefail
 # shellcheck source=tests/machines/library.sh
 . tests/machines/library.sh
 
-begin
+begin on-disk
 need ip nsenter
 {
     make_network nodes && make_network probe &&
@@ -13,5 +13,5 @@ need ip nsenter
 } >"$folder/probe" 2>&1 ||
     skip "namespaces, bridges or pairs of interfaces cannot be made: $(tail -n 1 "$folder/probe")"
 
-export CLUSTER_NAMESPACE=yes TMPDIR=$folder
+export CLUSTER_NAMESPACE=yes
 in_network nodes /usr/bin/python3 -m pytest -q -s -p no:cacheprovider "$@" tests/machines/cluster

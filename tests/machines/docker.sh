@@ -7,7 +7,7 @@ set -euo pipefail
 # shellcheck source=tests/machines/library.sh
 . tests/machines/library.sh
 
-begin
+begin on-disk
 # The engine, its client and docker-compose must be of one distribution.
 need dockerd docker docker-compose mmdebstrap slirp4netns nsenter ip pgrep curl
 [ -c /dev/net/tun ] || skip "there is no /dev/net/tun"
@@ -68,4 +68,12 @@ import_root rabbitmq:4 --change 'CMD ["rabbitmq-server"]' --change 'ENTRYPOINT [
 wait "$building"
 
 say "the tests"
-in_network engine /usr/bin/python3 -m pytest -q -x -p no:cacheprovider tests/machines/docker "$@"
+code=0
+in_network engine /usr/bin/python3 -m pytest -q -x -p no:cacheprovider tests/machines/docker "$@" || code=$?
+if [ "$code" -ne 0 ]; then
+    for container in $(docker ps --all --format '{{.Names}}'); do
+        echo "-- the end of the log of $container:" >&2
+        docker logs --tail 20 "$container" >&2 || true
+    done
+fi
+exit "$code"

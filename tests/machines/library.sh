@@ -9,14 +9,17 @@ export PATH=/usr/sbin:/usr/bin:/sbin:/bin
 machines_name=${0##*/}
 machines_name=${machines_name%.sh}
 
-# begin: a test's first call. The folder is in memory where that is plentiful.
+# begin in-memory|on-disk: a test's first call, which makes its folder. In memory only where that is plentiful, and not for
+# an engine, whose containers would pay for it out of their limits.
 begin() {
     [ -n "${MACHINES_FOLDER:-}" ] || fail "is run by scripts/test-machines.sh"
     folder=$MACHINES_FOLDER/$machines_name
     mkdir "$folder"
-    if [ "$(awk '/^MemAvailable:/ { print int($2 / 1048576) }' /proc/meminfo)" -ge 14 ]; then
+    if [ "$1" = in-memory ] && [ "$(awk '/^MemAvailable:/ { print int($2 / 1048576) }' /proc/meminfo)" -ge 14 ]; then
         mount -t tmpfs -o size=8g,mode=700 tmpfs "$folder"
     fi
+    # What a tool leaves behind that is killed is left here.
+    export TMPDIR=$folder
     mkdir -p /run/netns
     mount -t tmpfs tmpfs /run/netns
 }
@@ -84,7 +87,7 @@ release_of() {
 make_base() {
     local base=$MACHINES_FOLDER/$1
     # shellcheck disable=SC2016,SC2086 # the hook's shell expands; no mirror is no argument
-    TMPDIR=$folder quietly timeout 900 mmdebstrap --quiet --variant=minbase --format=tar --skip=cleanup/apt/lists \
+    quietly timeout 900 mmdebstrap --quiet --variant=minbase --format=tar --skip=cleanup/apt/lists \
         --aptopt='APT::Install-Recommends "false"' --aptopt='Acquire::Languages "none"' --aptopt='Acquire::Retries "3"' \
         --aptopt='Dir::Cache::pkgcache ""' --aptopt='Dir::Cache::srcpkgcache ""' --dpkgopt=force-unsafe-io \
         --customize-hook='printf "#!/bin/sh\nexit 101\n" >"$1/usr/sbin/policy-rc.d"; chmod 755 "$1/usr/sbin/policy-rc.d"' \

@@ -4,7 +4,7 @@ set -euo pipefail
 # shellcheck source=tests/machines/library.sh
 . tests/machines/library.sh
 
-begin
+begin in-memory
 release=trixie
 [ "$(release_of)" = bookworm ] || release=bookworm
 case ${1:-} in

@@ -6,7 +6,7 @@ set -euo pipefail
 # shellcheck source=tests/machines/library.sh
 . tests/machines/library.sh
 
-begin
+begin in-memory
 release=$(release_of)
 if [ "${1:-}" = --release ]; then
     release=${2:-}

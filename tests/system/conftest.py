@@ -105,7 +105,7 @@ class World:
             except pika.exceptions.AMQPError:
                 pass  # the broker has been away since
         if channel is None:
-            self.connection = pika.BlockingConnection(pika.URLParameters(self.url + "?heartbeat=0"))
+            self.connection = pika.BlockingConnection(pika.URLParameters(self.broker.url() + "?heartbeat=0"))
             channel = self.connection.channel()
         yield channel
         channel.close()
