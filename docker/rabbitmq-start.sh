@@ -42,10 +42,12 @@ cat >/run/rabbitmq/definitions.json <<END
 END
 chown rabbitmq /run/rabbitmq/definitions.json
 
-# A cluster's nodes know each other by the same cookie; one node alone makes its own.
+# A cluster's nodes know each other by the same cookie. One node alone has its own, from before the first check of its
+# health: that would make one that is root's, which the broker cannot read.
+cookie=/var/lib/rabbitmq/.erlang.cookie
+[ -s "$cookie" ] || make_secret "$cookie" 400
 if [ -d /credentials/cluster ]; then
     make_secret /credentials/cluster/erlang-cookie 400
-    cookie=/var/lib/rabbitmq/.erlang.cookie
     # Written in place: in that folder only its owner can replace it.
     cmp -s /credentials/cluster/erlang-cookie "$cookie" ||
         cat /credentials/cluster/erlang-cookie >"$cookie"
