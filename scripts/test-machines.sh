@@ -20,14 +20,11 @@ usage() {
     exit 2
 }
 
-all_names() {
-    find tests/machines -maxdepth 1 -name '*.sh' ! -name library.sh -printf '%f\n' | sed 's/\.sh$//' | sort
-}
-
+all=(cluster docker packages other-debian)
 # Each with the comment at the top of its file.
 list() {
     local name
-    for name in $(all_names); do
+    for name in "${all[@]}"; do
         echo "$name"
         awk 'NR == 1 || /^# shellcheck/ { next } /^#/ { sub(/^#/, "   "); print; next } { exit }' "tests/machines/$name.sh"
     done
@@ -47,7 +44,7 @@ while [ $# -gt 0 ]; do
         break
         ;;
     *)
-        all_names | grep -qxF -- "$1" || break
+        [[ " ${all[*]} " = *" $1 "* ]] || break
         names+=("$1")
         ;;
     esac

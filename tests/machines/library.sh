@@ -113,12 +113,12 @@ make_root() {
 }
 
 # in_root FOLDER COMMAND...: with this machine's network. The mounts, and what it has started, end with it. What apt
-# downloads is kept for the other roots of the run.
+# downloads is kept for the other roots of the run, of which one at a time can use it.
 in_root() {
     local archives
     archives=$MACHINES_FOLDER/$(release_of "$1")-archives
     # shellcheck disable=SC2016 # the inner shell expands
-    timeout "${in_root_seconds:-900}" unshare --mount --pid --fork --kill-child bash -euc '
+    flock "$archives" timeout "${in_root_seconds:-900}" unshare --mount --pid --fork --kill-child bash -euc '
         archives=$1 root=$2
         shift 2
         mount -t proc proc "$root/proc"

@@ -7,12 +7,10 @@ set -euo pipefail
 begin in-memory
 release=trixie
 [ "$(release_of)" = bookworm ] || release=bookworm
-case ${1:-} in
-bookworm | trixie)
+if [ "${1:-}" = bookworm ] || [ "${1:-}" = trixie ]; then
     release=$1
     shift
-    ;;
-esac
+fi
 need mmdebstrap
 
 say "a fresh root of Debian $release"
