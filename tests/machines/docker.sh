@@ -7,7 +7,7 @@ set -euo pipefail
 # shellcheck source=tests/machines/library.sh
 . tests/machines/library.sh
 
-begin on-disk
+begin in-memory
 # The engine, its client and docker-compose must be of one distribution.
 need dockerd docker docker-compose mmdebstrap slirp4netns nsenter ip pgrep curl
 [ -c /dev/net/tun ] || skip "there is no /dev/net/tun"
@@ -17,7 +17,9 @@ start_engine() {
     slirp4netns --configure --mtu=65520 --disable-host-loopback --netns-type=path /run/netns/engine tap0 \
         >"$folder/slirp4netns.log" 2>&1 &
     wait_for 30 "the network" ip -n engine link show tap0 || return 1
-    mkdir "$folder/engine"
+    # The volumes are on disk: containers pay for files in memory out of their limits.
+    mkdir -p "$folder/engine/data/volumes" "$MACHINES_FOLDER/volumes"
+    mount --bind "$MACHINES_FOLDER/volumes" "$folder/engine/data/volumes"
     in_network engine dockerd --data-root "$folder/engine/data" --exec-root "$folder/engine/run" \
         --pidfile "$folder/engine/pid" --host "unix://$folder/engine/socket" \
         --exec-opt native.cgroupdriver=cgroupfs --cgroup-parent "/${MACHINES_FOLDER##*/}" \

@@ -9,8 +9,7 @@ export PATH=/usr/sbin:/usr/bin:/sbin:/bin
 machines_name=${0##*/}
 machines_name=${machines_name%.sh}
 
-# begin in-memory|on-disk: a test's first call, which makes its folder. In memory only where that is plentiful, and not for
-# an engine, whose containers would pay for it out of their limits.
+# begin in-memory|on-disk: a test's first call, which makes its folder. In memory only where that is plentiful.
 begin() {
     [ -n "${MACHINES_FOLDER:-}" ] || fail "is run by scripts/test-machines.sh"
     folder=$MACHINES_FOLDER/$machines_name
