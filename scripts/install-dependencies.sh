@@ -17,7 +17,7 @@ usage() {
 
 [ $# -gt 0 ] || usage
 build="gcc libc6-dev cmake make ninja-build pkg-config librabbitmq-dev libmicrohttpd-dev libjansson-dev uuid-dev libinih-dev libssl-dev libsqlite3-dev libsystemd-dev"
-demo="$build rabbitmq-server python3 curl procps"
+demo="$build rabbitmq-server python3 curl procps netbase" # netbase: a name for localhost
 test="$demo libcmocka-dev python3-pytest python3-pytest-xdist python3-pika python3-requests python3-pyflakes git openssl strace faketime shellcheck clang-format"
 tools="$test ccache clang clang-tidy cppcheck gcovr valgrind prometheus"
 bench="$demo libcmocka-dev wrk golang-go golang-github-rabbitmq-amqp091-go-dev python3-pika python3-matplotlib strace"
