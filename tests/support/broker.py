@@ -147,7 +147,8 @@ class Broker:
         """In the running broker, by a program that takes a hundredth of what rabbitmqctl does."""
         with open(self._path(".erlang.cookie")) as file:
             cookie = file.read().strip()
-        result = subprocess.run([*self.wrapper, "erl_call", "-c", cookie, "-n", self.environment["RABBITMQ_NODENAME"], "-e"],
+        node = self.environment["RABBITMQ_NODENAME"]
+        result = subprocess.run([*self.wrapper, "erl_call", "-c", cookie, "-n", node, "-e"],
                                 input=expression + ".\n", env=self.environment, timeout=CTL_SECONDS,
                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         if not result.stdout.startswith("{ok, "):  # its exit code says nothing of that

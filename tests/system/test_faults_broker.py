@@ -59,7 +59,8 @@ def test_frozen(world, broker):
     """Each is its own proof, for nothing else would answer: a reply of the second can only come from the deadline,
     the first has none in this test, and the third has nothing under way whose confirm it could miss."""
     waiting, hasty, idle = (
-        world.user_service("--outbox", "off", "--log-level", "debug", "--confirm-timeout", timeout, "--heartbeat", heartbeat)
+        world.user_service("--outbox", "off", "--log-level", "debug", "--confirm-timeout", timeout,
+                           "--heartbeat", heartbeat)
         for timeout, heartbeat in (("600s", "60s"), ("1s", "60s"), ("600s", "1s")))
     for one in (waiting, hasty, idle):
         one.wait_ready()
@@ -140,7 +141,7 @@ def test_memory_alarm(world, broker):
     assert ids == expected and took_effect == len(ids)
 
 
-def has_room_for_one(world):
+def fill_queue(world):
     """A classic queue that is full already: a service is refused from its first save on."""
     world.broker.limit_queue(world.queue)
     world.declare(queue_type="classic")
@@ -162,7 +163,7 @@ def has_room_for_one(world):
 def test_nack_is_never_success(world):
     """Nor proof of the contrary, after a lost connection: what was sent over that one may be in the queue, whatever
     the next says."""
-    has_room_for_one(world)
+    fill_queue(world)
     proxy = Proxy(world.broker.port)
     world.closers.append(proxy.close)
     user = world.user_service("--outbox", "off", "--queue-type", "classic", "--confirm-timeout", "600s",
@@ -178,8 +179,8 @@ def test_nack_is_never_success(world):
     assert load.statuses == {504: 4}
     # All refused for a second, a connection is given up: then a save may find none.
     held = world.count()
-    reply, = eventually(lambda: [one for one in [user.save({"name": "Ada"})] if one.json().get("reason") != "disconnected"],
-                        "the broker says something of it")
+    while (reply := user.save({"name": "Ada"})).json().get("reason") == "disconnected":
+        time.sleep(0.05)
     assert (reply.status_code, reply.json()["reason"]) == (503, "nacked")
     assert "Retry-After" in reply.headers
     assert world.count() == held
