@@ -55,11 +55,11 @@ def test_session_service(world):
     while stops_under_load < 2:
         if len(logged) == published:
             there = world.count()
-            for number in range(published, published + 2000):
+            for number in range(published, published + 5000):
                 channel.basic_publish("", world.queue, '{"id":%d}' % number)
-            published += 2000
-            eventually(lambda: world.count() >= there + 2000, "the queue has them")
-        session = world.session_service("--prefetch", "10").wait_ready()
+            published += 5000
+            eventually(lambda: world.count() >= there + 5000, "the queue has them")
+        session = world.session_service().wait_ready()
         eventually(lambda: session.metric('session_service_deliveries_total{outcome="bare"}') > 50, "some are handled")
         session.stop()
         logged.update(e["user"]["id"] for e in session.events("user.saved"))
