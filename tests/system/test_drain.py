@@ -50,15 +50,16 @@ def test_user_service_with_a_frozen_broker(world, broker):
 
 def test_session_service(world):
     """Stopped with more to do, again and again; the last one finds what the others have not acked."""
-    channel = world.declare()
+    world.declare().connection.close()
     published, logged, stops_under_load = 0, set(), 0
     while stops_under_load < 2:
         if len(logged) == published:
-            there = world.count()
+            there, channel = world.count(), world.channel()
             for number in range(published, published + 5000):
                 channel.basic_publish("", world.queue, '{"id":%d}' % number)
             published += 5000
             eventually(lambda: world.count() >= there + 5000, "the queue has them")
+            channel.connection.close()
         session = world.session_service().wait_ready()
         eventually(lambda: session.metric('session_service_deliveries_total{outcome="bare"}') > 50, "some are handled")
         session.stop()
