@@ -23,7 +23,7 @@
  *
  *     COUNTER                              metric_counter
  *     COUNTERS("label", "value", ...)      an array of metric_counter, one for each label value;
- *                                          a value may say its index: [SAVE_NACKED] = "nacked"
+ *                                          a value may say its index: [EVENT_NACKED] = "nacked"
  *     GAUGE                                metric_gauge
  *     HISTOGRAM                            struct metric_histogram
  *

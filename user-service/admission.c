@@ -1,18 +1,18 @@
 /* See admission.h. */
 #include "user-service/admission.h"
 
-void admission_init(struct admission *admission, size_t saves_max, size_t bytes_max,
+void admission_init(struct admission *admission, size_t events_max, size_t bytes_max,
                     uint64_t latency_max_us)
 {
-    *admission = (struct admission){.saves_max = saves_max,
+    *admission = (struct admission){.events_max = events_max,
                                     .bytes_max = bytes_max,
                                     .latency_max_us = latency_max_us,
-                                    .limit = saves_max};
+                                    .limit = events_max};
 }
 
 bool admission_has_room(struct admission *admission, size_t bytes)
 {
-    if (admission->saves >= admission->limit) {
+    if (admission->events >= admission->limit) {
         admission->was_full = true;
         return false;
     }
@@ -21,16 +21,16 @@ bool admission_has_room(struct admission *admission, size_t bytes)
 
 void admission_enter(struct admission *admission, size_t bytes)
 {
-    admission->saves++;
+    admission->events++;
     admission->bytes += bytes;
-    if (admission->saves > admission->most_saves) {
-        admission->most_saves = admission->saves;
+    if (admission->events > admission->most_events) {
+        admission->most_events = admission->events;
     }
 }
 
 void admission_leave(struct admission *admission, size_t bytes)
 {
-    admission->saves--;
+    admission->events--;
     admission->bytes -= bytes;
 }
 
@@ -42,9 +42,9 @@ static size_t smaller(size_t a, size_t b)
 /* What was under way at the most, scaled to what would have been confirmed in time. */
 static size_t sustainable(const struct admission *admission, uint64_t latency_us)
 {
-    uint64_t saves = admission->most_saves * admission->latency_max_us / latency_us;
-    size_t least = smaller(ADMISSION_SAVES_MIN, admission->saves_max);
-    return saves < least ? least : smaller((size_t)saves, admission->limit);
+    uint64_t events = admission->most_events * admission->latency_max_us / latency_us;
+    size_t least = smaller(ADMISSION_EVENTS_MIN, admission->events_max);
+    return events < least ? least : smaller((size_t)events, admission->limit);
 }
 
 static void end_interval(struct admission *admission)
@@ -55,7 +55,7 @@ static void end_interval(struct admission *admission)
         admission->limit = sustainable(admission, latency_us);
     } else if (!is_late && admission->was_full) {
         admission->limit =
-            smaller(admission->limit + admission->limit / 8 + 1, admission->saves_max);
+            smaller(admission->limit + admission->limit / 8 + 1, admission->events_max);
     }
     admission->was_late = is_late;
 }
@@ -65,7 +65,7 @@ void admission_note_confirm(struct admission *admission, uint64_t latency_us, ui
     if (admission->confirmed > 0 && now_us - admission->started_us >= ADMISSION_INTERVAL_US) {
         end_interval(admission);
         admission->confirmed = admission->latency_sum_us = 0;
-        admission->most_saves = admission->saves;
+        admission->most_events = admission->events;
         admission->was_full = false;
     }
     if (admission->confirmed == 0) {

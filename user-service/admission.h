@@ -1,7 +1,7 @@
-/* How many saves may be under way at once: a fixed limit of saves and of bytes, and below it one
+/* How many events may be under way at once: a fixed limit of events and of bytes, and below it one
  * that follows what the broker confirms in time. Pure; one thread.
  *
- * When confirms take longer than `latency_max_us` for two intervals in a row, as many saves are
+ * When confirms take longer than `latency_max_us` for two intervals in a row, as many events are
  * admitted as would have been confirmed in that time (Little's law), the others are refused at
  * once; while they are confirmed in time the limit grows again. */
 #pragma once
@@ -13,28 +13,28 @@
 
 enum {
     ADMISSION_INTERVAL_US = 250 * 1000,
-    ADMISSION_SAVES_MIN = 64, /* no latency makes the limit smaller */
+    ADMISSION_EVENTS_MIN = 64, /* no latency makes the limit smaller */
 };
 
 struct admission {
-    size_t saves_max, bytes_max;
+    size_t events_max, bytes_max;
     uint64_t latency_max_us;
-    size_t limit;        /* of saves, now */
-    size_t saves, bytes; /* under way */
+    size_t limit;         /* of events, now */
+    size_t events, bytes; /* under way */
     /* Of the interval that began at started_us. */
     uint64_t started_us, latency_sum_us, confirmed;
-    size_t most_saves;
+    size_t most_events;
     bool was_full;
     bool was_late; /* the interval before was */
 };
 
-void admission_init(struct admission *admission, size_t saves_max, size_t bytes_max,
+void admission_init(struct admission *admission, size_t events_max, size_t bytes_max,
                     uint64_t latency_max_us);
 
-/* Whether a save of so many bytes may begin. */
+/* Whether an event of so many bytes may begin. */
 bool admission_has_room(struct admission *admission, size_t bytes);
 void admission_enter(struct admission *admission, size_t bytes);
 void admission_leave(struct admission *admission, size_t bytes);
 
-/* Of a save that the broker confirmed. */
+/* Of an event that the broker confirmed. */
 void admission_note_confirm(struct admission *admission, uint64_t latency_us, uint64_t now_us);

@@ -12,7 +12,7 @@ struct key_entry {
     unsigned char digest[DIGEST_BYTES];
     enum key_state state;
     bool was_doubtful; /* an earlier attempt may have been saved */
-    enum save_outcome outcome;
+    enum event_outcome outcome;
     struct handover_list waiting;
     TAILQ_ENTRY(key_entry) by_age;
 };
@@ -91,14 +91,14 @@ static enum key_verdict judge(struct key_window *window, struct key_entry *entry
     return KEY_REUSED;
 }
 
-enum outcome key_window_claim(struct key_window *window, struct save *save,
-                              enum key_verdict *ret_verdict, enum save_outcome *ret_outcome,
+enum outcome key_window_claim(struct key_window *window, struct event *event,
+                              enum key_verdict *ret_verdict, enum event_outcome *ret_outcome,
                               struct error *ret_error)
 {
-    struct key_entry wanted = {.key = {save->message_id, save->message_id_length},
+    struct key_entry wanted = {.key = {event->message_id, event->message_id_length},
                                .state = STATE_IN_FLIGHT};
     enum outcome outcome =
-        digest_of((struct slice){save->body, save->body_length}, wanted.digest, ret_error);
+        digest_of((struct slice){event->body, event->body_length}, wanted.digest, ret_error);
     if (outcome != OUTCOME_OK) {
         return outcome;
     }
@@ -115,13 +115,13 @@ enum outcome key_window_claim(struct key_window *window, struct save *save,
         *ret_verdict = judge(window, entry, wanted.digest);
         *ret_outcome = entry->outcome;
     }
-    save->key = *ret_verdict == KEY_NEW || *ret_verdict == KEY_IN_FLIGHT ? entry : NULL;
+    event->key = *ret_verdict == KEY_NEW || *ret_verdict == KEY_IN_FLIGHT ? entry : NULL;
     return OUTCOME_OK;
 }
 
-void key_window_wait(struct save *save)
+void key_window_wait(struct event *event)
 {
-    handover_list_append(&save->key->waiting, &save->node);
+    handover_list_append(&event->key->waiting, &event->node);
 }
 
 static void remember(struct key_window *window, struct key_entry *entry, enum key_state state)
@@ -134,31 +134,32 @@ static void remember(struct key_window *window, struct key_entry *entry, enum ke
     }
 }
 
-struct handover_list key_window_settle(struct key_window *window, struct save *save)
+struct handover_list key_window_settle(struct key_window *window, struct event *event)
 {
-    struct key_entry *entry = save->key;
+    struct key_entry *entry = event->key;
     struct handover_list waiting = entry->waiting;
     entry->waiting = (struct handover_list){NULL, NULL};
-    if (entry->was_doubtful && save->outcome != SAVE_CONFIRMED && save->outcome != SAVE_STORED) {
-        save->outcome = SAVE_UNKNOWN;
+    if (entry->was_doubtful && event->outcome != EVENT_CONFIRMED &&
+        event->outcome != EVENT_STORED) {
+        event->outcome = EVENT_UNKNOWN;
     }
-    entry->outcome = save->outcome;
-    switch (save->outcome) {
-    case SAVE_CONFIRMED:
-    case SAVE_STORED:
+    entry->outcome = event->outcome;
+    switch (event->outcome) {
+    case EVENT_CONFIRMED:
+    case EVENT_STORED:
         remember(window, entry, STATE_SETTLED);
         break;
-    case SAVE_UNKNOWN:
+    case EVENT_UNKNOWN:
         remember(window, entry, STATE_DOUBTFUL);
         break;
-    case SAVE_DISCONNECTED:
-    case SAVE_BLOCKED:
-    case SAVE_NACKED:
-    case SAVE_UNROUTABLE:
-    case SAVE_OVERLOADED:
-    case SAVE_DRAINING:
-    case SAVE_OUTBOX_FULL:
-    case SAVE_OUTCOMES:
+    case EVENT_DISCONNECTED:
+    case EVENT_BLOCKED:
+    case EVENT_NACKED:
+    case EVENT_UNROUTABLE:
+    case EVENT_OVERLOADED:
+    case EVENT_DRAINING:
+    case EVENT_OUTBOX_FULL:
+    case EVENT_OUTCOMES:
         forget(window, entry); /* surely not saved: the next one is a first one */
         break;
     }

@@ -1,6 +1,6 @@
-/* What became of the saves that came with an Idempotency-Key: a key that comes again gets the first
- * one's answer, or waits for it. Bounded: of settled keys the oldest is forgotten first; those in
- * flight are as many as saves are admitted. No I/O; one thread.
+/* What became of the events that came with an Idempotency-Key: a key that comes again gets the
+ * first one's answer, or waits for it. Bounded: of settled keys the oldest is forgotten first;
+ * those in flight are as many as events are admitted. No I/O; one thread.
  *
  *            claim                 settle: saved                     claim
  *   unknown --------> IN FLIGHT ------------------> SETTLED ---------------------> the same answer
@@ -14,7 +14,7 @@
 #pragma once
 
 #include "common/digest.h"
-#include "user-service/save.h"
+#include "user-service/event.h"
 
 struct key_entry;
 TAILQ_HEAD(key_queue, key_entry);
@@ -37,14 +37,14 @@ void key_window_init(struct key_window *window, size_t capacity);
 /* Nothing may be in flight. */
 void key_window_done(struct key_window *window);
 
-/* Looks for the save's message id and body. NEW and IN_FLIGHT set save->key. BUSY: no memory. */
-MUST_CHECK enum outcome key_window_claim(struct key_window *window, struct save *save,
+/* Looks for the event's message id and body. NEW and IN_FLIGHT set event->key. BUSY: no memory. */
+MUST_CHECK enum outcome key_window_claim(struct key_window *window, struct event *event,
                                          enum key_verdict *ret_verdict,
-                                         enum save_outcome *ret_outcome, struct error *ret_error);
+                                         enum event_outcome *ret_outcome, struct error *ret_error);
 
-/* Of a save with KEY_IN_FLIGHT: borrowed until the claiming one is settled. */
-void key_window_wait(struct save *save);
+/* Of an event with KEY_IN_FLIGHT: borrowed until the claiming one is settled. */
+void key_window_wait(struct event *event);
 
-/* Of the save that claimed the key: notes its outcome, and returns those that wait for it. What is
- * refused after an attempt that was not known becomes SAVE_UNKNOWN. */
-MUST_CHECK struct handover_list key_window_settle(struct key_window *window, struct save *save);
+/* Of the event that claimed the key: notes its outcome, and returns those that wait for it. What is
+ * refused after an attempt that was not known becomes EVENT_UNKNOWN. */
+MUST_CHECK struct handover_list key_window_settle(struct key_window *window, struct event *event);

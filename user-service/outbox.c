@@ -61,8 +61,8 @@ static void tell_content(struct outbox_store *store)
     outbox_store_content(store, &content);
     if (outcome != OUTCOME_OK) {
         log_at(&event_outbox_unavailable, log_string("error", error.text));
-    } else if (content.saves > 0) {
-        log_at(&event_outbox_left_behind, log_integer("saves", content.saves),
+    } else if (content.events > 0) {
+        log_at(&event_outbox_left_behind, log_integer("saves", content.events),
                log_string("error", "with --outbox off they are not forwarded"));
     }
 }
@@ -89,7 +89,7 @@ static void wait_for_work(struct outbox *outbox)
 {
     struct pollfd polled = {.fd = outbox->arriving.wake_descriptor, .events = POLLIN};
     uint64_t wait = LONGEST_WAIT_MS;
-    if (outbox->content.saves > 0 && outbox->forward_at_ms > outbox->now_ms &&
+    if (outbox->content.events > 0 && outbox->forward_at_ms > outbox->now_ms &&
         outbox->forward_at_ms - outbox->now_ms < wait) {
         wait = outbox->forward_at_ms - outbox->now_ms;
     }

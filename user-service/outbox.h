@@ -1,4 +1,4 @@
-/* The outbox: takes the saves that the publisher could not have confirmed, and forwards them when
+/* The outbox: takes the events that the publisher could not have confirmed, and forwards them when
  * it can. One thread that alone owns the file; every batch is one transaction.
  *
  *               arrives                commit                       connected, in order
@@ -11,9 +11,9 @@
  *                                                            v
  *                                                         deleted
  *
- * A row that is not a save (damaged, or put there by another program) is told and counted once, and
- * left where it is. A save is forwarded with its own message id; one that is forwarded twice is a
- * duplicate to the session-service. */
+ * A row that is not an event (damaged, or put there by another program) is told and counted once,
+ * and left where it is. An event is forwarded with its own message id; one that is forwarded twice
+ * is a duplicate to the session-service. */
 #pragma once
 
 #include "common/handover.h"
@@ -33,12 +33,12 @@ enum { OUTBOX_FORWARDED_MAX = 512 };
 MUST_CHECK enum outcome outbox_create(const struct settings *settings, const char *directory,
                                       struct outbox **ret_outbox, struct error *ret_error);
 
-/* Of a process without an outbox: logs how many saves an earlier one has left in the directory,
+/* Of a process without an outbox: logs how many events an earlier one has left in the directory,
  * where nobody forwards them. The directory is the process's for the call only. */
 void outbox_tell_left_behind(struct state_directory *directory);
 
-/* Where the publisher puts the saves that it could not have confirmed, and those of the outbox when
- * they are settled. */
+/* Where the publisher puts the events that it could not have confirmed, and those of the outbox
+ * when they are settled. */
 struct handover *outbox_arriving(struct outbox *outbox);
 
 /* What comes from requests goes on to publisher_completed(). Borrows the publisher. */
@@ -54,7 +54,7 @@ void outbox_stop(struct outbox *outbox);
 /* After outbox_stop(). NULL is fine. */
 void outbox_free(struct outbox *outbox);
 
-/* Whether a save would be taken now, else why not. Any thread. */
+/* Whether an event would be taken now, else why not. Any thread. */
 MUST_CHECK bool outbox_has_room(struct outbox *outbox, struct error *ret_reason);
 
 /* Appends its metrics for GET /metrics, and gathers their values first. Any thread. */

@@ -8,7 +8,7 @@
 
 /* How to add a metric is said in common/metrics.h. */
 #define OUTBOX_METRICS(METRIC)                                                                     \
-    METRIC(saves, GAUGE, "user_service_outbox_saves", "Saves in the outbox.")                      \
+    METRIC(events, GAUGE, "user_service_outbox_saves", "Saves in the outbox.")                     \
     METRIC(bytes, GAUGE, "user_service_outbox_bytes", "Bytes of the saves in the outbox.")         \
     METRIC(oldest_age_s, GAUGE, "user_service_outbox_oldest_age_seconds",                          \
            "Age of the oldest save in the outbox.")                                                \
@@ -36,12 +36,12 @@ struct outbox {
 
     /* The thread's own. */
     struct outbox_store *store;
-    struct handover_list at_hand;          /* requests' saves, to be stored */
+    struct handover_list at_hand;          /* requests' events, to be stored */
     int64_t settled[OUTBOX_FORWARDED_MAX]; /* confirmed, to be deleted */
     size_t settled_count;
     size_t forwarded;                          /* at the publisher */
     int64_t cursor;                            /* the last that was forwarded */
-    int64_t unreadable_up_to, unreadable_rows; /* the last row that is no save, how many */
+    int64_t unreadable_up_to, unreadable_rows; /* the last row that is no event, how many */
     bool forward_again;                        /* one came back unconfirmed */
     uint64_t forward_at_ms, store_at_ms;       /* not before */
     struct backoff forward_backoff, store_backoff;
@@ -49,12 +49,12 @@ struct outbox {
 
     pthread_mutex_t lock; /* guards what follows */
     struct outbox_store_content content;
-    struct error trouble; /* "" where saves are taken */
+    struct error trouble; /* "" where events are taken */
 
     struct outbox_metrics metrics;
 };
 
-/* outbox_saves.c: what is taken, stored, forwarded and deleted; no waiting. */
+/* outbox_events.c: what is taken, stored, forwarded and deleted; no waiting. */
 void outbox_take_arriving(struct outbox *outbox);
 void outbox_store_batch(struct outbox *outbox);
 void outbox_forward(struct outbox *outbox);

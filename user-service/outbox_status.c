@@ -58,7 +58,7 @@ void outbox_append_metrics(struct outbox *outbox, struct buffer *text)
     struct outbox_store_content content = outbox->content;
     pthread_mutex_unlock(&outbox->lock);
     int64_t age_ms = content.oldest_ms > 0 ? (int64_t)clock_wall_ms() - content.oldest_ms : 0;
-    metric_set(&metrics->saves, content.saves);
+    metric_set(&metrics->events, content.events);
     metric_set(&metrics->bytes, content.bytes);
     metric_set(&metrics->oldest_age_s, age_ms > 0 ? age_ms / 1000 : 0);
     append_metrics(text, metrics);

@@ -23,16 +23,23 @@ static const char *const migrations[] = {
 
 #define BYTES_OF_ROW "length(CAST(body AS BLOB)) + length(message_id) + length(traceparent) + 64"
 
-enum statement_name { INSERT_SAVE, DELETE_SAVE, NEXT_SAVE, COUNT_SAVES, OLDEST_SAVE, STATEMENTS };
+enum statement_name {
+    INSERT_EVENT,
+    DELETE_EVENT,
+    NEXT_EVENT,
+    COUNT_EVENTS,
+    OLDEST_EVENT,
+    STATEMENTS
+};
 
 static const char *const statements[STATEMENTS] = {
-    [INSERT_SAVE] = "INSERT INTO outbox (message_id, body, traceparent, saved_at_ms)"
-                    " VALUES (?1, ?2, ?3, ?4)",
-    [DELETE_SAVE] = "DELETE FROM outbox WHERE sequence = ?1 RETURNING " BYTES_OF_ROW,
-    [NEXT_SAVE] = "SELECT sequence, message_id, body, traceparent, saved_at_ms FROM outbox"
-                  " WHERE sequence > ?1 ORDER BY sequence LIMIT 1",
-    [COUNT_SAVES] = "SELECT count(*), coalesce(sum(" BYTES_OF_ROW "), 0) FROM outbox",
-    [OLDEST_SAVE] = "SELECT saved_at_ms FROM outbox ORDER BY sequence LIMIT 1",
+    [INSERT_EVENT] = "INSERT INTO outbox (message_id, body, traceparent, saved_at_ms)"
+                     " VALUES (?1, ?2, ?3, ?4)",
+    [DELETE_EVENT] = "DELETE FROM outbox WHERE sequence = ?1 RETURNING " BYTES_OF_ROW,
+    [NEXT_EVENT] = "SELECT sequence, message_id, body, traceparent, saved_at_ms FROM outbox"
+                   " WHERE sequence > ?1 ORDER BY sequence LIMIT 1",
+    [COUNT_EVENTS] = "SELECT count(*), coalesce(sum(" BYTES_OF_ROW "), 0) FROM outbox",
+    [OLDEST_EVENT] = "SELECT saved_at_ms FROM outbox ORDER BY sequence LIMIT 1",
 };
 
 struct outbox_store {
@@ -85,7 +92,7 @@ void outbox_store_free(struct outbox_store *store)
 
 static enum outcome read_oldest(struct outbox_store *store, struct error *ret_error)
 {
-    struct statement *oldest = store->statements[OLDEST_SAVE];
+    struct statement *oldest = store->statements[OLDEST_EVENT];
     bool row = false;
     enum outcome outcome = statement_step(oldest, &row, ret_error);
     if (outcome == OUTCOME_OK) {
@@ -97,13 +104,13 @@ static enum outcome read_oldest(struct outbox_store *store, struct error *ret_er
 
 static enum outcome read_content(struct outbox_store *store, struct error *ret_error)
 {
-    struct statement *count = store->statements[COUNT_SAVES];
+    struct statement *count = store->statements[COUNT_EVENTS];
     bool row = false;
     enum outcome outcome = statement_step(count, &row, ret_error);
     if (outcome != OUTCOME_OK) {
         return outcome;
     }
-    store->content.saves = statement_integer(count, 0);
+    store->content.events = statement_integer(count, 0);
     store->content.bytes = statement_integer(count, 1);
     statement_reset(count);
     outcome = read_oldest(store, ret_error);
@@ -187,9 +194,9 @@ void outbox_store_rollback(struct outbox_store *store, enum outcome why)
     }
 }
 
-int64_t outbox_store_bytes_of(const struct save *save)
+int64_t outbox_store_bytes_of(const struct event *event)
 {
-    return (int64_t)(save->body_length + save->message_id_length + strlen(save->traceparent) +
+    return (int64_t)(event->body_length + event->message_id_length + strlen(event->traceparent) +
                      ROW_BYTES);
 }
 
@@ -216,19 +223,19 @@ bool outbox_store_has_room(struct outbox_store *store, int64_t bytes, struct err
     return true;
 }
 
-enum outcome outbox_store_insert(struct outbox_store *store, const struct save *save,
+enum outcome outbox_store_insert(struct outbox_store *store, const struct event *event,
                                  struct error *ret_error)
 {
-    struct statement *insert = store->statements[INSERT_SAVE];
-    statement_bind_text(insert, 1, (struct slice){save->message_id, save->message_id_length});
-    statement_bind_text(insert, 2, (struct slice){save->body, save->body_length});
-    statement_bind_text(insert, 3, slice_of(save->traceparent));
-    statement_bind_integer(insert, 4, (int64_t)save->saved_at_ms);
+    struct statement *insert = store->statements[INSERT_EVENT];
+    statement_bind_text(insert, 1, (struct slice){event->message_id, event->message_id_length});
+    statement_bind_text(insert, 2, (struct slice){event->body, event->body_length});
+    statement_bind_text(insert, 3, slice_of(event->traceparent));
+    statement_bind_integer(insert, 4, (int64_t)event->occurred_at_ms);
     enum outcome outcome = statement_run(insert, ret_error);
     if (outcome == OUTCOME_OK) {
-        store->content.saves++;
-        store->content.bytes += outbox_store_bytes_of(save);
-        store->inserted_bytes += outbox_store_bytes_of(save);
+        store->content.events++;
+        store->content.bytes += outbox_store_bytes_of(event);
+        store->inserted_bytes += outbox_store_bytes_of(event);
     }
     return outcome;
 }
@@ -236,22 +243,22 @@ enum outcome outbox_store_insert(struct outbox_store *store, const struct save *
 enum outcome outbox_store_delete(struct outbox_store *store, int64_t sequence,
                                  struct error *ret_error)
 {
-    struct statement *delete = store->statements[DELETE_SAVE];
+    struct statement *delete = store->statements[DELETE_EVENT];
     statement_bind_integer(delete, 1, sequence);
     bool row = false;
     enum outcome outcome = statement_step(delete, &row, ret_error);
     if (outcome == OUTCOME_OK && row) {
-        store->content.saves--;
+        store->content.events--;
         store->content.bytes -= statement_integer(delete, 0);
         statement_reset(delete);
     }
     return outcome;
 }
 
-/* What is borrowed from a row, and why it is no save: NULL where it is one. */
+/* What is borrowed from a row, and why it is no event: NULL where it is one. */
 struct row_texts {
     struct slice message_id, body, traceparent;
-    int64_t saved_at_ms;
+    int64_t occurred_at_ms;
 };
 
 static const char *fault_of(const struct row_texts *texts)
@@ -265,29 +272,29 @@ static const char *fault_of(const struct row_texts *texts)
     if (texts->traceparent.length > 0 && !user_event_traceparent_is_valid(texts->traceparent)) {
         return "its traceparent is not valid";
     }
-    return texts->saved_at_ms < 0 ? "its time is not valid" : NULL;
+    return texts->occurred_at_ms < 0 ? "its time is not valid" : NULL;
 }
 
-static struct save *copy_save(const struct row_texts *texts)
+static struct event *copy_event(const struct row_texts *texts)
 {
-    struct save *save = calloc(1, sizeof(*save));
-    if (save == NULL) {
+    struct event *event = calloc(1, sizeof(*event));
+    if (event == NULL) {
         return NULL;
     }
-    save->body = malloc(texts->body.length);
-    if (save->body == NULL) {
-        free(save);
+    event->body = malloc(texts->body.length);
+    if (event->body == NULL) {
+        free(event);
         return NULL;
     }
-    memcpy(save->body, texts->body.data, texts->body.length);
-    save->body_length = texts->body.length;
-    memcpy(save->message_id, texts->message_id.data, texts->message_id.length);
-    save->message_id_length = texts->message_id.length;
+    memcpy(event->body, texts->body.data, texts->body.length);
+    event->body_length = texts->body.length;
+    memcpy(event->message_id, texts->message_id.data, texts->message_id.length);
+    event->message_id_length = texts->message_id.length;
     if (texts->traceparent.length > 0) {
-        memcpy(save->traceparent, texts->traceparent.data, texts->traceparent.length);
+        memcpy(event->traceparent, texts->traceparent.data, texts->traceparent.length);
     }
-    save->saved_at_ms = (uint64_t)texts->saved_at_ms;
-    return save;
+    event->occurred_at_ms = (uint64_t)texts->occurred_at_ms;
+    return event;
 }
 
 static enum outcome read_row(struct statement *row, struct outbox_store_row *ret_row,
@@ -297,7 +304,7 @@ static enum outcome read_row(struct statement *row, struct outbox_store_row *ret
         .message_id = statement_text(row, 1),
         .body = statement_text(row, 2),
         .traceparent = statement_text(row, 3),
-        .saved_at_ms = statement_integer(row, 4),
+        .occurred_at_ms = statement_integer(row, 4),
     };
     int64_t sequence = statement_integer(row, 0);
     const char *fault = fault_of(&texts);
@@ -307,12 +314,12 @@ static enum outcome read_row(struct statement *row, struct outbox_store_row *ret
                   (long long)sequence, fault);
         return OUTCOME_OK;
     }
-    struct save *save = copy_save(&texts);
-    if (save == NULL) {
+    struct event *event = copy_event(&texts);
+    if (event == NULL) {
         return error_set(ret_error, OUTCOME_BUSY, "no memory to forward a save");
     }
-    save->outbox_sequence = sequence;
-    *ret_row = (struct outbox_store_row){.sequence = sequence, .save = save};
+    event->outbox_sequence = sequence;
+    *ret_row = (struct outbox_store_row){.sequence = sequence, .event = event};
     return OUTCOME_OK;
 }
 
@@ -324,7 +331,7 @@ enum outcome outbox_store_next(struct outbox_store *store, int64_t sequence,
     if (outcome != OUTCOME_OK) {
         return outcome;
     }
-    struct statement *next = store->statements[NEXT_SAVE];
+    struct statement *next = store->statements[NEXT_EVENT];
     statement_bind_integer(next, 1, sequence);
     bool is_row = false;
     outcome = statement_step(next, &is_row, ret_error);

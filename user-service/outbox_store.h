@@ -1,4 +1,4 @@
-/* The outbox's file: saves that were accepted and are not confirmed yet, in their order.
+/* The outbox's file: events that were accepted and are not confirmed yet, in their order.
  *
  *          outbox_store_begin    insert, delete ...    outbox_store_commit
  *  idle ----------------------> in a transaction -----------------------> idle
@@ -8,13 +8,13 @@
  * what is on disk. What it holds is known without asking it. One thread at a time. */
 #pragma once
 
-#include "user-service/save.h"
+#include "user-service/event.h"
 
 struct outbox_store;
 
 struct outbox_store_options {
     const char *directory;  /* borrowed; held by this process */
-    int64_t bytes_max;      /* of the saves in it; more is BUSY */
+    int64_t bytes_max;      /* of the events in it; more is BUSY */
     int64_t free_bytes_min; /* on its file system: with less nothing more is taken */
 };
 
@@ -43,7 +43,7 @@ MUST_CHECK enum outcome outbox_store_commit(struct outbox_store *store, struct e
 void outbox_store_rollback(struct outbox_store *store, enum outcome why);
 
 /* In a transaction. */
-MUST_CHECK enum outcome outbox_store_insert(struct outbox_store *store, const struct save *save,
+MUST_CHECK enum outcome outbox_store_insert(struct outbox_store *store, const struct event *event,
                                             struct error *ret_error);
 MUST_CHECK enum outcome outbox_store_delete(struct outbox_store *store, int64_t sequence,
                                             struct error *ret_error);
@@ -51,15 +51,15 @@ MUST_CHECK enum outcome outbox_store_delete(struct outbox_store *store, int64_t 
 /* Whether so many bytes more may go in now; else the text says which limit is reached. */
 MUST_CHECK bool outbox_store_has_room(struct outbox_store *store, int64_t bytes,
                                       struct error *ret_error);
-/* What a save counts as. */
-int64_t outbox_store_bytes_of(const struct save *save);
+/* What an event counts as. */
+int64_t outbox_store_bytes_of(const struct event *event);
 
 struct outbox_store_row {
-    int64_t sequence;  /* 0: there is none */
-    struct save *save; /* owned by the caller, `outbox_sequence` set; NULL: the row is no save */
+    int64_t sequence;    /* 0: there is none */
+    struct event *event; /* owned by the caller, `outbox_sequence` set; NULL: the row is no event */
 };
 
-/* Reads the first row after `sequence`, outside of a transaction. A row that is no save is OK too,
+/* Reads the first row after `sequence`, outside of a transaction. A row that is no event is OK too,
  * with the reason in the text; it stays as it is. */
 MUST_CHECK enum outcome outbox_store_next(struct outbox_store *store, int64_t sequence,
                                           struct outbox_store_row *ret_row,
@@ -68,7 +68,7 @@ MUST_CHECK enum outcome outbox_store_next(struct outbox_store *store, int64_t se
 /* What is in it; *ret_oldest_ms is the wall time at which its oldest was accepted, 0 where there is
  * none. */
 struct outbox_store_content {
-    int64_t saves, bytes;
+    int64_t events, bytes;
     int64_t oldest_ms;
 };
 void outbox_store_content(const struct outbox_store *store,

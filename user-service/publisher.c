@@ -68,7 +68,7 @@ static enum outcome read_events(struct publisher *publisher, struct error *ret_e
     do {
         outcome = broker_read(publisher->broker, &event, ret_error);
         if (outcome == OUTCOME_OK) {
-            outcome = publisher_take_event(publisher, &event, ret_error);
+            outcome = publisher_take_broker_event(publisher, &event, ret_error);
         }
     } while (outcome == OUTCOME_OK && event.type != BROKER_EVENT_NONE);
     return outcome;
@@ -98,14 +98,14 @@ static void take_submitted(struct publisher *publisher)
     struct handover_list batch = handover_take_all(&publisher->submitted);
     struct handover_node *node = NULL;
     while ((node = handover_list_take(&batch)) != NULL) {
-        publisher_accept(publisher, (struct save *)node);
+        publisher_accept(publisher, (struct event *)node);
     }
 }
 
 static int wait_time_ms(const struct publisher *publisher)
 {
     uint64_t wait_ms = (uint64_t)publisher->settings->common.heartbeat_ms / 3;
-    const struct save *oldest = TAILQ_FIRST(&publisher->owned);
+    const struct event *oldest = TAILQ_FIRST(&publisher->owned);
     if (wait_ms > LONGEST_WAIT_MS) {
         wait_ms = LONGEST_WAIT_MS;
     }
@@ -154,7 +154,7 @@ static void *run(void *argument)
         take_connection(publisher);
         end_first_try(publisher);
         take_submitted(publisher);
-        take_connection(publisher); /* its wake-up may have been taken with that of the saves */
+        take_connection(publisher); /* its wake-up may have been taken with that of the events */
         if (publisher->broker != NULL) {
             struct error error = {.text = ""};
             if (use_connection(publisher, readable, &error) != OUTCOME_OK) {
@@ -252,7 +252,7 @@ static void free_forwarded(struct publisher *publisher)
     struct handover_list batch = handover_take_all(&publisher->submitted);
     struct handover_node *node = NULL;
     while ((node = handover_list_take(&batch)) != NULL) {
-        save_free((struct save *)node);
+        event_free((struct event *)node);
     }
 }
 

@@ -53,9 +53,9 @@ struct publisher {
     atomic_uint_least64_t turns;
     uint64_t read_at_ms;
     struct confirm_window window;
-    struct save_queue owned;     /* requests' saves, in the order of their deadlines */
-    struct save_queue forwarded; /* the outbox's: theirs is that of the connection */
-    struct save_queue waiting;   /* of both, to be sent */
+    struct event_queue owned;     /* requests' events, in the order of their deadlines */
+    struct event_queue forwarded; /* the outbox's: theirs is that of the connection */
+    struct event_queue waiting;   /* of both, to be sent */
     struct handover_list done, to_outbox;
     uint64_t now_ms;
 
@@ -71,13 +71,13 @@ struct publisher {
 void publisher_set_state(struct publisher *publisher, enum publisher_state state,
                          const char *reason);
 
-/* publisher_saves.c: saves, their window and their outcomes; no thread, no waiting. */
-void publisher_accept(struct publisher *publisher, struct save *save);
+/* publisher_events.c: events, their window and their outcomes; no thread, no waiting. */
+void publisher_accept(struct publisher *publisher, struct event *event);
 MUST_CHECK enum outcome publisher_send_waiting(struct publisher *publisher,
                                                struct error *ret_error);
-MUST_CHECK enum outcome publisher_take_event(struct publisher *publisher,
-                                             const struct broker_event *event,
-                                             struct error *ret_error);
+MUST_CHECK enum outcome publisher_take_broker_event(struct publisher *publisher,
+                                                    const struct broker_event *heard,
+                                                    struct error *ret_error);
 void publisher_expire(struct publisher *publisher);
 /* TRANSIENT: the connection has not confirmed, or has refused, for so long that it is of no more
  * use. */

@@ -13,18 +13,18 @@ struct refusal {
     const char *detail;
 };
 
-static const struct refusal refusals[SAVE_OUTCOMES] = {
-    [SAVE_CONFIRMED] = {"confirmed", ""},
-    [SAVE_DISCONNECTED] = {"disconnected", "there is no connection to the broker; not saved"},
-    [SAVE_BLOCKED] = {"blocked", "the broker takes no messages at present; not saved"},
-    [SAVE_NACKED] = {"nacked", "the broker refused the message; not saved"},
-    [SAVE_UNROUTABLE] = {"unroutable", "the queue is missing and is being declared; not saved"},
-    [SAVE_OVERLOADED] = {"overloaded", "too many saves are waiting; not saved"},
-    [SAVE_DRAINING] = {"draining", "the service is stopping; not saved"},
-    [SAVE_UNKNOWN] = {"unknown", ""},
-    [SAVE_STORED] = {"stored", ""},
-    [SAVE_OUTBOX_FULL] = {"outbox-full", "the broker cannot be reached and the outbox takes no "
-                                         "more; not saved"},
+static const struct refusal refusals[EVENT_OUTCOMES] = {
+    [EVENT_CONFIRMED] = {"confirmed", ""},
+    [EVENT_DISCONNECTED] = {"disconnected", "there is no connection to the broker; not saved"},
+    [EVENT_BLOCKED] = {"blocked", "the broker takes no messages at present; not saved"},
+    [EVENT_NACKED] = {"nacked", "the broker refused the message; not saved"},
+    [EVENT_UNROUTABLE] = {"unroutable", "the queue is missing and is being declared; not saved"},
+    [EVENT_OVERLOADED] = {"overloaded", "too many saves are waiting; not saved"},
+    [EVENT_DRAINING] = {"draining", "the service is stopping; not saved"},
+    [EVENT_UNKNOWN] = {"unknown", ""},
+    [EVENT_STORED] = {"stored", ""},
+    [EVENT_OUTBOX_FULL] = {"outbox-full", "the broker cannot be reached and the outbox takes no "
+                                          "more; not saved"},
 };
 
 static void append_string(struct buffer *json, struct slice text)
@@ -57,9 +57,9 @@ static void reply_problem_with(struct http_request *request, struct http_reply *
     http_request_reply(request, reply);
 }
 
-static void reply_accepted(struct http_request *request, const struct save *save)
+static void reply_accepted(struct http_request *request, const struct event *save)
 {
-    bool is_stored = save->outcome == SAVE_STORED;
+    bool is_stored = save->outcome == EVENT_STORED;
     struct buffer body;
     buffer_init(&body, REPLY_BYTES_MAX);
     (void)buffer_reserve(&body, save->body_length + 2 * save->message_id_length + 64);
@@ -72,12 +72,12 @@ static void reply_accepted(struct http_request *request, const struct save *save
     reply_with(request, &reply, &body);
 }
 
-void reply_to_unknown_save(struct http_request *request, const struct save *save,
+void reply_to_unknown_save(struct http_request *request, const struct event *save,
                            struct reply_metrics *metrics)
 {
     struct http_reply reply = {.status = 504};
     struct buffer members;
-    metric_add(&metrics->saves[SAVE_UNKNOWN], 1);
+    metric_add(&metrics->saves[EVENT_UNKNOWN], 1);
     buffer_init(&members, REPLY_BYTES_MAX);
     buffer_append_text(&members, ",\"outcome\":\"unknown\",\"id\":");
     append_string(&members, (struct slice){save->message_id, save->message_id_length});
@@ -90,7 +90,7 @@ void reply_to_unknown_save(struct http_request *request, const struct save *save
     free(text);
 }
 
-void reply_refused(struct http_request *request, enum save_outcome outcome,
+void reply_refused(struct http_request *request, enum event_outcome outcome,
                    struct reply_metrics *metrics)
 {
     char members[64];
@@ -101,28 +101,28 @@ void reply_refused(struct http_request *request, enum save_outcome outcome,
                        refusals[outcome].detail, members);
 }
 
-void reply_to_save(struct http_request *request, const struct save *save,
+void reply_to_save(struct http_request *request, const struct event *save,
                    struct reply_metrics *metrics)
 {
     switch (save->outcome) {
-    case SAVE_CONFIRMED:
-    case SAVE_STORED:
+    case EVENT_CONFIRMED:
+    case EVENT_STORED:
         metric_add(&metrics->saves[save->outcome], 1);
         reply_accepted(request, save);
         return;
-    case SAVE_UNKNOWN:
+    case EVENT_UNKNOWN:
         reply_to_unknown_save(request, save, metrics);
         return;
-    case SAVE_DISCONNECTED:
-    case SAVE_BLOCKED:
-    case SAVE_NACKED:
-    case SAVE_UNROUTABLE:
-    case SAVE_OVERLOADED:
-    case SAVE_DRAINING:
-    case SAVE_OUTBOX_FULL:
+    case EVENT_DISCONNECTED:
+    case EVENT_BLOCKED:
+    case EVENT_NACKED:
+    case EVENT_UNROUTABLE:
+    case EVENT_OVERLOADED:
+    case EVENT_DRAINING:
+    case EVENT_OUTBOX_FULL:
         reply_refused(request, save->outcome, metrics);
         return;
-    case SAVE_OUTCOMES:
+    case EVENT_OUTCOMES:
         break;
     }
 }

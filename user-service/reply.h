@@ -3,16 +3,16 @@
 
 #include "common/http_server.h"
 #include "common/metrics.h"
-#include "user-service/save.h"
+#include "user-service/event.h"
 
 enum {
     REPLY_RETRY_AFTER_S = 1,
-    REPLY_INVALID = SAVE_OUTCOMES, /* what becomes of a request that never became a save */
+    REPLY_INVALID = EVENT_OUTCOMES, /* what becomes of a request that never became a save */
 };
 
 /* How to add a metric is said in common/metrics.h. */
 #define REPLY_METRICS(METRIC)                                                                      \
-    METRIC(saves, COUNTERS("outcome", SAVE_OUTCOMES_AND_NAMES(SAVE_OUTCOME_NAME) "invalid"),       \
+    METRIC(saves, COUNTERS("outcome", EVENT_OUTCOMES_AND_NAMES(EVENT_OUTCOME_NAME) "invalid"),     \
            "user_service_saves_total", "Save requests by what became of them.")
 
 struct reply_metrics {
@@ -20,15 +20,15 @@ struct reply_metrics {
 };
 
 /* Replies to a save that went to the publisher, and counts it. Borrows the save. HTTP thread. */
-void reply_to_save(struct http_request *request, const struct save *save,
+void reply_to_save(struct http_request *request, const struct event *save,
                    struct reply_metrics *metrics);
 
-/* As to one with the outcome SAVE_UNKNOWN: reads nothing that another thread may write. */
-void reply_to_unknown_save(struct http_request *request, const struct save *save,
+/* As to one with the outcome EVENT_UNKNOWN: reads nothing that another thread may write. */
+void reply_to_unknown_save(struct http_request *request, const struct event *save,
                            struct reply_metrics *metrics);
 
 /* Refuses a request that never became a save. */
-void reply_refused(struct http_request *request, enum save_outcome outcome,
+void reply_refused(struct http_request *request, enum event_outcome outcome,
                    struct reply_metrics *metrics);
 void reply_malformed(struct http_request *request, const char *name, const char *detail,
                      struct reply_metrics *metrics);

@@ -84,20 +84,20 @@ static bool is_admitted(struct http_request *request, struct save_user *save_use
             return true;
         }
     }
-    reply_refused(request, SAVE_OVERLOADED, &save_user->metrics);
+    reply_refused(request, EVENT_OVERLOADED, &save_user->metrics);
     return false;
 }
 
 /* Writes the message id: the client's key, or a new one. */
 static bool choose_message_id(struct http_request *request, struct save_user *save_user,
-                              struct save *save)
+                              struct event *save)
 {
     struct error error;
     size_t count = http_request_header_count(request, "Idempotency-Key");
     if (count == 0) {
-        if (message_id_generate(&save_user->ids, save->saved_at_ms, save->message_id, &error) !=
+        if (message_id_generate(&save_user->ids, save->occurred_at_ms, save->message_id, &error) !=
             OUTCOME_OK) {
-            reply_refused(request, SAVE_OVERLOADED, &save_user->metrics);
+            reply_refused(request, EVENT_OVERLOADED, &save_user->metrics);
             return false;
         }
         save->message_id_length = MESSAGE_ID_TEXT_BYTES - 1;
@@ -134,7 +134,7 @@ static bool derive_user_id(struct slice key, const struct user *user,
 /* A user without an id gets one. With an Idempotency-Key it is the same at each repetition: the
  * message must be the same, or it would be another one under a known id. */
 static bool choose_user_id(struct http_request *request, struct save_user *save_user,
-                           const struct user *user, const struct save *save,
+                           const struct user *user, const struct event *save,
                            char user_id[MESSAGE_ID_TEXT_BYTES])
 {
     struct slice key = http_request_header(request, "Idempotency-Key");
@@ -142,23 +142,24 @@ static bool choose_user_id(struct http_request *request, struct save_user *save_
         return derive_user_id(key, user, user_id);
     }
     struct error error;
-    return message_id_generate(&save_user->ids, save->saved_at_ms, user_id, &error) == OUTCOME_OK;
+    return message_id_generate(&save_user->ids, save->occurred_at_ms, user_id, &error) ==
+           OUTCOME_OK;
 }
 
 /* A wall clock that is set back must not make what is saved now older than what was saved before.
  */
-static uint64_t choose_saved_at_ms(struct save_user *save_user)
+static uint64_t choose_occurred_at_ms(struct save_user *save_user)
 {
     uint64_t now_ms = clock_wall_ms();
-    if (now_ms > save_user->last_saved_at_ms) {
-        save_user->last_saved_at_ms = now_ms;
+    if (now_ms > save_user->last_occurred_at_ms) {
+        save_user->last_occurred_at_ms = now_ms;
     }
-    return save_user->last_saved_at_ms;
+    return save_user->last_occurred_at_ms;
 }
 
 /* Puts the user's JSON into the save, with an id of its own where the client gave none. */
 static bool write_body(struct http_request *request, struct save_user *save_user,
-                       const struct user *user, struct save *save)
+                       const struct user *user, struct event *save)
 {
     char user_id[MESSAGE_ID_TEXT_BYTES];
     struct buffer text;
@@ -170,7 +171,7 @@ static bool write_body(struct http_request *request, struct save_user *save_user
     }
     buffer_done(&text);
     if (save->body == NULL) {
-        reply_refused(request, SAVE_OVERLOADED, &save_user->metrics);
+        reply_refused(request, EVENT_OVERLOADED, &save_user->metrics);
         return false;
     }
     if (save->body_length > MESSAGE_BODY_BYTES_MAX) {
@@ -194,13 +195,13 @@ static bool parse_user(struct http_request *request, struct save_user *save_user
         reply_invalid_user(request, &problems, &save_user->metrics);
         return false;
     case USER_NO_MEMORY:
-        reply_refused(request, SAVE_OVERLOADED, &save_user->metrics);
+        reply_refused(request, EVENT_OVERLOADED, &save_user->metrics);
         return false;
     }
     return false;
 }
 
-static void take_traceparent(const struct http_request *request, struct save *save)
+static void take_traceparent(const struct http_request *request, struct event *save)
 {
     struct slice traceparent = http_request_header(request, "traceparent");
     if (user_event_traceparent_is_valid(traceparent)) {
@@ -212,7 +213,7 @@ static void take_traceparent(const struct http_request *request, struct save *sa
 /* From here on the request is the save's: it is answered when the publisher gives it back, or that
  * with the same key. Takes the save. */
 static void accept_save(struct http_request *request, struct save_user *save_user,
-                        struct save *save, bool is_repeated)
+                        struct event *save, bool is_repeated)
 {
     save->request = request;
     save->accepted_us = clock_monotonic_us();
@@ -230,13 +231,13 @@ static void accept_save(struct http_request *request, struct save_user *save_use
 
 /* Takes the save. */
 static void accept_with_key(struct http_request *request, struct save_user *save_user,
-                            struct save *save)
+                            struct event *save)
 {
     enum key_verdict verdict = KEY_NEW;
     struct error error;
     if (key_window_claim(&save_user->keys, save, &verdict, &save->outcome, &error) != OUTCOME_OK) {
-        reply_refused(request, SAVE_OVERLOADED, &save_user->metrics);
-        save_free(save);
+        reply_refused(request, EVENT_OVERLOADED, &save_user->metrics);
+        event_free(save);
         return;
     }
     switch (verdict) {
@@ -255,7 +256,7 @@ static void accept_with_key(struct http_request *request, struct save_user *save
         reply_key_reused(request, &save_user->metrics);
         break;
     }
-    save_free(save);
+    event_free(save);
 }
 
 static void save_json(struct http_request *request, struct save_user *save_user, struct slice json)
@@ -264,11 +265,11 @@ static void save_json(struct http_request *request, struct save_user *save_user,
     if (!parse_user(request, save_user, json, &user)) {
         return;
     }
-    struct save *save = calloc(1, sizeof(*save));
+    struct event *save = calloc(1, sizeof(*save));
     if (save == NULL) {
-        reply_refused(request, SAVE_OVERLOADED, &save_user->metrics);
+        reply_refused(request, EVENT_OVERLOADED, &save_user->metrics);
     } else {
-        save->saved_at_ms = choose_saved_at_ms(save_user);
+        save->occurred_at_ms = choose_occurred_at_ms(save_user);
         take_traceparent(request, save);
         if (choose_message_id(request, save_user, save) &&
             write_body(request, save_user, &user, save)) {
@@ -280,7 +281,7 @@ static void save_json(struct http_request *request, struct save_user *save_user,
             save = NULL;
         }
     }
-    save_free(save);
+    event_free(save);
     user_done(&user);
 }
 
@@ -299,7 +300,7 @@ static void save_form(struct http_request *request, struct save_user *save_user)
     case OUTCOME_BUSY:
     case OUTCOME_TRANSIENT:
     case OUTCOME_BROKEN:
-        reply_refused(request, SAVE_OVERLOADED, &save_user->metrics);
+        reply_refused(request, EVENT_OVERLOADED, &save_user->metrics);
         break;
     }
     buffer_done(&json);
@@ -330,10 +331,10 @@ void save_user_submit(struct save_user *save_user)
     }
 }
 
-static void finish(struct save_user *save_user, struct save *save, uint64_t now_us)
+static void finish(struct save_user *save_user, struct event *save, uint64_t now_us)
 {
     /* What was late, or lost with its connection, says nothing about how fast saves are. */
-    if (save->outcome == SAVE_CONFIRMED || (save->outcome == SAVE_STORED && !save->published)) {
+    if (save->outcome == EVENT_CONFIRMED || (save->outcome == EVENT_STORED && !save->published)) {
         admission_note_confirm(&save_user->admission, now_us - save->accepted_us, now_us);
     }
     admission_leave(&save_user->admission, save->body_length);
@@ -341,13 +342,13 @@ static void finish(struct save_user *save_user, struct save *save, uint64_t now_
         TAILQ_REMOVE(&save_user->parked, save, parked);
         reply_to_save(save->request, save, &save_user->metrics);
     }
-    save_free(save);
+    event_free(save);
 }
 
 /* What becomes of it is still noted, for its key and for the limits, when it is known. */
 void save_user_give_up_late(struct save_user *save_user)
 {
-    struct save *save = NULL;
+    struct event *save = NULL;
     uint64_t now_ms = clock_monotonic_ms();
     while ((save = TAILQ_FIRST(&save_user->parked)) != NULL &&
            save->deadline_ms + OUTBOX_PATIENCE_MS < now_ms) {
@@ -358,12 +359,12 @@ void save_user_give_up_late(struct save_user *save_user)
 }
 
 /* Those that came with its key while it was under way become what it has become. */
-static void finish_waiting(struct save_user *save_user, struct save *save, uint64_t now_us)
+static void finish_waiting(struct save_user *save_user, struct event *save, uint64_t now_us)
 {
     struct handover_list waiting = key_window_settle(&save_user->keys, save);
     struct handover_node *node = NULL;
     while ((node = handover_list_take(&waiting)) != NULL) {
-        struct save *repeated = (struct save *)node;
+        struct event *repeated = (struct event *)node;
         repeated->outcome = save->outcome;
         repeated->published = save->published;
         finish(save_user, repeated, now_us);
@@ -376,7 +377,7 @@ void save_user_take_completed(struct save_user *save_user)
     struct handover_list completed = handover_take_all(publisher_completed(save_user->publisher));
     struct handover_node *node = NULL;
     while ((node = handover_list_take(&completed)) != NULL) {
-        struct save *save = (struct save *)node;
+        struct event *save = (struct event *)node;
         if (save->key != NULL) {
             finish_waiting(save_user, save, now_us);
         }

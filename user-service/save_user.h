@@ -19,9 +19,9 @@ struct save_user {
     struct publisher *publisher;
     struct user_rules rules;
     struct message_id_generator ids;
-    uint64_t last_saved_at_ms;     /* none is earlier than the one before it */
+    uint64_t last_occurred_at_ms;  /* none is earlier than the one before it */
     struct handover_list outgoing; /* accepted in this turn of the loop */
-    struct save_queue parked;      /* accepted and not answered */
+    struct event_queue parked;     /* accepted and not answered */
     struct admission admission;
     unsigned refused_since_start; /* for want of room */
     struct key_window keys;

@@ -1,8 +1,8 @@
-/* A damaged outbox: refused and left as it is, or saves in their order that can be forwarded. */
+/* A damaged outbox: refused and left as it is, or events in their order that can be forwarded. */
 #include "tests/fuzz/damaged_file.h"
 #include "user-service/outbox_store.h"
 
-enum { SAVES = 40, ROWS_MAX = 1000 };
+enum { EVENTS = 40, ROWS_MAX = 1000 };
 
 static struct damaged_file file = {.names = {"user-service.db", "user-service.db-wal"}};
 
@@ -20,11 +20,11 @@ static enum outcome insert_some(struct outbox_store *store, int first, int count
     char body[64];
     enum outcome outcome = outbox_store_begin(store, NULL);
     for (int i = first; outcome == OUTCOME_OK && i < first + count; i++) {
-        struct save save = {.body = body, .saved_at_ms = 1769860800123 + (uint64_t)i};
-        save.body_length = (size_t)snprintf(body, sizeof(body), "{\"id\":%d,\"name\":\"Ada\"}", i);
-        save.message_id_length =
-            (size_t)snprintf(save.message_id, sizeof(save.message_id), "m-%d", i);
-        outcome = outbox_store_insert(store, &save, NULL);
+        struct event event = {.body = body, .occurred_at_ms = 1769860800123 + (uint64_t)i};
+        event.body_length = (size_t)snprintf(body, sizeof(body), "{\"id\":%d,\"name\":\"Ada\"}", i);
+        event.message_id_length =
+            (size_t)snprintf(event.message_id, sizeof(event.message_id), "m-%d", i);
+        outcome = outbox_store_insert(store, &event, NULL);
     }
     if (outcome == OUTCOME_OK) {
         outcome = outbox_store_commit(store, NULL);
@@ -41,24 +41,24 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     (void)argv;
     fuzz_folder_make(&file.folder);
     struct outbox_store *store = create_store();
-    must(insert_some(store, 0, SAVES / 2) == OUTCOME_OK);
+    must(insert_some(store, 0, EVENTS / 2) == OUTCOME_OK);
     outbox_store_free(store);
     store =
         create_store(); /* writes the log back: the database has the first half, the log the rest */
-    must(insert_some(store, SAVES / 2, SAVES / 2) == OUTCOME_OK);
+    must(insert_some(store, EVENTS / 2, EVENTS / 2) == OUTCOME_OK);
     outbox_store_free(store);
     damaged_file_learn(&file);
     return 0;
 }
 
-static void judge_save(const struct save *save)
+static void judge_event(const struct event *event)
 {
-    must(memchr(save->message_id, '\0', sizeof(save->message_id)) != NULL);
-    must(save->traceparent[0] == '\0' ||
-         user_event_traceparent_is_valid(slice_of(save->traceparent)));
-    must(save->body_length > 0);
-    must(user_event_id_is_valid((struct slice){save->message_id, save->message_id_length}));
-    struct slice copy = copy_exactly((struct slice){save->body, save->body_length});
+    must(memchr(event->message_id, '\0', sizeof(event->message_id)) != NULL);
+    must(event->traceparent[0] == '\0' ||
+         user_event_traceparent_is_valid(slice_of(event->traceparent)));
+    must(event->body_length > 0);
+    must(user_event_id_is_valid((struct slice){event->message_id, event->message_id_length}));
+    struct slice copy = copy_exactly((struct slice){event->body, event->body_length});
     free_copy(copy);
 }
 
@@ -75,11 +75,11 @@ static enum outcome read_all(struct outbox_store *store, int64_t sequences[ROWS_
         }
         must(row.sequence > sequence && *ret_count < ROWS_MAX);
         sequence = row.sequence;
-        if (row.save != NULL) {
-            must(row.save->outbox_sequence == sequence);
+        if (row.event != NULL) {
+            must(row.event->outbox_sequence == sequence);
             sequences[(*ret_count)++] = sequence;
-            judge_save(row.save);
-            save_free(row.save);
+            judge_event(row.event);
+            event_free(row.event);
         }
     }
 }

@@ -1,4 +1,4 @@
-/* How many saves are admitted: the fixed limits, and the one that follows the latency. */
+/* How many events are admitted: the fixed limits, and the one that follows the latency. */
 #include "user-service/admission.h"
 
 #include <setjmp.h>
@@ -16,7 +16,7 @@ static struct admission fresh(void)
     return admission;
 }
 
-/* Offers saves until one is refused; as many begin, wait for the latency and are confirmed. */
+/* Offers events until one is refused; as many begin, wait for the latency and are confirmed. */
 static size_t run_interval(struct admission *admission, uint64_t latency_us, uint64_t *now_us)
 {
     size_t begun = 0;
@@ -79,11 +79,11 @@ static void lateness_lowers_the_limit_to_what_is_in_time(void **state)
         (void)run_interval(&admission, 4 * LATENCY_MAX_US, &now_us);
     }
     size_t limit = admission.limit;
-    assert_in_range(limit, ADMISSION_SAVES_MIN, SAVES_MAX / 4);
+    assert_in_range(limit, ADMISSION_EVENTS_MIN, SAVES_MAX / 4);
     for (int i = 0; i < 20; i++) {
         (void)run_interval(&admission, 1000 * LATENCY_MAX_US, &now_us);
     }
-    assert_int_equal(admission.limit, ADMISSION_SAVES_MIN);
+    assert_int_equal(admission.limit, ADMISSION_EVENTS_MIN);
 }
 
 static void a_limit_below_the_least_is_kept(void **state)
@@ -111,7 +111,7 @@ static void it_grows_back_only_where_it_was_reached(void **state)
         admission_note_confirm(&admission, 1, now_us);
         admission_leave(&admission, 1);
     }
-    assert_int_equal(admission.limit, ADMISSION_SAVES_MIN);
+    assert_int_equal(admission.limit, ADMISSION_EVENTS_MIN);
     size_t before = admission.limit;
     int intervals = 0;
     while (admission.limit < SAVES_MAX && intervals++ < 100) {

@@ -12,62 +12,63 @@
 
 enum { CAPACITY = 3, MODEL_KEYS = 9, MODEL_STEPS = 20000 };
 
-static struct save *save_of(const char *key, const char *body)
+static struct event *save_of(const char *key, const char *body)
 {
-    struct save *save = calloc(1, sizeof(*save));
-    assert_non_null(save);
-    save->message_id_length = strlen(key);
-    memcpy(save->message_id, key, save->message_id_length);
-    save->body = strdup(body);
-    save->body_length = strlen(body);
-    return save;
+    struct event *event = calloc(1, sizeof(*event));
+    assert_non_null(event);
+    event->message_id_length = strlen(key);
+    memcpy(event->message_id, key, event->message_id_length);
+    event->body = strdup(body);
+    event->body_length = strlen(body);
+    return event;
 }
 
-static enum key_verdict claim(struct key_window *window, struct save *save)
+static enum key_verdict claim(struct key_window *window, struct event *event)
 {
     enum key_verdict verdict = KEY_REUSED;
     struct error error;
-    assert_int_equal(key_window_claim(window, save, &verdict, &save->outcome, &error), OUTCOME_OK);
+    assert_int_equal(key_window_claim(window, event, &verdict, &event->outcome, &error),
+                     OUTCOME_OK);
     return verdict;
 }
 
-/* The verdict for a request whose save is then given up. */
+/* The verdict for a request whose event is then given up. */
 static enum key_verdict ask(struct key_window *window, const char *key, const char *body,
-                            enum save_outcome *ret_outcome)
+                            enum event_outcome *ret_outcome)
 {
-    struct save *save = save_of(key, body);
-    enum key_verdict verdict = claim(window, save);
-    *ret_outcome = save->outcome;
-    save_free(save);
+    struct event *event = save_of(key, body);
+    enum key_verdict verdict = claim(window, event);
+    *ret_outcome = event->outcome;
+    event_free(event);
     return verdict;
 }
 
-static void settle(struct key_window *window, struct save *save, enum save_outcome outcome)
+static void settle(struct key_window *window, struct event *event, enum event_outcome outcome)
 {
-    save->outcome = outcome;
-    assert_null(key_window_settle(window, save).head);
-    save_free(save);
+    event->outcome = outcome;
+    assert_null(key_window_settle(window, event).head);
+    event_free(event);
 }
 
-static void claim_and_settle(struct key_window *window, const char *key, enum save_outcome outcome)
+static void claim_and_settle(struct key_window *window, const char *key, enum event_outcome outcome)
 {
-    struct save *save = save_of(key, "{}");
-    assert_int_equal(claim(window, save), KEY_NEW);
-    settle(window, save, outcome);
+    struct event *event = save_of(key, "{}");
+    assert_int_equal(claim(window, event), KEY_NEW);
+    settle(window, event, outcome);
 }
 
 static void a_settled_key_has_its_answer(void **state)
 {
     (void)state;
     struct key_window window;
-    enum save_outcome outcome = SAVE_OUTCOMES;
+    enum event_outcome outcome = EVENT_OUTCOMES;
     key_window_init(&window, CAPACITY);
-    claim_and_settle(&window, "a", SAVE_CONFIRMED);
-    claim_and_settle(&window, "ab", SAVE_STORED);
+    claim_and_settle(&window, "a", EVENT_CONFIRMED);
+    claim_and_settle(&window, "ab", EVENT_STORED);
     assert_int_equal(ask(&window, "a", "{}", &outcome), KEY_SETTLED);
-    assert_int_equal(outcome, SAVE_CONFIRMED);
+    assert_int_equal(outcome, EVENT_CONFIRMED);
     assert_int_equal(ask(&window, "ab", "{}", &outcome), KEY_SETTLED);
-    assert_int_equal(outcome, SAVE_STORED);
+    assert_int_equal(outcome, EVENT_STORED);
     assert_int_equal(ask(&window, "a", "{ }", &outcome), KEY_REUSED);
     key_window_done(&window);
 }
@@ -77,10 +78,10 @@ static void those_that_come_meanwhile_wait(void **state)
     (void)state;
     struct key_window window;
     key_window_init(&window, CAPACITY);
-    struct save *first = save_of("k", "{}");
-    struct save *second = save_of("k", "{}");
-    struct save *third = save_of("k", "{}");
-    struct save *other = save_of("k", "[]");
+    struct event *first = save_of("k", "{}");
+    struct event *second = save_of("k", "{}");
+    struct event *third = save_of("k", "{}");
+    struct event *other = save_of("k", "[]");
     assert_int_equal(claim(&window, first), KEY_NEW);
     assert_int_equal(claim(&window, second), KEY_IN_FLIGHT);
     key_window_wait(second);
@@ -88,16 +89,16 @@ static void those_that_come_meanwhile_wait(void **state)
     assert_null(other->key);
     assert_int_equal(claim(&window, third), KEY_IN_FLIGHT);
     key_window_wait(third);
-    first->outcome = SAVE_NACKED;
+    first->outcome = EVENT_NACKED;
     struct handover_list waiting = key_window_settle(&window, first);
     assert_ptr_equal(handover_list_take(&waiting), second);
     assert_ptr_equal(handover_list_take(&waiting), third);
     assert_null(handover_list_take(&waiting));
-    save_free(first);
-    save_free(second);
-    save_free(third);
-    save_free(other);
-    claim_and_settle(&window, "k", SAVE_CONFIRMED); /* what was refused is forgotten */
+    event_free(first);
+    event_free(second);
+    event_free(third);
+    event_free(other);
+    claim_and_settle(&window, "k", EVENT_CONFIRMED); /* what was refused is forgotten */
     key_window_done(&window);
 }
 
@@ -105,13 +106,13 @@ static void an_unknown_outcome_is_tried_again_with_the_same_body_only(void **sta
 {
     (void)state;
     struct key_window window;
-    enum save_outcome outcome = SAVE_OUTCOMES;
+    enum event_outcome outcome = EVENT_OUTCOMES;
     key_window_init(&window, CAPACITY);
-    claim_and_settle(&window, "k", SAVE_UNKNOWN);
+    claim_and_settle(&window, "k", EVENT_UNKNOWN);
     assert_int_equal(ask(&window, "k", "[]", &outcome), KEY_REUSED);
-    claim_and_settle(&window, "k", SAVE_CONFIRMED);
+    claim_and_settle(&window, "k", EVENT_CONFIRMED);
     assert_int_equal(ask(&window, "k", "{}", &outcome), KEY_SETTLED);
-    assert_int_equal(outcome, SAVE_CONFIRMED);
+    assert_int_equal(outcome, EVENT_CONFIRMED);
     key_window_done(&window);
 }
 
@@ -120,17 +121,17 @@ static void what_is_refused_after_an_unknown_outcome_stays_unknown(void **state)
 {
     (void)state;
     struct key_window window;
-    enum save_outcome outcome = SAVE_OUTCOMES;
+    enum event_outcome outcome = EVENT_OUTCOMES;
     key_window_init(&window, CAPACITY);
-    claim_and_settle(&window, "k", SAVE_UNKNOWN);
-    struct save *again = save_of("k", "{}");
+    claim_and_settle(&window, "k", EVENT_UNKNOWN);
+    struct event *again = save_of("k", "{}");
     assert_int_equal(claim(&window, again), KEY_NEW);
-    again->outcome = SAVE_NACKED;
+    again->outcome = EVENT_NACKED;
     assert_null(key_window_settle(&window, again).head);
-    assert_int_equal(again->outcome, SAVE_UNKNOWN);
-    save_free(again);
+    assert_int_equal(again->outcome, EVENT_UNKNOWN);
+    event_free(again);
     assert_int_equal(ask(&window, "k", "[]", &outcome), KEY_REUSED);
-    claim_and_settle(&window, "k", SAVE_CONFIRMED);
+    claim_and_settle(&window, "k", EVENT_CONFIRMED);
     key_window_done(&window);
 }
 
@@ -139,13 +140,13 @@ static void without_a_capacity_only_those_in_flight_are_known(void **state)
     (void)state;
     struct key_window window;
     key_window_init(&window, 0);
-    struct save *save = save_of("k", "{}");
-    struct save *again = save_of("k", "{}");
-    assert_int_equal(claim(&window, save), KEY_NEW);
+    struct event *event = save_of("k", "{}");
+    struct event *again = save_of("k", "{}");
+    assert_int_equal(claim(&window, event), KEY_NEW);
     assert_int_equal(claim(&window, again), KEY_IN_FLIGHT);
-    save_free(again);
-    settle(&window, save, SAVE_CONFIRMED);
-    claim_and_settle(&window, "k", SAVE_CONFIRMED);
+    event_free(again);
+    settle(&window, event, EVENT_CONFIRMED);
+    claim_and_settle(&window, "k", EVENT_CONFIRMED);
     key_window_done(&window);
 }
 
@@ -166,14 +167,14 @@ static void it_remembers_as_many_as_it_has_room_for(void **state)
         while (at < known && model[at] != number) {
             at++;
         }
-        struct save *save = save_of(key, "{}");
-        enum key_verdict verdict = claim(&window, save);
+        struct event *event = save_of(key, "{}");
+        enum key_verdict verdict = claim(&window, event);
         assert_int_equal(verdict, at < known ? KEY_SETTLED : KEY_NEW);
         if (verdict == KEY_SETTLED) {
-            save_free(save);
+            event_free(event);
             continue;
         }
-        settle(&window, save, SAVE_CONFIRMED);
+        settle(&window, event, EVENT_CONFIRMED);
         if (known == CAPACITY) {
             memmove(model, model + 1, (CAPACITY - 1) * sizeof(model[0]));
             known--;

@@ -31,15 +31,15 @@ static void create_store(int64_t free_bytes_min)
     create_store_of(BYTES_MAX, free_bytes_min);
 }
 
-static void insert(const char *message_id, char *body, uint64_t saved_at_ms)
+static void insert(const char *message_id, char *body, uint64_t occurred_at_ms)
 {
-    struct save save = {.body = body,
-                        .body_length = strlen(body),
-                        .message_id_length = strlen(message_id),
-                        .saved_at_ms = saved_at_ms};
-    (void)snprintf(save.message_id, sizeof(save.message_id), "%s", message_id);
-    (void)snprintf(save.traceparent, sizeof(save.traceparent), TRACEPARENT);
-    assert_int_equal(outbox_store_insert(store, &save, NULL), OUTCOME_OK);
+    struct event event = {.body = body,
+                          .body_length = strlen(body),
+                          .message_id_length = strlen(message_id),
+                          .occurred_at_ms = occurred_at_ms};
+    (void)snprintf(event.message_id, sizeof(event.message_id), "%s", message_id);
+    (void)snprintf(event.traceparent, sizeof(event.traceparent), TRACEPARENT);
+    assert_int_equal(outbox_store_insert(store, &event, NULL), OUTCOME_OK);
 }
 
 static void begin(void)
@@ -52,34 +52,34 @@ static void commit(void)
     assert_int_equal(outbox_store_commit(store, NULL), OUTCOME_OK);
 }
 
-/* Returns the sequence of the next save, which has that id; NULL: there is none. */
+/* Returns the sequence of the next event, which has that id; NULL: there is none. */
 static int64_t expect_next(int64_t after, const char *message_id)
 {
     struct outbox_store_row row;
     assert_int_equal(outbox_store_next(store, after, &row, NULL), OUTCOME_OK);
-    struct save *save = row.save;
+    struct event *event = row.event;
     if (message_id == NULL) {
-        assert_null(save);
+        assert_null(event);
         assert_int_equal(row.sequence, 0);
         return 0;
     }
-    assert_non_null(save);
-    assert_int_equal(row.sequence, save->outbox_sequence);
-    assert_string_equal(save->message_id, message_id);
-    assert_string_equal(save->traceparent, TRACEPARENT);
-    assert_int_equal(save->body_length, 2);
-    assert_memory_equal(save->body, "{}", 2);
-    int64_t sequence = save->outbox_sequence;
+    assert_non_null(event);
+    assert_int_equal(row.sequence, event->outbox_sequence);
+    assert_string_equal(event->message_id, message_id);
+    assert_string_equal(event->traceparent, TRACEPARENT);
+    assert_int_equal(event->body_length, 2);
+    assert_memory_equal(event->body, "{}", 2);
+    int64_t sequence = event->outbox_sequence;
     assert_true(sequence > after);
-    save_free(save);
+    event_free(event);
     return sequence;
 }
 
-static void expect_content(int64_t saves, int64_t bytes, int64_t oldest_ms)
+static void expect_content(int64_t events, int64_t bytes, int64_t oldest_ms)
 {
     struct outbox_store_content content;
     outbox_store_content(store, &content);
-    assert_int_equal(content.saves, saves);
+    assert_int_equal(content.events, events);
     assert_int_equal(content.bytes, bytes);
     assert_int_equal(content.oldest_ms, oldest_ms);
 }
@@ -223,7 +223,7 @@ static void test_a_row_that_is_no_save_is_told_and_kept(void **state)
         struct error error;
         assert_int_equal(outbox_store_next(store, i - 1, &row, &error), OUTCOME_OK);
         assert_int_equal(row.sequence, i);
-        assert_null(row.save);
+        assert_null(row.event);
         assert_non_null(strstr(error.text, faults[i - 2]));
     }
     assert_int_equal(expect_next(6, "e"), 7);
@@ -231,7 +231,7 @@ static void test_a_row_that_is_no_save_is_told_and_kept(void **state)
     create_store(0);
     struct outbox_store_content content;
     outbox_store_content(store, &content);
-    assert_int_equal(content.saves, 7);
+    assert_int_equal(content.events, 7);
 }
 
 static int set_up(void **state)

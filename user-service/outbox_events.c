@@ -1,4 +1,4 @@
-/* What becomes of each save: stored and answered, forwarded, deleted. */
+/* What becomes of each event: stored and answered, forwarded, deleted. */
 #include "user-service/outbox_internal.h"
 
 #include "user-service/log_events.h"
@@ -11,17 +11,17 @@ static uint32_t wait_ms(struct backoff *backoff)
     return backoff_next_ms(backoff, jitter_random()) + 1;
 }
 
-static void take_forwarded(struct outbox *outbox, struct save *save)
+static void take_forwarded(struct outbox *outbox, struct event *event)
 {
     outbox->forwarded--;
-    if (save->outcome == SAVE_CONFIRMED) {
-        outbox->settled[outbox->settled_count++] = save->outbox_sequence;
+    if (event->outcome == EVENT_CONFIRMED) {
+        outbox->settled[outbox->settled_count++] = event->outbox_sequence;
         metric_add(&outbox->metrics.forwarded, 1);
         backoff_reset(&outbox->forward_backoff);
     } else {
         outbox->forward_again = true;
     }
-    save_free(save);
+    event_free(event);
 }
 
 void outbox_take_arriving(struct outbox *outbox)
@@ -29,42 +29,42 @@ void outbox_take_arriving(struct outbox *outbox)
     struct handover_list batch = handover_take_all(&outbox->arriving);
     struct handover_node *node = NULL;
     while ((node = handover_list_take(&batch)) != NULL) {
-        struct save *save = (struct save *)node;
-        if (save->outbox_sequence != 0) {
-            take_forwarded(outbox, save);
+        struct event *event = (struct event *)node;
+        if (event->outbox_sequence != 0) {
+            take_forwarded(outbox, event);
         } else {
             handover_list_append(&outbox->at_hand, node);
         }
     }
 }
 
-/* What the broker itself has said, or not said, of a save stays true; the others have nowhere to
+/* What the broker itself has said, or not said, of an event stays true; the others have nowhere to
  * go. */
-static enum save_outcome refusal(const struct save *save)
+static enum event_outcome refusal(const struct event *event)
 {
-    switch (save->outcome) {
-    case SAVE_NACKED:
-    case SAVE_UNROUTABLE:
-    case SAVE_UNKNOWN:
-        return save->outcome;
-    case SAVE_CONFIRMED:
-    case SAVE_DISCONNECTED:
-    case SAVE_BLOCKED:
-    case SAVE_OVERLOADED:
-    case SAVE_DRAINING:
-    case SAVE_STORED:
-    case SAVE_OUTBOX_FULL:
-    case SAVE_OUTCOMES:
+    switch (event->outcome) {
+    case EVENT_NACKED:
+    case EVENT_UNROUTABLE:
+    case EVENT_UNKNOWN:
+        return event->outcome;
+    case EVENT_CONFIRMED:
+    case EVENT_DISCONNECTED:
+    case EVENT_BLOCKED:
+    case EVENT_OVERLOADED:
+    case EVENT_DRAINING:
+    case EVENT_STORED:
+    case EVENT_OUTBOX_FULL:
+    case EVENT_OUTCOMES:
         break;
     }
-    return save->published ? SAVE_UNKNOWN : SAVE_OUTBOX_FULL;
+    return event->published ? EVENT_UNKNOWN : EVENT_OUTBOX_FULL;
 }
 
 static int64_t bytes_at_hand(const struct outbox *outbox)
 {
     int64_t bytes = 0;
     for (const struct handover_node *node = outbox->at_hand.head; node != NULL; node = node->next) {
-        bytes += outbox_store_bytes_of((const struct save *)node);
+        bytes += outbox_store_bytes_of((const struct event *)node);
     }
     return bytes;
 }
@@ -75,16 +75,16 @@ static enum outcome insert_at_hand(struct outbox *outbox, struct error *ret_erro
     struct error full;
     bool has_room_for_all = outbox_store_has_room(outbox->store, bytes_at_hand(outbox), &full);
     for (struct handover_node *node = outbox->at_hand.head; node != NULL; node = node->next) {
-        struct save *save = (struct save *)node;
+        struct event *event = (struct event *)node;
         if (!has_room_for_all &&
-            !outbox_store_has_room(outbox->store, outbox_store_bytes_of(save), &full)) {
+            !outbox_store_has_room(outbox->store, outbox_store_bytes_of(event), &full)) {
             continue;
         }
-        enum outcome outcome = outbox_store_insert(outbox->store, save, ret_error);
+        enum outcome outcome = outbox_store_insert(outbox->store, event, ret_error);
         if (outcome != OUTCOME_OK) {
             return outcome;
         }
-        save->is_stored = true;
+        event->is_stored = true;
     }
     return OUTCOME_OK;
 }
@@ -113,21 +113,21 @@ static enum commit commit_batch(struct outbox *outbox, struct error *ret_error)
     return commit;
 }
 
-static enum save_outcome outcome_of(const struct save *save, enum commit commit)
+static enum event_outcome outcome_of(const struct event *event, enum commit commit)
 {
-    if (!save->is_stored || commit == NOT_COMMITTED) {
-        return refusal(save);
+    if (!event->is_stored || commit == NOT_COMMITTED) {
+        return refusal(event);
     }
-    return commit == COMMITTED ? SAVE_STORED : SAVE_UNKNOWN;
+    return commit == COMMITTED ? EVENT_STORED : EVENT_UNKNOWN;
 }
 
 static void answer_at_hand(struct outbox *outbox, enum commit commit)
 {
     for (struct handover_node *node = outbox->at_hand.head; node != NULL; node = node->next) {
-        struct save *save = (struct save *)node;
-        save->outcome = outcome_of(save, commit);
+        struct event *event = (struct event *)node;
+        event->outcome = outcome_of(event, commit);
         metric_add(
-            save->outcome == SAVE_STORED ? &outbox->metrics.stored : &outbox->metrics.refused, 1);
+            event->outcome == EVENT_STORED ? &outbox->metrics.stored : &outbox->metrics.refused, 1);
     }
     handover_push(publisher_completed(outbox->publisher), &outbox->at_hand);
 }
@@ -168,9 +168,9 @@ static bool may_forward(struct outbox *outbox)
     return outbox->now_ms >= outbox->forward_at_ms;
 }
 
-enum { DELETE_BYTES_MAX = 16 * 1024 /* of the log, for one save: a few pages */ };
+enum { DELETE_BYTES_MAX = 16 * 1024 /* of the log, for one event: a few pages */ };
 
-/* So many at once that the publisher is kept busy, and so few that requests' saves are not behind
+/* So many at once that the publisher is kept busy, and so few that requests' events are not behind
  * all of them, and that they can be deleted in one batch however little is free. */
 static size_t forwarded_max(const struct outbox *outbox)
 {
@@ -196,7 +196,7 @@ void outbox_forward(struct outbox *outbox)
     struct outbox_store_content content;
     outbox_store_content(outbox->store, &content);
     struct error error = {.text = ""};
-    while (content.saves > 0 && may_forward(outbox) &&
+    while (content.events > 0 && may_forward(outbox) &&
            outbox->forwarded + outbox->settled_count < forwarded_max(outbox)) {
         struct outbox_store_row row;
         enum outcome outcome = outbox_store_next(outbox->store, outbox->cursor, &row, &error);
@@ -210,13 +210,13 @@ void outbox_forward(struct outbox *outbox)
             break;
         }
         outbox->cursor = row.sequence;
-        if (row.save == NULL) {
+        if (row.event == NULL) {
             pass_over(outbox, row.sequence, &error);
             continue;
         }
         outbox->forwarded++;
-        row.save->accepted_us = clock_monotonic_us();
-        handover_list_append(&batch, &row.save->node);
+        row.event->accepted_us = clock_monotonic_us();
+        handover_list_append(&batch, &row.event->node);
     }
     if (batch.head != NULL) {
         publisher_submit(outbox->publisher, &batch);

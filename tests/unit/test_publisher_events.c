@@ -1,4 +1,4 @@
-/* What becomes of each save: before a connection, in an alarm, confirmed, refused, returned, late,
+/* What becomes of each event: before a connection, in an alarm, confirmed, refused, returned, late,
  * and when the connection is lost. The broker is only its buffer: nothing is connected. */
 #include "common/broker_internal.h"
 #include "user-service/publisher_internal.h"
@@ -37,36 +37,36 @@ static void open_fixture(struct fixture *fixture, bool with_outbox)
     fixture->publisher->now_ms = NOW_MS;
 }
 
-static void free_saves(struct handover_list *list)
+static void free_events(struct handover_list *list)
 {
     struct handover_node *node = NULL;
     while ((node = handover_list_take(list)) != NULL) {
-        save_free((struct save *)node);
+        event_free((struct event *)node);
     }
 }
 
 static void close_fixture(struct fixture *fixture)
 {
     publisher_complete_all(fixture->publisher);
-    free_saves(&fixture->publisher->done);
-    free_saves(&fixture->publisher->to_outbox);
+    free_events(&fixture->publisher->done);
+    free_events(&fixture->publisher->to_outbox);
     fixture->publisher->broker = NULL;
     buffer_done(&fixture->broker.out);
     publisher_free(fixture->publisher);
     handover_done(&fixture->outbox);
 }
 
-static struct save *accept(struct fixture *fixture, const char *message_id)
+static struct event *accept(struct fixture *fixture, const char *message_id)
 {
-    struct save *save = calloc(1, sizeof(*save));
-    assert_non_null(save);
-    save->body = strdup("{\"name\":\"Ada\"}");
-    save->body_length = strlen(save->body);
-    save->message_id_length = strlen(message_id);
-    memcpy(save->message_id, message_id, save->message_id_length + 1);
-    save->deadline_ms = DEADLINE_MS;
-    publisher_accept(fixture->publisher, save);
-    return save;
+    struct event *event = calloc(1, sizeof(*event));
+    assert_non_null(event);
+    event->body = strdup("{\"name\":\"Ada\"}");
+    event->body_length = strlen(event->body);
+    event->message_id_length = strlen(message_id);
+    memcpy(event->message_id, message_id, event->message_id_length + 1);
+    event->deadline_ms = DEADLINE_MS;
+    publisher_accept(fixture->publisher, event);
+    return event;
 }
 
 static void send_waiting(struct fixture *fixture)
@@ -75,18 +75,18 @@ static void send_waiting(struct fixture *fixture)
     assert_int_equal(publisher_send_waiting(fixture->publisher, &error), OUTCOME_OK);
 }
 
-static struct save *publish(struct fixture *fixture, const char *message_id)
+static struct event *publish(struct fixture *fixture, const char *message_id)
 {
-    struct save *save = accept(fixture, message_id);
+    struct event *event = accept(fixture, message_id);
     send_waiting(fixture);
-    assert_true(save->published && save->tag != 0);
-    return save;
+    assert_true(event->published && event->tag != 0);
+    return event;
 }
 
 static void take(struct fixture *fixture, const struct broker_event *event)
 {
     struct error error;
-    assert_int_equal(publisher_take_event(fixture->publisher, event, &error), OUTCOME_OK);
+    assert_int_equal(publisher_take_broker_event(fixture->publisher, event, &error), OUTCOME_OK);
 }
 
 static void settle(struct fixture *fixture, enum broker_event_type type, uint64_t tag)
@@ -101,27 +101,28 @@ static void take_return(struct fixture *fixture, const char *message_id)
     take(fixture, &event);
 }
 
-/* Nothing else was completed, and `save` was with this outcome. */
-static void expect_one(struct handover_list *list, const struct save *save,
-                       enum save_outcome outcome)
+/* Nothing else was completed, and `event` was with this outcome. */
+static void expect_one(struct handover_list *list, const struct event *event,
+                       enum event_outcome outcome)
 {
-    assert_ptr_equal(list->head, save);
-    assert_int_equal(save->outcome, outcome);
-    save_free((struct save *)handover_list_take(list));
+    assert_ptr_equal(list->head, event);
+    assert_int_equal(event->outcome, outcome);
+    event_free((struct event *)handover_list_take(list));
     assert_null(list->head);
 }
 
-static void expect_done(struct fixture *fixture, const struct save *save, enum save_outcome outcome)
+static void expect_done(struct fixture *fixture, const struct event *event,
+                        enum event_outcome outcome)
 {
     assert_null(fixture->publisher->to_outbox.head);
-    expect_one(&fixture->publisher->done, save, outcome);
+    expect_one(&fixture->publisher->done, event, outcome);
 }
 
-static void expect_outbox(struct fixture *fixture, const struct save *save,
-                          enum save_outcome outcome)
+static void expect_outbox(struct fixture *fixture, const struct event *event,
+                          enum event_outcome outcome)
 {
     assert_null(fixture->publisher->done.head);
-    expect_one(&fixture->publisher->to_outbox, save, outcome);
+    expect_one(&fixture->publisher->to_outbox, event, outcome);
 }
 
 static void expect_nothing_done(const struct fixture *fixture)
@@ -136,24 +137,24 @@ static void what_cannot_be_sent_now_is_refused_at_once(void **state)
     struct fixture fixture;
     open_fixture(&fixture, false);
     fixture.publisher->stopping = true;
-    expect_done(&fixture, accept(&fixture, "a"), SAVE_DRAINING);
+    expect_done(&fixture, accept(&fixture, "a"), EVENT_DRAINING);
     fixture.publisher->stopping = false;
 
     fixture.publisher->broker = NULL;
     fixture.publisher->is_first_try_over = true;
-    expect_done(&fixture, accept(&fixture, "b"), SAVE_DISCONNECTED);
+    expect_done(&fixture, accept(&fixture, "b"), EVENT_DISCONNECTED);
     fixture.publisher->is_first_try_over = false;
-    struct save *early = accept(&fixture, "c");
+    struct event *early = accept(&fixture, "c");
     expect_nothing_done(&fixture);
     fixture.publisher->broker = &fixture.broker;
 
     fixture.publisher->late = true;
-    expect_done(&fixture, accept(&fixture, "d"), SAVE_BLOCKED);
+    expect_done(&fixture, accept(&fixture, "d"), EVENT_BLOCKED);
     fixture.publisher->late = false;
     send_waiting(&fixture);
     assert_true(early->published);
     settle(&fixture, BROKER_EVENT_ACK, 1);
-    expect_done(&fixture, early, SAVE_CONFIRMED);
+    expect_done(&fixture, early, EVENT_CONFIRMED);
     close_fixture(&fixture);
 }
 
@@ -162,20 +163,20 @@ static void an_alarm_refuses_what_was_not_sent(void **state)
     (void)state;
     struct fixture fixture;
     open_fixture(&fixture, false);
-    struct save *sent = publish(&fixture, "sent");
-    struct save *unsent = accept(&fixture, "unsent");
+    struct event *sent = publish(&fixture, "sent");
+    struct event *unsent = accept(&fixture, "unsent");
     const struct broker_event blocked = {.type = BROKER_EVENT_BLOCKED, .text = slice_of("memory")};
     take(&fixture, &blocked);
-    expect_done(&fixture, unsent, SAVE_BLOCKED);
+    expect_done(&fixture, unsent, EVENT_BLOCKED);
     struct error reason;
     assert_int_equal(publisher_get_state(fixture.publisher, &reason), PUBLISHER_BLOCKED);
     assert_string_equal(reason.text, "the broker has blocked publishing: memory");
-    expect_done(&fixture, accept(&fixture, "later"), SAVE_BLOCKED);
+    expect_done(&fixture, accept(&fixture, "later"), EVENT_BLOCKED);
 
     settle(&fixture, BROKER_EVENT_UNBLOCKED, 0);
     assert_int_equal(publisher_get_state(fixture.publisher, &reason), PUBLISHER_CONNECTED);
     settle(&fixture, BROKER_EVENT_ACK, 1);
-    expect_done(&fixture, sent, SAVE_CONFIRMED);
+    expect_done(&fixture, sent, EVENT_CONFIRMED);
     close_fixture(&fixture);
 }
 
@@ -185,7 +186,7 @@ static void an_alarm_keeps_what_was_sent_before(void **state)
     (void)state;
     struct fixture fixture;
     open_fixture(&fixture, false);
-    struct save *sent = publish(&fixture, "sent");
+    struct event *sent = publish(&fixture, "sent");
     publisher_keep_for_next_connection(fixture.publisher);
     const struct broker_event blocked = {.type = BROKER_EVENT_BLOCKED, .text = slice_of("disk")};
     take(&fixture, &blocked);
@@ -207,7 +208,7 @@ static void the_window_limits_what_is_sent(void **state)
     for (int i = 0; i < IN_FLIGHT_MAX; i++) {
         (void)publish(&fixture, "a");
     }
-    struct save *last = accept(&fixture, "last");
+    struct event *last = accept(&fixture, "last");
     send_waiting(&fixture);
     assert_false(last->published);
     settle(&fixture, BROKER_EVENT_ACK, 1);
@@ -222,13 +223,13 @@ static void what_cannot_be_encoded_is_not_sent(void **state)
     struct fixture fixture;
     open_fixture(&fixture, false);
     buffer_init(&fixture.broker.out, 16); /* less than a frame's overhead: no memory */
-    struct save *save = accept(&fixture, "a");
+    struct event *event = accept(&fixture, "a");
     send_waiting(&fixture);
     assert_int_equal(broker_unsent_bytes(&fixture.broker), 0);
-    expect_done(&fixture, save, SAVE_OVERLOADED);
+    expect_done(&fixture, event, EVENT_OVERLOADED);
 
     buffer_init(&fixture.broker.out, OUT_BYTES);
-    save = publish(&fixture, "b");
+    event = publish(&fixture, "b");
     size_t sent_bytes = broker_unsent_bytes(&fixture.broker);
     publisher_keep_for_next_connection(fixture.publisher);
     char long_queue[300];
@@ -237,7 +238,7 @@ static void what_cannot_be_encoded_is_not_sent(void **state)
     fixture.settings.common.queue = long_queue;
     send_waiting(&fixture);
     assert_int_equal(broker_unsent_bytes(&fixture.broker), sent_bytes);
-    expect_done(&fixture, save, SAVE_UNKNOWN);
+    expect_done(&fixture, event, EVENT_UNKNOWN);
     close_fixture(&fixture);
 }
 
@@ -246,24 +247,24 @@ static void a_refusal_is_told(void **state)
     (void)state;
     struct fixture fixture;
     open_fixture(&fixture, false);
-    struct save *save = publish(&fixture, "a");
+    struct event *event = publish(&fixture, "a");
     settle(&fixture, BROKER_EVENT_NACK, 1);
-    expect_done(&fixture, save, SAVE_NACKED);
-    save = publish(&fixture, "b");
+    expect_done(&fixture, event, EVENT_NACKED);
+    event = publish(&fixture, "b");
     take_return(&fixture, "b");
     assert_true(fixture.publisher->declaring);
     settle(&fixture, BROKER_EVENT_ACK, 2);
-    expect_done(&fixture, save, SAVE_UNROUTABLE);
+    expect_done(&fixture, event, EVENT_UNROUTABLE);
 
     /* The queue is being declared already. */
-    save = publish(&fixture, "c");
+    event = publish(&fixture, "c");
     size_t bytes = broker_unsent_bytes(&fixture.broker);
     take_return(&fixture, "c");
     assert_int_equal(broker_unsent_bytes(&fixture.broker), bytes);
     settle(&fixture, BROKER_EVENT_DECLARED, 0);
     assert_false(fixture.publisher->declaring);
     settle(&fixture, BROKER_EVENT_ACK, 3);
-    expect_done(&fixture, save, SAVE_UNROUTABLE);
+    expect_done(&fixture, event, EVENT_UNROUTABLE);
     close_fixture(&fixture);
 }
 
@@ -272,23 +273,23 @@ static void a_refusal_of_what_may_be_there_already_is_unknown(void **state)
     (void)state;
     struct fixture fixture;
     open_fixture(&fixture, false);
-    struct save *save = publish(&fixture, "a");
+    struct event *event = publish(&fixture, "a");
     publisher_keep_for_next_connection(fixture.publisher);
     send_waiting(&fixture);
     settle(&fixture, BROKER_EVENT_NACK, 1);
-    expect_done(&fixture, save, SAVE_UNKNOWN);
+    expect_done(&fixture, event, EVENT_UNKNOWN);
 
     /* One of two with the same id was returned: which, nobody says. */
-    struct save *first = publish(&fixture, "twice");
-    struct save *second = publish(&fixture, "twice");
-    struct save *other = publish(&fixture, "other");
+    struct event *first = publish(&fixture, "twice");
+    struct event *second = publish(&fixture, "twice");
+    struct event *other = publish(&fixture, "other");
     take_return(&fixture, "twice");
     settle(&fixture, BROKER_EVENT_ACK, first->tag);
-    expect_done(&fixture, first, SAVE_UNKNOWN);
+    expect_done(&fixture, first, EVENT_UNKNOWN);
     settle(&fixture, BROKER_EVENT_ACK, second->tag);
-    expect_done(&fixture, second, SAVE_UNKNOWN);
+    expect_done(&fixture, second, EVENT_UNKNOWN);
     settle(&fixture, BROKER_EVENT_ACK, other->tag);
-    expect_done(&fixture, other, SAVE_CONFIRMED);
+    expect_done(&fixture, other, EVENT_CONFIRMED);
     close_fixture(&fixture);
 }
 
@@ -297,16 +298,16 @@ static void a_deadline_passes(void **state)
     (void)state;
     struct fixture fixture;
     open_fixture(&fixture, false);
-    struct save *sent = publish(&fixture, "sent");
-    struct save *unsent = accept(&fixture, "unsent");
+    struct event *sent = publish(&fixture, "sent");
+    struct event *unsent = accept(&fixture, "unsent");
     publisher_expire(fixture.publisher);
     expect_nothing_done(&fixture);
     fixture.publisher->now_ms = DEADLINE_MS;
     publisher_expire(fixture.publisher);
     assert_ptr_equal(handover_list_take(&fixture.publisher->done), sent);
-    assert_int_equal(sent->outcome, SAVE_UNKNOWN);
-    expect_done(&fixture, unsent, SAVE_OVERLOADED);
-    save_free(sent);
+    assert_int_equal(sent->outcome, EVENT_UNKNOWN);
+    expect_done(&fixture, unsent, EVENT_OVERLOADED);
+    event_free(sent);
 
     /* Its confirm comes late, and is nobody's; so is a late refusal. */
     settle(&fixture, BROKER_EVENT_ACK, 1);
@@ -316,16 +317,16 @@ static void a_deadline_passes(void **state)
     fixture.publisher->broker = NULL;
     unsent = accept(&fixture, "without a broker");
     publisher_expire(fixture.publisher);
-    expect_done(&fixture, unsent, SAVE_DISCONNECTED);
+    expect_done(&fixture, unsent, EVENT_DISCONNECTED);
     fixture.publisher->broker = &fixture.broker;
     unsent = accept(&fixture, "in an alarm");
     fixture.publisher->blocked = true;
     publisher_expire(fixture.publisher);
-    expect_done(&fixture, unsent, SAVE_BLOCKED);
+    expect_done(&fixture, unsent, EVENT_BLOCKED);
     fixture.publisher->blocked = false;
     sent = publish(&fixture, "forgotten");
     publisher_expire(fixture.publisher);
-    expect_done(&fixture, sent, SAVE_UNKNOWN);
+    expect_done(&fixture, sent, EVENT_UNKNOWN);
     settle(&fixture, BROKER_EVENT_NACK, 2);
     expect_nothing_done(&fixture);
     close_fixture(&fixture);
@@ -344,13 +345,13 @@ static void a_late_confirm_sends_others_to_the_outbox(void **state)
     struct error error;
     open_fixture(&fixture, true);
     publisher_set_state(fixture.publisher, PUBLISHER_CONNECTED, "");
-    struct save *slow = publish(&fixture, "slow");
+    struct event *slow = publish(&fixture, "slow");
     assert_int_equal(judge(&fixture, 500, &error), OUTCOME_OK);
     assert_false(fixture.publisher->late);
     assert_int_equal(judge(&fixture, 501, &error), OUTCOME_OK);
     assert_int_equal(publisher_get_state(fixture.publisher, &error), PUBLISHER_BLOCKED);
     assert_string_equal(error.text, "the broker is slow to confirm");
-    expect_outbox(&fixture, accept(&fixture, "next"), SAVE_BLOCKED);
+    expect_outbox(&fixture, accept(&fixture, "next"), EVENT_BLOCKED);
 
     /* In an alarm it owes nothing; after it the time begins anew. */
     fixture.publisher->blocked = true;
@@ -365,7 +366,7 @@ static void a_late_confirm_sends_others_to_the_outbox(void **state)
     assert_int_equal(judge(&fixture, 10000, &error), OUTCOME_OK);
     assert_true(fixture.publisher->late);
     settle(&fixture, BROKER_EVENT_ACK, 1);
-    expect_done(&fixture, slow, SAVE_CONFIRMED);
+    expect_done(&fixture, slow, EVENT_CONFIRMED);
     assert_int_equal(judge(&fixture, 10000, &error), OUTCOME_OK);
     assert_int_equal(publisher_get_state(fixture.publisher, &error), PUBLISHER_CONNECTED);
     close_fixture(&fixture);
@@ -403,11 +404,11 @@ static void a_lost_connection(void **state)
     (void)state;
     struct fixture fixture;
     open_fixture(&fixture, false);
-    struct save *first = publish(&fixture, "first");
-    struct save *second = publish(&fixture, "second");
-    struct save *unsent = accept(&fixture, "unsent");
+    struct event *first = publish(&fixture, "first");
+    struct event *second = publish(&fixture, "second");
+    struct event *unsent = accept(&fixture, "unsent");
     publisher_keep_for_next_connection(fixture.publisher);
-    expect_done(&fixture, unsent, SAVE_DISCONNECTED);
+    expect_done(&fixture, unsent, EVENT_DISCONNECTED);
 
     /* Lost again before anything was sent; then both are published, in their order. */
     publisher_keep_for_next_connection(fixture.publisher);
@@ -423,9 +424,9 @@ static void a_lost_connection(void **state)
     unsent = accept(&fixture, "unsent");
     publisher_keep_for_next_connection(fixture.publisher);
     assert_ptr_equal(handover_list_take(&fixture.publisher->to_outbox), unsent);
-    assert_int_equal(unsent->outcome, SAVE_DISCONNECTED);
-    expect_outbox(&fixture, first, SAVE_UNKNOWN);
-    save_free(unsent);
+    assert_int_equal(unsent->outcome, EVENT_DISCONNECTED);
+    expect_outbox(&fixture, first, EVENT_UNKNOWN);
+    event_free(unsent);
     close_fixture(&fixture);
 }
 
@@ -434,13 +435,13 @@ static void what_the_outbox_forwards_goes_back_to_it(void **state)
     (void)state;
     struct fixture fixture;
     open_fixture(&fixture, true);
-    struct save *forwarded = publish(&fixture, "forwarded");
+    struct event *forwarded = publish(&fixture, "forwarded");
     forwarded->outbox_sequence = 7;
-    struct save *own = publish(&fixture, "own");
+    struct event *own = publish(&fixture, "own");
     settle(&fixture, BROKER_EVENT_ACK, 1);
-    expect_outbox(&fixture, forwarded, SAVE_CONFIRMED);
+    expect_outbox(&fixture, forwarded, EVENT_CONFIRMED);
     settle(&fixture, BROKER_EVENT_ACK, 2);
-    expect_done(&fixture, own, SAVE_CONFIRMED);
+    expect_done(&fixture, own, EVENT_CONFIRMED);
     close_fixture(&fixture);
 }
 
@@ -449,13 +450,13 @@ static void a_stop_completes_all(void **state)
     (void)state;
     struct fixture fixture;
     open_fixture(&fixture, false);
-    struct save *sent = publish(&fixture, "sent");
-    struct save *unsent = accept(&fixture, "unsent");
+    struct event *sent = publish(&fixture, "sent");
+    struct event *unsent = accept(&fixture, "unsent");
     publisher_complete_all(fixture.publisher);
     assert_ptr_equal(handover_list_take(&fixture.publisher->done), sent);
-    assert_int_equal(sent->outcome, SAVE_UNKNOWN);
-    expect_done(&fixture, unsent, SAVE_DRAINING);
-    save_free(sent);
+    assert_int_equal(sent->outcome, EVENT_UNKNOWN);
+    expect_done(&fixture, unsent, EVENT_DRAINING);
+    event_free(sent);
     close_fixture(&fixture);
 }
 
@@ -466,7 +467,8 @@ static void a_confirm_of_nothing_is_an_error(void **state)
     struct error error;
     open_fixture(&fixture, false);
     const struct broker_event event = {.type = BROKER_EVENT_ACK, .tag = 9};
-    assert_int_equal(publisher_take_event(fixture.publisher, &event, &error), OUTCOME_INVALID);
+    assert_int_equal(publisher_take_broker_event(fixture.publisher, &event, &error),
+                     OUTCOME_INVALID);
     settle(&fixture, BROKER_EVENT_EMPTY, 0);
     expect_nothing_done(&fixture);
     close_fixture(&fixture);

@@ -1,4 +1,4 @@
-/* What becomes of each save: waiting, in the window, settled, expired. */
+/* What becomes of each event: waiting, in the window, settled, expired. */
 #include "user-service/publisher_internal.h"
 
 #include "user-service/log_events.h"
@@ -12,94 +12,94 @@ enum {
     LOST_CONFIRM_MS_MIN = 10000,
 };
 
-/* Every save leaves here, once. */
-static void complete(struct publisher *publisher, struct save *save, enum save_outcome outcome)
+/* Every event leaves here, once. */
+static void complete(struct publisher *publisher, struct event *event, enum event_outcome outcome)
 {
-    if (outcome != SAVE_CONFIRMED) {
-        log_at(outcome == SAVE_UNKNOWN ? &event_save_unknown : &event_save_refused,
-               log_string("message_id", save->message_id), log_integer("outcome", outcome));
+    if (outcome != EVENT_CONFIRMED) {
+        log_at(outcome == EVENT_UNKNOWN ? &event_save_unknown : &event_save_refused,
+               log_string("message_id", event->message_id), log_integer("outcome", outcome));
     }
-    save->outcome = outcome;
+    event->outcome = outcome;
     bool goes_to_outbox =
-        save->outbox_sequence != 0 || (publisher->outbox != NULL && outcome != SAVE_CONFIRMED);
-    handover_list_append(goes_to_outbox ? &publisher->to_outbox : &publisher->done, &save->node);
+        event->outbox_sequence != 0 || (publisher->outbox != NULL && outcome != EVENT_CONFIRMED);
+    handover_list_append(goes_to_outbox ? &publisher->to_outbox : &publisher->done, &event->node);
 }
 
-static struct save_queue *queue_of(struct publisher *publisher, const struct save *save)
+static struct event_queue *queue_of(struct publisher *publisher, const struct event *event)
 {
-    return save->outbox_sequence != 0 ? &publisher->forwarded : &publisher->owned;
+    return event->outbox_sequence != 0 ? &publisher->forwarded : &publisher->owned;
 }
 
-static void complete_owned(struct publisher *publisher, struct save *save,
-                           enum save_outcome outcome)
+static void complete_owned(struct publisher *publisher, struct event *event,
+                           enum event_outcome outcome)
 {
-    TAILQ_REMOVE(queue_of(publisher, save), save, in_order);
-    complete(publisher, save, outcome);
+    TAILQ_REMOVE(queue_of(publisher, event), event, in_order);
+    complete(publisher, event, outcome);
 }
 
-void publisher_accept(struct publisher *publisher, struct save *save)
+void publisher_accept(struct publisher *publisher, struct event *event)
 {
     if (publisher->stopping) {
-        complete(publisher, save, SAVE_DRAINING);
+        complete(publisher, event, EVENT_DRAINING);
     } else if (publisher->broker == NULL && publisher->is_first_try_over) {
-        complete(publisher, save, SAVE_DISCONNECTED);
+        complete(publisher, event, EVENT_DISCONNECTED);
     } else if (publisher->blocked || publisher->late) {
-        complete(publisher, save, SAVE_BLOCKED);
+        complete(publisher, event, EVENT_BLOCKED);
     } else {
-        TAILQ_INSERT_TAIL(queue_of(publisher, save), save, in_order);
-        TAILQ_INSERT_TAIL(&publisher->waiting, save, waiting);
+        TAILQ_INSERT_TAIL(queue_of(publisher, event), event, in_order);
+        TAILQ_INSERT_TAIL(&publisher->waiting, event, waiting);
     }
 }
 
 enum outcome publisher_send_waiting(struct publisher *publisher, struct error *ret_error)
 {
     const char *queue = publisher->settings->common.queue;
-    struct save *save = NULL;
+    struct event *event = NULL;
     while (!publisher->blocked && !confirm_window_is_full(&publisher->window) &&
-           (save = TAILQ_FIRST(&publisher->waiting)) != NULL) {
+           (event = TAILQ_FIRST(&publisher->waiting)) != NULL) {
         struct message message;
-        user_event_encode((struct slice){save->body, save->body_length},
-                          (struct slice){save->message_id, save->message_id_length},
-                          save->saved_at_ms, slice_of(save->traceparent), &message);
+        user_event_encode((struct slice){event->body, event->body_length},
+                          (struct slice){event->message_id, event->message_id_length},
+                          event->occurred_at_ms, slice_of(event->traceparent), &message);
         enum outcome outcome = broker_append_publish(publisher->broker, queue, &message, ret_error);
         if (outcome == OUTCOME_BUSY || outcome == OUTCOME_INVALID) {
             /* No memory for it now, or it cannot be encoded: not sent, and the client is told. */
-            TAILQ_REMOVE(&publisher->waiting, save, waiting);
-            complete_owned(publisher, save, save->published ? SAVE_UNKNOWN : SAVE_OVERLOADED);
+            TAILQ_REMOVE(&publisher->waiting, event, waiting);
+            complete_owned(publisher, event, event->published ? EVENT_UNKNOWN : EVENT_OVERLOADED);
             continue;
         }
         if (outcome != OUTCOME_OK) {
             return outcome;
         }
-        TAILQ_REMOVE(&publisher->waiting, save, waiting);
-        metric_add(&publisher->metrics.republished, save->published ? 1 : 0);
-        save->is_ambiguous = save->is_ambiguous || save->published;
-        save->published = true;
-        save->tag = confirm_window_add(&publisher->window, save, publisher->now_ms);
+        TAILQ_REMOVE(&publisher->waiting, event, waiting);
+        metric_add(&publisher->metrics.republished, event->published ? 1 : 0);
+        event->is_ambiguous = event->is_ambiguous || event->published;
+        event->published = true;
+        event->tag = confirm_window_add(&publisher->window, event, publisher->now_ms);
     }
     return OUTCOME_OK;
 }
 
 /* What the broker refuses now it may have taken over the connection before; and a return that may
  * mean another publish of the same id says of neither whether it was saved. */
-static enum save_outcome refusal(const struct save *save, enum save_outcome outcome)
+static enum event_outcome refusal(const struct event *event, enum event_outcome outcome)
 {
-    return save->is_ambiguous ? SAVE_UNKNOWN : outcome;
+    return event->is_ambiguous ? EVENT_UNKNOWN : outcome;
 }
 
 static void confirmed(void *item, bool returned, void *context)
 {
     struct publisher *publisher = context;
-    struct save *save = item;
-    if (save == NULL) {
+    struct event *event = item;
+    if (event == NULL) {
         metric_add(&publisher->metrics.late_confirms, 1);
         return;
     }
     if (!returned) {
         metric_observe_us(&publisher->metrics.confirm_latency,
-                          clock_monotonic_us() - save->accepted_us);
+                          clock_monotonic_us() - event->accepted_us);
     }
-    complete_owned(publisher, save, returned ? refusal(save, SAVE_UNROUTABLE) : SAVE_CONFIRMED);
+    complete_owned(publisher, event, returned ? refusal(event, EVENT_UNROUTABLE) : EVENT_CONFIRMED);
 }
 
 static void refused(void *item, bool returned, void *context)
@@ -107,14 +107,14 @@ static void refused(void *item, bool returned, void *context)
     struct publisher *publisher = context;
     (void)returned;
     if (item != NULL) {
-        complete_owned(publisher, item, refusal(item, SAVE_NACKED));
+        complete_owned(publisher, item, refusal(item, EVENT_NACKED));
     }
 }
 
 static bool has_message_id(const void *item, struct slice message_id)
 {
-    const struct save *save = item;
-    return slice_equal((struct slice){save->message_id, save->message_id_length}, message_id);
+    const struct event *event = item;
+    return slice_equal((struct slice){event->message_id, event->message_id_length}, message_id);
 }
 
 /* The queue is gone: what was returned is refused when its ack comes, and the queue is declared
@@ -124,10 +124,10 @@ static enum outcome take_return(struct publisher *publisher, struct slice messag
 {
     size_t count = confirm_window_mark_returned(&publisher->window, message_id, has_message_id);
     if (count > 1 || publisher->window.forgotten_count > 0) {
-        struct save *save = NULL;
-        TAILQ_FOREACH(save, &publisher->owned, in_order)
+        struct event *event = NULL;
+        TAILQ_FOREACH(event, &publisher->owned, in_order)
         {
-            save->is_ambiguous = save->is_ambiguous || has_message_id(save, message_id);
+            event->is_ambiguous = event->is_ambiguous || has_message_id(event, message_id);
         }
     }
     if (publisher->declaring) {
@@ -140,43 +140,43 @@ static enum outcome take_return(struct publisher *publisher, struct slice messag
                                  ret_error);
 }
 
-static void refuse_unsent(struct publisher *publisher, enum save_outcome outcome)
+static void refuse_unsent(struct publisher *publisher, enum event_outcome outcome)
 {
-    struct save *save = TAILQ_FIRST(&publisher->waiting);
-    while (save != NULL) {
-        struct save *next = TAILQ_NEXT(save, waiting);
-        if (!save->published) {
-            TAILQ_REMOVE(&publisher->waiting, save, waiting);
-            complete_owned(publisher, save, outcome);
+    struct event *event = TAILQ_FIRST(&publisher->waiting);
+    while (event != NULL) {
+        struct event *next = TAILQ_NEXT(event, waiting);
+        if (!event->published) {
+            TAILQ_REMOVE(&publisher->waiting, event, waiting);
+            complete_owned(publisher, event, outcome);
         }
-        save = next;
+        event = next;
     }
 }
 
-enum outcome publisher_take_event(struct publisher *publisher, const struct broker_event *event,
-                                  struct error *ret_error)
+enum outcome publisher_take_broker_event(struct publisher *publisher,
+                                         const struct broker_event *heard, struct error *ret_error)
 {
-    switch (event->type) {
+    switch (heard->type) {
     case BROKER_EVENT_ACK:
         if (!publisher->proven) {
             publisher->proven = true;
             connector_succeeded(publisher->connector);
         }
         nack_streak_note_ack(&publisher->nacks);
-        return confirm_window_settle(&publisher->window, event->tag, event->multiple, confirmed,
+        return confirm_window_settle(&publisher->window, heard->tag, heard->multiple, confirmed,
                                      publisher, ret_error);
     case BROKER_EVENT_NACK:
         nack_streak_note_nack(&publisher->nacks, publisher->now_ms);
-        return confirm_window_settle(&publisher->window, event->tag, event->multiple, refused,
+        return confirm_window_settle(&publisher->window, heard->tag, heard->multiple, refused,
                                      publisher, ret_error);
     case BROKER_EVENT_RETURN:
-        return take_return(publisher, event->text, ret_error);
+        return take_return(publisher, heard->text, ret_error);
     case BROKER_EVENT_BLOCKED: {
         struct error reason;
         error_set(&reason, OUTCOME_OK, "the broker has blocked publishing: %.*s",
-                  (int)event->text.length, event->text.data);
+                  (int)heard->text.length, heard->text.data);
         publisher->blocked = true;
-        refuse_unsent(publisher, SAVE_BLOCKED);
+        refuse_unsent(publisher, EVENT_BLOCKED);
         publisher_set_state(publisher, PUBLISHER_BLOCKED, reason.text);
         return OUTCOME_OK;
     }
@@ -197,13 +197,13 @@ enum outcome publisher_take_event(struct publisher *publisher, const struct brok
     return OUTCOME_OK;
 }
 
-/* Why a save was not even sent. */
-static enum save_outcome unsent_outcome(const struct publisher *publisher)
+/* Why an event was not even sent. */
+static enum event_outcome unsent_outcome(const struct publisher *publisher)
 {
     if (publisher->broker == NULL) {
-        return SAVE_DISCONNECTED;
+        return EVENT_DISCONNECTED;
     }
-    return publisher->blocked ? SAVE_BLOCKED : SAVE_OVERLOADED;
+    return publisher->blocked ? EVENT_BLOCKED : EVENT_OVERLOADED;
 }
 
 /* All have the same time to live, so the oldest expires first. What the outbox forwards waits for
@@ -211,15 +211,16 @@ static enum save_outcome unsent_outcome(const struct publisher *publisher)
  * with a broker that is slower than the deadline for ever. */
 void publisher_expire(struct publisher *publisher)
 {
-    struct save *save = NULL;
-    while ((save = TAILQ_FIRST(&publisher->owned)) != NULL &&
-           save->deadline_ms <= publisher->now_ms) {
-        if (save->tag == 0) {
-            TAILQ_REMOVE(&publisher->waiting, save, waiting);
+    struct event *event = NULL;
+    while ((event = TAILQ_FIRST(&publisher->owned)) != NULL &&
+           event->deadline_ms <= publisher->now_ms) {
+        if (event->tag == 0) {
+            TAILQ_REMOVE(&publisher->waiting, event, waiting);
         } else {
-            confirm_window_forget(&publisher->window, save->tag);
+            confirm_window_forget(&publisher->window, event->tag);
         }
-        complete_owned(publisher, save, save->published ? SAVE_UNKNOWN : unsent_outcome(publisher));
+        complete_owned(publisher, event,
+                       event->published ? EVENT_UNKNOWN : unsent_outcome(publisher));
     }
 }
 
@@ -263,12 +264,12 @@ enum outcome publisher_judge_confirms(struct publisher *publisher, struct error 
 
 static void collect_unsettled(void *item, bool returned, void *context)
 {
-    struct save *save = item;
-    struct save_queue *unsettled = context;
+    struct event *event = item;
+    struct event_queue *unsettled = context;
     (void)returned;
-    if (save != NULL) {
-        save->tag = 0;
-        TAILQ_INSERT_TAIL(unsettled, save, waiting);
+    if (event != NULL) {
+        event->tag = 0;
+        TAILQ_INSERT_TAIL(unsettled, event, waiting);
     }
 }
 
@@ -276,35 +277,35 @@ static void collect_unsettled(void *item, bool returned, void *context)
  * now. With an outbox both go there. */
 void publisher_keep_for_next_connection(struct publisher *publisher)
 {
-    struct save_queue again = TAILQ_HEAD_INITIALIZER(again);
-    struct save *save = NULL;
+    struct event_queue again = TAILQ_HEAD_INITIALIZER(again);
+    struct event *event = NULL;
     confirm_window_drain(&publisher->window, collect_unsettled, &again);
-    while ((save = TAILQ_FIRST(&publisher->waiting)) != NULL) {
-        TAILQ_REMOVE(&publisher->waiting, save, waiting);
-        if (save->published) {
-            TAILQ_INSERT_TAIL(&again, save, waiting);
+    while ((event = TAILQ_FIRST(&publisher->waiting)) != NULL) {
+        TAILQ_REMOVE(&publisher->waiting, event, waiting);
+        if (event->published) {
+            TAILQ_INSERT_TAIL(&again, event, waiting);
         } else {
-            complete_owned(publisher, save, SAVE_DISCONNECTED);
+            complete_owned(publisher, event, EVENT_DISCONNECTED);
         }
     }
     if (publisher->outbox == NULL) {
         TAILQ_CONCAT(&publisher->waiting, &again, waiting);
         return;
     }
-    while ((save = TAILQ_FIRST(&again)) != NULL) {
-        TAILQ_REMOVE(&again, save, waiting);
-        complete_owned(publisher, save, SAVE_UNKNOWN);
+    while ((event = TAILQ_FIRST(&again)) != NULL) {
+        TAILQ_REMOVE(&again, event, waiting);
+        complete_owned(publisher, event, EVENT_UNKNOWN);
     }
 }
 
 void publisher_complete_all(struct publisher *publisher)
 {
-    struct save *save = NULL;
-    struct save_queue unsettled = TAILQ_HEAD_INITIALIZER(unsettled);
+    struct event *event = NULL;
+    struct event_queue unsettled = TAILQ_HEAD_INITIALIZER(unsettled);
     confirm_window_drain(&publisher->window, collect_unsettled, &unsettled);
     TAILQ_INIT(&publisher->waiting);
-    while ((save = TAILQ_FIRST(&publisher->owned)) != NULL ||
-           (save = TAILQ_FIRST(&publisher->forwarded)) != NULL) {
-        complete_owned(publisher, save, save->published ? SAVE_UNKNOWN : SAVE_DRAINING);
+    while ((event = TAILQ_FIRST(&publisher->owned)) != NULL ||
+           (event = TAILQ_FIRST(&publisher->forwarded)) != NULL) {
+        complete_owned(publisher, event, event->published ? EVENT_UNKNOWN : EVENT_DRAINING);
     }
 }

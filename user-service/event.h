@@ -1,0 +1,65 @@
+/* An accepted event on its way: HTTP thread -> publisher thread -> HTTP thread. Whoever has it owns
+ * it alone; the hand-over is the only synchronization. */
+#pragma once
+
+#include "common/handover.h"
+#include "common/slice.h"
+#include "common/user_event.h"
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <sys/queue.h>
+
+struct http_request;
+struct key_entry;
+
+/* What becomes of an event, and how a metric names it. */
+#define EVENT_OUTCOMES_AND_NAMES(OUTCOME)                                                          \
+    OUTCOME(EVENT_CONFIRMED, "confirmed")                                                          \
+    OUTCOME(EVENT_DISCONNECTED, "disconnected") /* no broker: not sent */                          \
+    OUTCOME(EVENT_BLOCKED, "blocked")           /* the broker takes no publishes: not sent */      \
+    OUTCOME(EVENT_NACKED, "nacked")             /* the broker refused it */                        \
+    OUTCOME(EVENT_UNROUTABLE, "unroutable")     /* the broker had no queue for it */               \
+    OUTCOME(EVENT_OVERLOADED, "overloaded")     /* a limit is reached: not sent */                 \
+    OUTCOME(EVENT_DRAINING, "draining")         /* the service is stopping: not sent */            \
+    OUTCOME(EVENT_UNKNOWN, "unknown") /* sent or stored, and nobody knows whether it is safe */    \
+    OUTCOME(EVENT_STORED, "stored")   /* committed to the outbox */                                \
+    OUTCOME(EVENT_OUTBOX_FULL, "outbox_full") /* not sent, and the outbox takes nothing */
+
+#define EVENT_OUTCOME(outcome, name) outcome,
+#define EVENT_OUTCOME_NAME(outcome, name) name,
+enum event_outcome { EVENT_OUTCOMES_AND_NAMES(EVENT_OUTCOME) EVENT_OUTCOMES };
+
+struct event {
+    struct handover_node node;    /* first: see handover.h */
+    TAILQ_ENTRY(event) in_order;  /* publisher: all that it has, oldest first */
+    TAILQ_ENTRY(event) waiting;   /* publisher: those that are to be published, oldest first */
+    TAILQ_ENTRY(event) parked;    /* HTTP thread only: those not answered yet, oldest first */
+    struct http_request *request; /* HTTP thread only; NULL: answered before its outcome came */
+    struct key_entry *key;        /* HTTP thread only; NULL: it came without Idempotency-Key */
+    char *body;                   /* owned: the message's body, compact JSON */
+    size_t body_length;
+    char message_id[USER_EVENT_ID_BYTES_MAX + 1]; /* ends with a NUL */
+    size_t message_id_length;
+    char traceparent[USER_EVENT_TRACEPARENT_BYTES + 1]; /* "" where the request had none */
+    uint64_t occurred_at_ms;                            /* wall clock: when it was accepted */
+    uint64_t accepted_us;       /* monotonic: when it was accepted, or read from the outbox */
+    uint64_t deadline_ms;       /* monotonic; not of one that is forwarded from the outbox */
+    uint64_t tag;               /* publisher: its delivery tag; 0 while it is not in the window */
+    bool published;             /* publisher: it may have reached a broker */
+    bool is_ambiguous;          /* publisher: a refusal may mean another publish of the same id */
+    bool is_stored;             /* outbox: it is in the batch that is being committed */
+    int64_t outbox_sequence;    /* its row's, where the outbox forwards it; 0: it is a request's */
+    enum event_outcome outcome; /* written by whoever completes it */
+};
+
+/* NULL is fine. */
+static inline void event_free(struct event *event)
+{
+    if (event != NULL) {
+        free(event->body);
+        free(event);
+    }
+}
+
+TAILQ_HEAD(event_queue, event);
