@@ -10,8 +10,15 @@
 #include <stdlib.h>
 #include <sys/queue.h>
 
+struct endpoint;
 struct http_request;
 struct key_entry;
+
+/* Whom the answer goes to. Only the HTTP thread uses it, and only reply.c looks into it. */
+struct asker {
+    struct http_request *request;    /* borrowed; NULL: it was answered before the outcome came */
+    const struct endpoint *endpoint; /* borrowed: how its replies are worded and counted */
+};
 
 /* What becomes of an event, and how a metric names it. */
 #define EVENT_OUTCOMES_AND_NAMES(OUTCOME)                                                          \
@@ -31,13 +38,14 @@ struct key_entry;
 enum event_outcome { EVENT_OUTCOMES_AND_NAMES(EVENT_OUTCOME) EVENT_OUTCOMES };
 
 struct event {
-    struct handover_node node;    /* first: see handover.h */
-    TAILQ_ENTRY(event) in_order;  /* publisher: all that it has, oldest first */
-    TAILQ_ENTRY(event) waiting;   /* publisher: those that are to be published, oldest first */
-    TAILQ_ENTRY(event) parked;    /* HTTP thread only: those not answered yet, oldest first */
-    struct http_request *request; /* HTTP thread only; NULL: answered before its outcome came */
-    struct key_entry *key;        /* HTTP thread only; NULL: it came without Idempotency-Key */
-    char *body;                   /* owned: the message's body, compact JSON */
+    struct handover_node node;   /* first: see handover.h */
+    TAILQ_ENTRY(event) in_order; /* publisher: all that it has, oldest first */
+    TAILQ_ENTRY(event) waiting;  /* publisher: those that are to be published, oldest first */
+    TAILQ_ENTRY(event) parked;   /* HTTP thread only: those not answered yet, oldest first */
+    struct asker asker;          /* HTTP thread only: where its answer goes */
+    bool has_key;                /* HTTP thread only: its id is the request's Idempotency-Key */
+    struct key_entry *key;       /* HTTP thread only: what key_window knows of that; else NULL */
+    char *body;                  /* owned: the message's body, compact JSON */
     size_t body_length;
     char message_id[USER_EVENT_ID_BYTES_MAX + 1]; /* ends with a NUL */
     size_t message_id_length;

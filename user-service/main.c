@@ -53,8 +53,7 @@ static enum outcome service_start(struct service *service, struct error *ret_err
     if (outcome != OUTCOME_OK) {
         return outcome;
     }
-    service->routes.outbox = service->outbox;
-    save_user_init(&service->routes.save_user, &settings, service->publisher);
+    routes_init(&service->routes, &settings, service->publisher, service->outbox);
     const struct http_server_options options = {
         .listen = settings.common.listen,
         .tokens = tokens,
@@ -105,7 +104,7 @@ static bool service_drain(struct service *service)
 static void service_free(struct service *service)
 {
     http_server_free(service->server);
-    save_user_done(&service->routes.save_user);
+    routes_done(&service->routes);
     outbox_free(service->outbox);
     publisher_free(service->publisher);
     state_directory_release(&directory);

@@ -6,25 +6,25 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { REPLY_BYTES_MAX = 64 * 1024 * 1024 };
+enum { REPLY_BYTES_MAX = 64 * 1024 * 1024, DETAIL_BYTES = 192 };
 
 struct refusal {
     const char *reason;
-    const char *detail;
+    const char *detail; /* without what was not done */
 };
 
 static const struct refusal refusals[EVENT_OUTCOMES] = {
     [EVENT_CONFIRMED] = {"confirmed", ""},
-    [EVENT_DISCONNECTED] = {"disconnected", "there is no connection to the broker; not saved"},
-    [EVENT_BLOCKED] = {"blocked", "the broker takes no messages at present; not saved"},
-    [EVENT_NACKED] = {"nacked", "the broker refused the message; not saved"},
-    [EVENT_UNROUTABLE] = {"unroutable", "the queue is missing and is being declared; not saved"},
-    [EVENT_OVERLOADED] = {"overloaded", "too many saves are waiting; not saved"},
-    [EVENT_DRAINING] = {"draining", "the service is stopping; not saved"},
+    [EVENT_DISCONNECTED] = {"disconnected", "there is no connection to the broker"},
+    [EVENT_BLOCKED] = {"blocked", "the broker takes no messages at present"},
+    [EVENT_NACKED] = {"nacked", "the broker refused the message"},
+    [EVENT_UNROUTABLE] = {"unroutable", "the queue is missing and is being declared"},
+    [EVENT_OVERLOADED] = {"overloaded", "too many saves are waiting"},
+    [EVENT_DRAINING] = {"draining", "the service is stopping"},
     [EVENT_UNKNOWN] = {"unknown", ""},
     [EVENT_STORED] = {"stored", ""},
-    [EVENT_OUTBOX_FULL] = {"outbox-full", "the broker cannot be reached and the outbox takes no "
-                                          "more; not saved"},
+    [EVENT_OUTBOX_FULL] = {"outbox-full",
+                           "the broker cannot be reached and the outbox takes no more"},
 };
 
 static void append_string(struct buffer *json, struct slice text)
@@ -57,61 +57,67 @@ static void reply_problem_with(struct http_request *request, struct http_reply *
     http_request_reply(request, reply);
 }
 
-static void reply_accepted(struct http_request *request, const struct event *save)
+static void count(const struct asker *asker, size_t outcome)
 {
-    bool is_stored = save->outcome == EVENT_STORED;
-    struct buffer body;
-    buffer_init(&body, REPLY_BYTES_MAX);
-    (void)buffer_reserve(&body, save->body_length + 2 * save->message_id_length + 64);
-    buffer_append_text(&body, "{\"success\":true,\"data\":");
-    buffer_append(&body, save->body, save->body_length);
-    buffer_append_text(&body, ",\"id\":");
-    append_string(&body, (struct slice){save->message_id, save->message_id_length});
-    buffer_append_text(&body, is_stored ? ",\"stored\":\"outbox\"}\n" : "}\n");
-    struct http_reply reply = {.status = is_stored ? 202 : 200, .content_type = "application/json"};
-    reply_with(request, &reply, &body);
+    metric_add(&asker->endpoint->replies[outcome], 1);
 }
 
-void reply_to_unknown_save(struct http_request *request, const struct event *save,
-                           struct reply_metrics *metrics)
+static void reply_accepted(const struct event *event)
+{
+    bool is_stored = event->outcome == EVENT_STORED;
+    struct buffer body;
+    buffer_init(&body, REPLY_BYTES_MAX);
+    (void)buffer_reserve(&body, event->body_length + 2 * event->message_id_length + 64);
+    buffer_append_text(&body, "{\"success\":true,\"data\":");
+    buffer_append(&body, event->body, event->body_length);
+    buffer_append_text(&body, ",\"id\":");
+    append_string(&body, (struct slice){event->message_id, event->message_id_length});
+    buffer_append_text(&body, is_stored ? ",\"stored\":\"outbox\"}\n" : "}\n");
+    struct http_reply reply = {.status = is_stored ? 202 : 200, .content_type = "application/json"};
+    count(&event->asker, event->outcome);
+    reply_with(event->asker.request, &reply, &body);
+}
+
+void reply_to_unknown_event(const struct event *event)
 {
     struct http_reply reply = {.status = 504};
+    char detail[DETAIL_BYTES];
     struct buffer members;
-    metric_add(&metrics->saves[EVENT_UNKNOWN], 1);
     buffer_init(&members, REPLY_BYTES_MAX);
     buffer_append_text(&members, ",\"outcome\":\"unknown\",\"id\":");
-    append_string(&members, (struct slice){save->message_id, save->message_id_length});
+    append_string(&members, (struct slice){event->message_id, event->message_id_length});
     size_t length = 0;
     char *text = buffer_take(&members, &length);
-    reply_problem_with(request, &reply, "unknown-outcome", "Gateway Timeout",
-                       "it was not confirmed in time; the user may have been saved: send it again "
-                       "with this id as the Idempotency-Key",
+    snprintf(detail, sizeof(detail),
+             "it was not confirmed in time; the user may have been %s: send it again with this id "
+             "as the Idempotency-Key",
+             event->asker.endpoint->done);
+    count(&event->asker, EVENT_UNKNOWN);
+    reply_problem_with(event->asker.request, &reply, "unknown-outcome", "Gateway Timeout", detail,
                        text == NULL ? "" : text);
     free(text);
 }
 
-void reply_refused(struct http_request *request, enum event_outcome outcome,
-                   struct reply_metrics *metrics)
+void reply_refused(const struct asker *asker, enum event_outcome outcome)
 {
-    char members[64];
+    char members[64], detail[DETAIL_BYTES];
     struct http_reply reply = {.status = 503, .retry_after_s = REPLY_RETRY_AFTER_S};
-    metric_add(&metrics->saves[outcome], 1);
     snprintf(members, sizeof(members), ",\"reason\":\"%s\"", refusals[outcome].reason);
-    reply_problem_with(request, &reply, "unavailable", "Service Unavailable",
-                       refusals[outcome].detail, members);
+    snprintf(detail, sizeof(detail), "%s; not %s", refusals[outcome].detail, asker->endpoint->done);
+    count(asker, outcome);
+    reply_problem_with(asker->request, &reply, "unavailable", "Service Unavailable", detail,
+                       members);
 }
 
-void reply_to_save(struct http_request *request, const struct event *save,
-                   struct reply_metrics *metrics)
+void reply_to_event(const struct event *event)
 {
-    switch (save->outcome) {
+    switch (event->outcome) {
     case EVENT_CONFIRMED:
     case EVENT_STORED:
-        metric_add(&metrics->saves[save->outcome], 1);
-        reply_accepted(request, save);
+        reply_accepted(event);
         return;
     case EVENT_UNKNOWN:
-        reply_to_unknown_save(request, save, metrics);
+        reply_to_unknown_event(event);
         return;
     case EVENT_DISCONNECTED:
     case EVENT_BLOCKED:
@@ -120,51 +126,54 @@ void reply_to_save(struct http_request *request, const struct event *save,
     case EVENT_OVERLOADED:
     case EVENT_DRAINING:
     case EVENT_OUTBOX_FULL:
-        reply_refused(request, save->outcome, metrics);
+        reply_refused(&event->asker, event->outcome);
         return;
     case EVENT_OUTCOMES:
         break;
     }
 }
 
-void reply_malformed(struct http_request *request, const char *name, const char *detail,
-                     struct reply_metrics *metrics)
+/* The request is at fault, and the reply has no members of its own. */
+static void reply_invalid(const struct asker *asker, unsigned status, const char *name,
+                          const char *title, const char *detail)
 {
-    metric_add(&metrics->saves[REPLY_INVALID], 1);
-    http_request_reply_problem(request, 400, name, "Bad Request", detail);
+    count(asker, REPLY_INVALID);
+    http_request_reply_problem(asker->request, status, name, title, detail);
 }
 
-void reply_key_reused(struct http_request *request, struct reply_metrics *metrics)
+void reply_malformed(const struct asker *asker, const char *name, const char *detail)
 {
-    metric_add(&metrics->saves[REPLY_INVALID], 1);
-    http_request_reply_problem(request, 422, "idempotency-key-reused", "Unprocessable Content",
-                               "another user was sent with this Idempotency-Key; not saved");
+    reply_invalid(asker, 400, name, "Bad Request", detail);
 }
 
-void reply_wrong_media_type(struct http_request *request, struct reply_metrics *metrics)
+void reply_key_reused(const struct asker *asker)
 {
-    metric_add(&metrics->saves[REPLY_INVALID], 1);
-    http_request_reply_problem(
-        request, 415, "unsupported-media-type", "Unsupported Media Type",
+    char detail[DETAIL_BYTES];
+    snprintf(detail, sizeof(detail), "another user was sent with this Idempotency-Key; not %s",
+             asker->endpoint->done);
+    reply_invalid(asker, 422, "idempotency-key-reused", "Unprocessable Content", detail);
+}
+
+void reply_wrong_media_type(const struct asker *asker)
+{
+    reply_invalid(
+        asker, 415, "unsupported-media-type", "Unsupported Media Type",
         "send application/json or application/x-www-form-urlencoded, without Content-Encoding");
 }
 
-void reply_large_user(struct http_request *request, size_t bytes, size_t bytes_max,
-                      struct reply_metrics *metrics)
+void reply_large_user(const struct asker *asker, size_t bytes, size_t bytes_max)
 {
-    char detail[128];
+    char detail[DETAIL_BYTES];
     snprintf(detail, sizeof(detail),
              "as a message this user has %zu bytes; RabbitMQ takes at most %zu", bytes, bytes_max);
-    metric_add(&metrics->saves[REPLY_INVALID], 1);
-    http_request_reply_problem(request, 413, "user-too-large", "Content Too Large", detail);
+    reply_invalid(asker, 413, "user-too-large", "Content Too Large", detail);
 }
 
-void reply_invalid_user(struct http_request *request, const struct user_problems *problems,
-                        struct reply_metrics *metrics)
+void reply_invalid_user(const struct asker *asker, const struct user_problems *problems)
 {
     struct http_reply reply = {.status = 422};
     struct buffer members;
-    metric_add(&metrics->saves[REPLY_INVALID], 1);
+    count(asker, REPLY_INVALID);
     buffer_init(&members, REPLY_BYTES_MAX);
     buffer_append_text(&members, ",\"errors\":[");
     for (size_t i = 0; i < problems->count; i++) {
@@ -177,15 +186,7 @@ void reply_invalid_user(struct http_request *request, const struct user_problems
     buffer_append_byte(&members, ']');
     size_t length = 0;
     char *text = buffer_take(&members, &length);
-    reply_problem_with(request, &reply, "invalid-user", "Unprocessable Content",
+    reply_problem_with(asker->request, &reply, "invalid-user", "Unprocessable Content",
                        "this is not a user: see errors", text == NULL ? "" : text);
     free(text);
-}
-
-#define ROW(...) METRIC_ROW(struct reply_metrics, __VA_ARGS__)
-METRIC_TABLE(append_metrics, struct reply_metrics, REPLY_METRICS(ROW))
-
-void reply_append_metrics(const struct reply_metrics *metrics, struct buffer *text)
-{
-    append_metrics(text, metrics);
 }

@@ -1,4 +1,4 @@
-/* The only place that maps what became of a save to an HTTP status and body. */
+/* The only place that maps what became of an event to an HTTP status and body. */
 #pragma once
 
 #include "common/http_server.h"
@@ -7,36 +7,33 @@
 
 enum {
     REPLY_RETRY_AFTER_S = 1,
-    REPLY_INVALID = EVENT_OUTCOMES, /* what becomes of a request that never became a save */
+    REPLY_INVALID = EVENT_OUTCOMES, /* what becomes of a request that never became an event */
 };
 
-/* How to add a metric is said in common/metrics.h. */
-#define REPLY_METRICS(METRIC)                                                                      \
-    METRIC(saves, COUNTERS("outcome", EVENT_OUTCOMES_AND_NAMES(EVENT_OUTCOME_NAME) "invalid"),     \
-           "user_service_saves_total", "Save requests by what became of them.")
+/* The line of a list of metrics (common/metrics.h) that declares what struct endpoint counts. */
+#define REPLY_METRIC(METRIC, name, help)                                                           \
+    METRIC(replies, COUNTERS("outcome", EVENT_OUTCOMES_AND_NAMES(EVENT_OUTCOME_NAME) "invalid"),   \
+           name, help)
 
-struct reply_metrics {
-    REPLY_METRICS(METRIC_MEMBER)
+/* What the replies of one endpoint say, and where they are counted. */
+struct endpoint {
+    const char *done;        /* what its requests ask for, as in "not saved": a literal */
+    metric_counter *replies; /* borrowed; by enum event_outcome, and REPLY_INVALID */
 };
 
-/* Replies to a save that went to the publisher, and counts it. Borrows the save. HTTP thread. */
-void reply_to_save(struct http_request *request, const struct event *save,
-                   struct reply_metrics *metrics);
+/* Every function here replies to the asker's request and counts the reply. HTTP thread. */
 
-/* As to one with the outcome EVENT_UNKNOWN: reads nothing that another thread may write. */
-void reply_to_unknown_save(struct http_request *request, const struct event *save,
-                           struct reply_metrics *metrics);
+/* Says what became of an event. Borrows it. */
+void reply_to_event(const struct event *event);
 
-/* Refuses a request that never became a save. */
-void reply_refused(struct http_request *request, enum event_outcome outcome,
-                   struct reply_metrics *metrics);
-void reply_malformed(struct http_request *request, const char *name, const char *detail,
-                     struct reply_metrics *metrics);
-void reply_key_reused(struct http_request *request, struct reply_metrics *metrics);
-void reply_wrong_media_type(struct http_request *request, struct reply_metrics *metrics);
-void reply_large_user(struct http_request *request, size_t bytes, size_t bytes_max,
-                      struct reply_metrics *metrics);
-void reply_invalid_user(struct http_request *request, const struct user_problems *problems,
-                        struct reply_metrics *metrics);
+/* Replies as to an event with the outcome EVENT_UNKNOWN, and reads nothing of it that another
+ * thread may write. */
+void reply_to_unknown_event(const struct event *event);
 
-void reply_append_metrics(const struct reply_metrics *metrics, struct buffer *text);
+/* These refuse a request that never became an event. */
+void reply_refused(const struct asker *asker, enum event_outcome outcome);
+void reply_malformed(const struct asker *asker, const char *name, const char *detail);
+void reply_key_reused(const struct asker *asker);
+void reply_wrong_media_type(const struct asker *asker);
+void reply_large_user(const struct asker *asker, size_t bytes, size_t bytes_max);
+void reply_invalid_user(const struct asker *asker, const struct user_problems *problems);

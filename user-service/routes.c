@@ -4,6 +4,19 @@
 #include "common/http_status.h"
 #include "common/json_text.h"
 
+void routes_init(struct routes *routes, const struct settings *settings,
+                 struct publisher *publisher, struct outbox *outbox)
+{
+    routes->outbox = outbox;
+    acceptor_init(&routes->acceptor, settings, publisher);
+    save_user_init(&routes->save_user, settings, &routes->acceptor);
+}
+
+void routes_done(struct routes *routes)
+{
+    acceptor_done(&routes->acceptor);
+}
+
 static void get_users(struct http_request *request, void *context)
 {
     (void)context;
@@ -24,7 +37,7 @@ bool routes_is_ready(void *context, struct error *ret_reason)
         error_set(ret_reason, OUTCOME_OK, "draining");
         return false;
     }
-    if (publisher_get_state(routes->save_user.publisher, ret_reason) == PUBLISHER_CONNECTED) {
+    if (publisher_get_state(routes->acceptor.publisher, ret_reason) == PUBLISHER_CONNECTED) {
         ret_reason->text[0] = '\0';
         return true;
     }
@@ -68,11 +81,12 @@ METRIC_TABLE(append_own_metrics, struct routes_metrics, ROUTES_METRICS(ROW))
 static void get_metrics(struct http_request *request, void *context)
 {
     struct routes *routes = context;
-    struct publisher *publisher = routes->save_user.publisher;
+    struct publisher *publisher = routes->acceptor.publisher;
     struct buffer text;
     buffer_init(&text, HTTP_METRICS_BYTES_MAX);
 
     save_user_append_metrics(&routes->save_user, &text);
+    acceptor_append_metrics(&routes->acceptor, &text);
     publisher_append_metrics(publisher, &text);
     if (routes->outbox != NULL) {
         outbox_append_metrics(routes->outbox, &text);
@@ -94,12 +108,12 @@ const size_t routes_count = sizeof(routes_table) / sizeof(routes_table[0]);
 void routes_on_wake(void *context)
 {
     struct routes *routes = context;
-    save_user_take_completed(&routes->save_user);
+    acceptor_take_completed(&routes->acceptor);
 }
 
 void routes_on_turn(void *context)
 {
     struct routes *routes = context;
-    save_user_submit(&routes->save_user);
-    save_user_give_up_late(&routes->save_user);
+    acceptor_submit(&routes->acceptor);
+    acceptor_give_up_late(&routes->acceptor);
 }

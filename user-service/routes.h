@@ -12,12 +12,19 @@ struct routes_metrics {
     ROUTES_METRICS(METRIC_MEMBER)
 };
 
-/* The context of every route. Borrows the server. */
+/* The context of every route. Borrows what it points to. */
 struct routes {
+    struct acceptor acceptor;
     struct save_user save_user;
     struct outbox *outbox; /* NULL: none */
     struct http_server *server;
 };
+
+/* Borrows everything; the routes must stay where they are. The caller sets the server. */
+void routes_init(struct routes *routes, const struct settings *settings,
+                 struct publisher *publisher, struct outbox *outbox);
+/* Is called when no request is left, and the publisher and the outbox have stopped. */
+void routes_done(struct routes *routes);
 
 extern const struct http_route routes_table[];
 extern const size_t routes_count;

@@ -1,0 +1,239 @@
+/* One function for each phase that all events have. */
+#include "user-service/acceptor.h"
+
+#include "common/clock.h"
+
+enum {
+    /* After the confirm timeout the outbox has so long for its commit: a disk may hang. */
+    OUTBOX_PATIENCE_MS = 5000,
+    REFUSED_BETWEEN_LOOKS = 16,
+};
+
+void acceptor_init(struct acceptor *acceptor, const struct settings *settings,
+                   struct publisher *publisher)
+{
+    *acceptor = (struct acceptor){.settings = settings, .publisher = publisher};
+    TAILQ_INIT(&acceptor->parked);
+    admission_init(&acceptor->admission, (size_t)settings->in_flight_max,
+                   (size_t)settings->in_flight_bytes_max,
+                   (uint64_t)settings->overload_latency_ms * 1000);
+    key_window_init(&acceptor->keys, (size_t)settings->idempotency_keys);
+}
+
+void acceptor_done(struct acceptor *acceptor)
+{
+    acceptor_take_completed(acceptor); /* those that were answered before their outcome came */
+    key_window_done(&acceptor->keys);
+}
+
+/* A turn of the loop takes long when thousands of connections are refused in it: where there is no
+ * room, now and then what was admitted goes to the publisher at once, and what is complete makes
+ * room. Else a turn would accept no more than the limit, and its length would be taken for the
+ * broker's latency. */
+bool acceptor_admits(struct acceptor *acceptor, const struct asker *asker)
+{
+    size_t bytes = http_request_body(asker->request).length;
+    if (admission_has_room(&acceptor->admission, bytes)) {
+        return true;
+    }
+    if (acceptor->refused_since_start++ % REFUSED_BETWEEN_LOOKS == 0) {
+        acceptor_submit(acceptor);
+        acceptor_take_completed(acceptor);
+        if (admission_has_room(&acceptor->admission, bytes)) {
+            return true;
+        }
+    }
+    reply_refused(asker, EVENT_OVERLOADED);
+    return false;
+}
+
+/* A wall clock that is set back must not make what happens now older than what happened before. */
+static uint64_t choose_occurred_at_ms(struct acceptor *acceptor)
+{
+    uint64_t now_ms = clock_wall_ms();
+    if (now_ms > acceptor->last_occurred_at_ms) {
+        acceptor->last_occurred_at_ms = now_ms;
+    }
+    return acceptor->last_occurred_at_ms;
+}
+
+static void take_traceparent(struct event *event)
+{
+    struct slice traceparent = http_request_header(event->asker.request, "traceparent");
+    if (user_event_traceparent_is_valid(traceparent)) {
+        memcpy(event->traceparent, traceparent.data, traceparent.length);
+        event->traceparent[traceparent.length] = '\0';
+    }
+}
+
+/* Writes the message id: the client's key, or a new one. */
+static bool choose_message_id(struct acceptor *acceptor, struct event *event)
+{
+    struct error error;
+    size_t count = http_request_header_count(event->asker.request, "Idempotency-Key");
+    if (count == 0) {
+        if (message_id_generate(&acceptor->ids, event->occurred_at_ms, event->message_id, &error) !=
+            OUTCOME_OK) {
+            reply_refused(&event->asker, EVENT_OVERLOADED);
+            return false;
+        }
+        event->message_id_length = MESSAGE_ID_TEXT_BYTES - 1;
+        return true;
+    }
+    struct slice key = http_request_header(event->asker.request, "Idempotency-Key");
+    if (count > 1 || !user_event_id_is_valid(key)) {
+        reply_malformed(
+            &event->asker, "invalid-idempotency-key",
+            "Idempotency-Key must be one header of 1 to 128 printable ASCII characters");
+        return false;
+    }
+    memcpy(event->message_id, key.data, key.length);
+    event->message_id[key.length] = '\0';
+    event->message_id_length = key.length;
+    event->has_key = true;
+    return true;
+}
+
+struct event *acceptor_begin(struct acceptor *acceptor, const struct asker *asker)
+{
+    struct event *event = calloc(1, sizeof(*event));
+    if (event == NULL) {
+        reply_refused(asker, EVENT_OVERLOADED);
+        return NULL;
+    }
+    event->asker = *asker;
+    event->occurred_at_ms = choose_occurred_at_ms(acceptor);
+    take_traceparent(event);
+    if (!choose_message_id(acceptor, event)) {
+        event_free(event);
+        return NULL;
+    }
+    return event;
+}
+
+/* From here on the request is the event's: it is answered when the publisher gives it back, or that
+ * with the same key. */
+static void park(struct acceptor *acceptor, struct event *event)
+{
+    event->accepted_us = clock_monotonic_us();
+    event->deadline_ms =
+        event->accepted_us / 1000 + (uint64_t)acceptor->settings->confirm_timeout_ms;
+    admission_enter(&acceptor->admission, event->body_length);
+    http_request_defer(event->asker.request);
+    TAILQ_INSERT_TAIL(&acceptor->parked, event, parked);
+}
+
+static void accept_new(struct acceptor *acceptor, struct event *event)
+{
+    park(acceptor, event);
+    handover_list_append(&acceptor->outgoing, &event->node);
+}
+
+static void accept_with_key(struct acceptor *acceptor, struct event *event)
+{
+    enum key_verdict verdict = KEY_NEW;
+    struct error error;
+    if (key_window_claim(&acceptor->keys, event, &verdict, &event->outcome, &error) != OUTCOME_OK) {
+        reply_refused(&event->asker, EVENT_OVERLOADED);
+        event_free(event);
+        return;
+    }
+    switch (verdict) {
+    case KEY_NEW:
+        accept_new(acceptor, event);
+        return;
+    case KEY_IN_FLIGHT:
+        metric_add(&acceptor->repeated, 1);
+        park(acceptor, event);
+        key_window_wait(event);
+        return;
+    case KEY_SETTLED:
+        metric_add(&acceptor->repeated, 1);
+        reply_to_event(event);
+        break;
+    case KEY_REUSED:
+        reply_key_reused(&event->asker);
+        break;
+    }
+    event_free(event);
+}
+
+void acceptor_accept(struct acceptor *acceptor, struct event *event)
+{
+    if (event->has_key) {
+        accept_with_key(acceptor, event);
+    } else {
+        accept_new(acceptor, event);
+    }
+}
+
+void acceptor_submit(struct acceptor *acceptor)
+{
+    if (acceptor->outgoing.head != NULL) {
+        publisher_submit(acceptor->publisher, &acceptor->outgoing);
+    }
+}
+
+static void finish(struct acceptor *acceptor, struct event *event, uint64_t now_us)
+{
+    /* What was late, or lost with its connection, says nothing about how fast events are. */
+    if (event->outcome == EVENT_CONFIRMED ||
+        (event->outcome == EVENT_STORED && !event->published)) {
+        admission_note_confirm(&acceptor->admission, now_us - event->accepted_us, now_us);
+    }
+    admission_leave(&acceptor->admission, event->body_length);
+    if (event->asker.request != NULL) {
+        TAILQ_REMOVE(&acceptor->parked, event, parked);
+        reply_to_event(event);
+    }
+    event_free(event);
+}
+
+/* What becomes of it is still noted, for its key and for the limits, when it is known. */
+void acceptor_give_up_late(struct acceptor *acceptor)
+{
+    struct event *event = NULL;
+    uint64_t now_ms = clock_monotonic_ms();
+    while ((event = TAILQ_FIRST(&acceptor->parked)) != NULL &&
+           event->deadline_ms + OUTBOX_PATIENCE_MS < now_ms) {
+        TAILQ_REMOVE(&acceptor->parked, event, parked);
+        reply_to_unknown_event(event);
+        event->asker.request = NULL;
+    }
+}
+
+/* Those that came with its key while it was under way become what it has become. */
+static void finish_waiting(struct acceptor *acceptor, struct event *event, uint64_t now_us)
+{
+    struct handover_list waiting = key_window_settle(&acceptor->keys, event);
+    struct handover_node *node = NULL;
+    while ((node = handover_list_take(&waiting)) != NULL) {
+        struct event *repeated = (struct event *)node;
+        repeated->outcome = event->outcome;
+        repeated->published = event->published;
+        finish(acceptor, repeated, now_us);
+    }
+}
+
+void acceptor_take_completed(struct acceptor *acceptor)
+{
+    uint64_t now_us = clock_monotonic_us();
+    struct handover_list completed = handover_take_all(publisher_completed(acceptor->publisher));
+    struct handover_node *node = NULL;
+    while ((node = handover_list_take(&completed)) != NULL) {
+        struct event *event = (struct event *)node;
+        if (event->key != NULL) {
+            finish_waiting(acceptor, event, now_us);
+        }
+        finish(acceptor, event, now_us);
+    }
+}
+
+#define ROW(...) METRIC_ROW(struct acceptor, __VA_ARGS__)
+METRIC_TABLE(append_metrics, struct acceptor, ACCEPTOR_METRICS(ROW))
+
+void acceptor_append_metrics(struct acceptor *acceptor, struct buffer *text)
+{
+    metric_set(&acceptor->limit, (int64_t)acceptor->admission.limit);
+    append_metrics(text, acceptor);
+}

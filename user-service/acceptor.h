@@ -1,0 +1,66 @@
+/* What all endpoints share that accept events: from a request to an event at the publisher, and
+ * from its outcome back to a reply. HTTP thread.
+ *
+ * The handler of such an endpoint calls, one after the other:
+ *
+ *     acceptor_admits()   before it looks at the request: what there is no room for costs nothing
+ *     acceptor_begin()    for an event with its times and its id
+ *     acceptor_accept()   when it has written the body
+ *
+ * Where the first returns false or the second NULL, the request has its reply already. An endpoint
+ * that refuses the request after acceptor_begin() replies itself, and frees the event. */
+#pragma once
+
+#include "common/http_server.h"
+#include "common/message_id.h"
+#include "user-service/admission.h"
+#include "user-service/key_window.h"
+#include "user-service/publisher.h"
+#include "user-service/reply.h"
+
+/* How to add a metric is said in common/metrics.h. */
+#define ACCEPTOR_METRICS(METRIC)                                                                   \
+    METRIC(repeated, COUNTER, "user_service_repeated_keys_total",                                  \
+           "Saves that were answered as the first with their Idempotency-Key.")                    \
+    METRIC(limit, GAUGE, "user_service_saves_limit", "Saves that may be under way at once, now.")
+
+struct acceptor {
+    const struct settings *settings;
+    struct publisher *publisher;
+    struct message_id_generator ids; /* endpoints may take ids from it, too */
+    uint64_t last_occurred_at_ms;    /* no event is earlier than the one before it */
+    struct handover_list outgoing;   /* accepted in this turn of the loop */
+    struct event_queue parked;       /* accepted and not answered */
+    struct admission admission;
+    unsigned refused_since_start; /* for want of room */
+    struct key_window keys;
+    ACCEPTOR_METRICS(METRIC_MEMBER)
+};
+
+/* Borrows everything. */
+void acceptor_init(struct acceptor *acceptor, const struct settings *settings,
+                   struct publisher *publisher);
+/* Is called when no request is left, and the publisher and the outbox have stopped. */
+void acceptor_done(struct acceptor *acceptor);
+
+/* Whether there is room for an event of the size of the request's body. */
+MUST_CHECK bool acceptor_admits(struct acceptor *acceptor, const struct asker *asker);
+
+/* Returns an owned event without a body. The id is the request's Idempotency-Key, or a new one. */
+MUST_CHECK struct event *acceptor_begin(struct acceptor *acceptor, const struct asker *asker);
+
+/* Takes the event. Its request is answered at once where the Idempotency-Key asks for that, and
+ * else when its outcome is known. */
+void acceptor_accept(struct acceptor *acceptor, struct event *event);
+
+/* After each turn of the loop: hands over what was accepted in it. */
+void acceptor_submit(struct acceptor *acceptor);
+
+/* At least once a second: replies to those that are late beyond every deadline. */
+void acceptor_give_up_late(struct acceptor *acceptor);
+
+/* When the publisher has completed some: replies to them. */
+void acceptor_take_completed(struct acceptor *acceptor);
+
+/* Appends its metrics for GET /metrics. */
+void acceptor_append_metrics(struct acceptor *acceptor, struct buffer *text);
