@@ -42,14 +42,14 @@ bool user_event_traceparent_is_valid(struct slice traceparent)
            traceparent.data[52] == '-' && is_hex_field(traceparent, 53, 2, true);
 }
 
-void user_event_encode(struct slice body, struct slice message_id, uint64_t saved_at_ms,
-                       struct slice traceparent, struct message *ret_message)
+void user_event_encode(const char *type, struct slice body, struct slice message_id,
+                       uint64_t saved_at_ms, struct slice traceparent, struct message *ret_message)
 {
     *ret_message = (struct message){
         .body = body,
         .message_id = message_id,
         .content_type = slice_of(USER_EVENT_CONTENT_TYPE),
-        .type = slice_of(USER_EVENT_TYPE),
+        .type = slice_of(type),
         .app_id = slice_of(USER_EVENT_APP_ID),
         .timestamp_s = saved_at_ms / MS_PER_S,
         .persistent = true,

@@ -21,9 +21,10 @@ bool user_event_id_is_valid(struct slice message_id);
 /* True for the form `00-<32 hex>-<16 hex>-<2 hex>` of W3C Trace Context. */
 bool user_event_traceparent_is_valid(struct slice traceparent);
 
-/* Fills the message of a saved user; everything is borrowed. `traceparent` may be empty. */
-void user_event_encode(struct slice body, struct slice message_id, uint64_t saved_at_ms,
-                       struct slice traceparent, struct message *ret_message);
+/* Fills the message of an event of that type; everything is borrowed. `traceparent` may be empty.
+ */
+void user_event_encode(const char *type, struct slice body, struct slice message_id,
+                       uint64_t saved_at_ms, struct slice traceparent, struct message *ret_message);
 
 enum user_event_kind {
     USER_EVENT_IDENTIFIED, /* has a message id: a user that satisfies the rules */

@@ -3,6 +3,8 @@
 
 #include "common/clock.h"
 
+#include <stdlib.h>
+
 enum {
     /* After the confirm timeout the outbox has so long for its commit: a disk may hang. */
     OUTBOX_PATIENCE_MS = 5000,
@@ -94,13 +96,15 @@ static bool choose_message_id(struct acceptor *acceptor, struct event *event)
     return true;
 }
 
-struct event *acceptor_begin(struct acceptor *acceptor, const struct asker *asker)
+struct event *acceptor_begin(struct acceptor *acceptor, const struct asker *asker,
+                             enum event_type type)
 {
     struct event *event = calloc(1, sizeof(*event));
     if (event == NULL) {
         reply_refused(asker, EVENT_OVERLOADED);
         return NULL;
     }
+    event->type = type;
     event->asker = *asker;
     event->occurred_at_ms = choose_occurred_at_ms(acceptor);
     take_traceparent(event);

@@ -47,7 +47,8 @@ void acceptor_done(struct acceptor *acceptor);
 MUST_CHECK bool acceptor_admits(struct acceptor *acceptor, const struct asker *asker);
 
 /* Returns an owned event without a body. The id is the request's Idempotency-Key, or a new one. */
-MUST_CHECK struct event *acceptor_begin(struct acceptor *acceptor, const struct asker *asker);
+MUST_CHECK struct event *acceptor_begin(struct acceptor *acceptor, const struct asker *asker,
+                                        enum event_type type);
 
 /* Takes the event. Its request is answered at once where the Idempotency-Key asks for that, and
  * else when its outcome is known. */

@@ -7,8 +7,19 @@
 #include "common/user_event.h"
 
 #include <stdint.h>
-#include <stdlib.h>
 #include <sys/queue.h>
+
+/* The types of events, and their names: in messages, and in the file of the outbox. A name is never
+ * changed. */
+#define EVENT_TYPES_AND_NAMES(TYPE) TYPE(EVENT_USER_SAVED, USER_EVENT_TYPE)
+
+#define EVENT_TYPE(type, name) type,
+enum event_type { EVENT_TYPES_AND_NAMES(EVENT_TYPE) EVENT_TYPES };
+
+/* Returns a literal. */
+const char *event_type_name(enum event_type type);
+/* False where no type has that name. */
+MUST_CHECK bool event_type_find(struct slice name, enum event_type *ret_type);
 
 struct endpoint;
 struct http_request;
@@ -45,7 +56,8 @@ struct event {
     struct asker asker;          /* HTTP thread only: where its answer goes */
     bool has_key;                /* HTTP thread only: its id is the request's Idempotency-Key */
     struct key_entry *key;       /* HTTP thread only: what key_window knows of that; else NULL */
-    char *body;                  /* owned: the message's body, compact JSON */
+    enum event_type type;
+    char *body; /* owned: the message's body, compact JSON */
     size_t body_length;
     char message_id[USER_EVENT_ID_BYTES_MAX + 1]; /* ends with a NUL */
     size_t message_id_length;
@@ -62,12 +74,6 @@ struct event {
 };
 
 /* NULL is fine. */
-static inline void event_free(struct event *event)
-{
-    if (event != NULL) {
-        free(event->body);
-        free(event);
-    }
-}
+void event_free(struct event *event);
 
 TAILQ_HEAD(event_queue, event);

@@ -9,7 +9,8 @@ enum key_state { STATE_IN_FLIGHT, STATE_SETTLED, STATE_DOUBTFUL };
 
 struct key_entry {
     struct slice key; /* its bytes follow the entry */
-    unsigned char digest[DIGEST_BYTES];
+    enum event_type type;
+    unsigned char digest[DIGEST_BYTES]; /* of the body */
     enum key_state state;
     bool was_doubtful; /* an earlier attempt may have been saved */
     enum event_outcome outcome;
@@ -71,9 +72,9 @@ static enum outcome add(struct key_window *window, const struct key_entry *wante
 }
 
 static enum key_verdict judge(struct key_window *window, struct key_entry *entry,
-                              const unsigned char digest[DIGEST_BYTES])
+                              const struct key_entry *wanted)
 {
-    if (memcmp(entry->digest, digest, DIGEST_BYTES) != 0) {
+    if (entry->type != wanted->type || memcmp(entry->digest, wanted->digest, DIGEST_BYTES) != 0) {
         return KEY_REUSED;
     }
     switch (entry->state) {
@@ -96,6 +97,7 @@ enum outcome key_window_claim(struct key_window *window, struct event *event,
                               struct error *ret_error)
 {
     struct key_entry wanted = {.key = {event->message_id, event->message_id_length},
+                               .type = event->type,
                                .state = STATE_IN_FLIGHT};
     enum outcome outcome =
         digest_of((struct slice){event->body, event->body_length}, wanted.digest, ret_error);
@@ -112,7 +114,7 @@ enum outcome key_window_claim(struct key_window *window, struct event *event,
         *ret_verdict = KEY_NEW;
     } else {
         entry = *found;
-        *ret_verdict = judge(window, entry, wanted.digest);
+        *ret_verdict = judge(window, entry, &wanted);
         *ret_outcome = entry->outcome;
     }
     event->key = *ret_verdict == KEY_NEW || *ret_verdict == KEY_IN_FLIGHT ? entry : NULL;

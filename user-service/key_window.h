@@ -9,7 +9,8 @@
  *      +--------------+   +----------------------------+ claim: tried again; then "not saved" is
  *                                                        not known either
  *
- * With another body the key is REUSED in every state: it would be another message under a known id.
+ * With another type or body the key is REUSED in every state: it would be another message under a
+ * known id.
  */
 #pragma once
 
@@ -29,7 +30,7 @@ enum key_verdict {
     KEY_NEW,       /* claimed by the caller, who settles it */
     KEY_IN_FLIGHT, /* another has claimed it */
     KEY_SETTLED,   /* *ret_outcome is what became of it */
-    KEY_REUSED,    /* known with another body */
+    KEY_REUSED,    /* known with another type or body */
 };
 
 /* `capacity` settled keys are remembered. */
@@ -37,7 +38,8 @@ void key_window_init(struct key_window *window, size_t capacity);
 /* Nothing may be in flight. */
 void key_window_done(struct key_window *window);
 
-/* Looks for the event's message id and body. NEW and IN_FLIGHT set event->key. BUSY: no memory. */
+/* Looks for the event's message id, type and body. NEW and IN_FLIGHT set event->key. BUSY: no
+ * memory. */
 MUST_CHECK enum outcome key_window_claim(struct key_window *window, struct event *event,
                                          enum key_verdict *ret_verdict,
                                          enum event_outcome *ret_outcome, struct error *ret_error);

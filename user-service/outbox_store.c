@@ -19,6 +19,8 @@ static const char *const migrations[] = {
     " body TEXT NOT NULL,"
     " traceparent TEXT NOT NULL," /* '' where the request had none */
     " saved_at_ms INTEGER NOT NULL);",
+    /* What was stored before there were types is a save. */
+    "ALTER TABLE outbox ADD COLUMN type TEXT NOT NULL DEFAULT 'user.saved';",
 };
 
 #define BYTES_OF_ROW "length(CAST(body AS BLOB)) + length(message_id) + length(traceparent) + 64"
@@ -33,10 +35,10 @@ enum statement_name {
 };
 
 static const char *const statements[STATEMENTS] = {
-    [INSERT_EVENT] = "INSERT INTO outbox (message_id, body, traceparent, saved_at_ms)"
-                     " VALUES (?1, ?2, ?3, ?4)",
+    [INSERT_EVENT] = "INSERT INTO outbox (message_id, body, traceparent, saved_at_ms, type)"
+                     " VALUES (?1, ?2, ?3, ?4, ?5)",
     [DELETE_EVENT] = "DELETE FROM outbox WHERE sequence = ?1 RETURNING " BYTES_OF_ROW,
-    [NEXT_EVENT] = "SELECT sequence, message_id, body, traceparent, saved_at_ms FROM outbox"
+    [NEXT_EVENT] = "SELECT sequence, message_id, body, traceparent, saved_at_ms, type FROM outbox"
                    " WHERE sequence > ?1 ORDER BY sequence LIMIT 1",
     [COUNT_EVENTS] = "SELECT count(*), coalesce(sum(" BYTES_OF_ROW "), 0) FROM outbox",
     [OLDEST_EVENT] = "SELECT saved_at_ms FROM outbox ORDER BY sequence LIMIT 1",
@@ -231,6 +233,7 @@ enum outcome outbox_store_insert(struct outbox_store *store, const struct event 
     statement_bind_text(insert, 2, (struct slice){event->body, event->body_length});
     statement_bind_text(insert, 3, slice_of(event->traceparent));
     statement_bind_integer(insert, 4, (int64_t)event->occurred_at_ms);
+    statement_bind_text(insert, 5, slice_of(event_type_name(event->type)));
     enum outcome outcome = statement_run(insert, ret_error);
     if (outcome == OUTCOME_OK) {
         store->content.events++;
@@ -255,14 +258,18 @@ enum outcome outbox_store_delete(struct outbox_store *store, int64_t sequence,
     return outcome;
 }
 
-/* What is borrowed from a row, and why it is no event: NULL where it is one. */
+/* What is borrowed from a row. */
 struct row_texts {
-    struct slice message_id, body, traceparent;
+    struct slice message_id, body, traceparent, type;
     int64_t occurred_at_ms;
 };
 
-static const char *fault_of(const struct row_texts *texts)
+/* Why the row is no event; NULL where it is one, and then the type is set. */
+static const char *fault_of(const struct row_texts *texts, enum event_type *ret_type)
 {
+    if (!event_type_find(texts->type, ret_type)) {
+        return "its type is not known";
+    }
     if (!user_event_id_is_valid(texts->message_id)) {
         return "its message id is not valid";
     }
@@ -275,12 +282,13 @@ static const char *fault_of(const struct row_texts *texts)
     return texts->occurred_at_ms < 0 ? "its time is not valid" : NULL;
 }
 
-static struct event *copy_event(const struct row_texts *texts)
+static struct event *copy_event(const struct row_texts *texts, enum event_type type)
 {
     struct event *event = calloc(1, sizeof(*event));
     if (event == NULL) {
         return NULL;
     }
+    event->type = type;
     event->body = malloc(texts->body.length);
     if (event->body == NULL) {
         free(event);
@@ -305,16 +313,18 @@ static enum outcome read_row(struct statement *row, struct outbox_store_row *ret
         .body = statement_text(row, 2),
         .traceparent = statement_text(row, 3),
         .occurred_at_ms = statement_integer(row, 4),
+        .type = statement_text(row, 5),
     };
     int64_t sequence = statement_integer(row, 0);
-    const char *fault = fault_of(&texts);
+    enum event_type type = EVENT_TYPES;
+    const char *fault = fault_of(&texts, &type);
     if (fault != NULL) {
         *ret_row = (struct outbox_store_row){.sequence = sequence};
         error_set(ret_error, OUTCOME_OK, "row %lld is not a save, and stays: %s",
                   (long long)sequence, fault);
         return OUTCOME_OK;
     }
-    struct event *event = copy_event(&texts);
+    struct event *event = copy_event(&texts, type);
     if (event == NULL) {
         return error_set(ret_error, OUTCOME_BUSY, "no memory to forward a save");
     }

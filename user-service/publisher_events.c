@@ -58,7 +58,8 @@ enum outcome publisher_send_waiting(struct publisher *publisher, struct error *r
     while (!publisher->blocked && !confirm_window_is_full(&publisher->window) &&
            (event = TAILQ_FIRST(&publisher->waiting)) != NULL) {
         struct message message;
-        user_event_encode((struct slice){event->body, event->body_length},
+        user_event_encode(event_type_name(event->type),
+                          (struct slice){event->body, event->body_length},
                           (struct slice){event->message_id, event->message_id_length},
                           event->occurred_at_ms, slice_of(event->traceparent), &message);
         enum outcome outcome = broker_append_publish(publisher->broker, queue, &message, ret_error);

@@ -129,7 +129,7 @@ static void save_json(struct save_user *save_user, const struct asker *asker, st
     if (!parse_user(save_user, asker, json, &user)) {
         return;
     }
-    struct event *event = acceptor_begin(save_user->acceptor, asker);
+    struct event *event = acceptor_begin(save_user->acceptor, asker, EVENT_USER_SAVED);
     if (event != NULL && write_body(save_user, &user, event)) {
         acceptor_accept(save_user->acceptor, event);
         event = NULL;

@@ -65,6 +65,7 @@ static int64_t expect_next(int64_t after, const char *message_id)
     }
     assert_non_null(event);
     assert_int_equal(row.sequence, event->outbox_sequence);
+    assert_int_equal(event->type, EVENT_USER_SAVED);
     assert_string_equal(event->message_id, message_id);
     assert_string_equal(event->traceparent, TRACEPARENT);
     assert_int_equal(event->body_length, 2);
@@ -197,17 +198,20 @@ static void test_a_row_that_is_no_save_is_told_and_kept(void **state)
 {
     (void)state;
     static const char *const rows[] = {
-        "INSERT INTO outbox VALUES (1, 'a', '{}', '" TRACEPARENT "', 1)",
-        "INSERT INTO outbox VALUES (2, '', '{}', '', 2)",
+        "INSERT INTO outbox VALUES (1, 'a', '{}', '" TRACEPARENT "', 1, 'user.saved')",
+        "INSERT INTO outbox VALUES (2, '', '{}', '', 2, 'user.saved')",
         "INSERT INTO outbox SELECT 3, group_concat(message_id, '') || hex(zeroblob(65)), '{}', '', "
-        "3"
-        " FROM outbox",
-        "INSERT INTO outbox VALUES (4, 'b', '', '', 4)",
-        "INSERT INTO outbox VALUES (5, 'c', '{}', 'trace', 5)",
-        "INSERT INTO outbox VALUES (6, 'd', '{}', '', -6)",
-        "INSERT INTO outbox VALUES (7, 'e', '{}', '" TRACEPARENT "', 7)",
+        "3, 'user.saved' FROM outbox",
+        "INSERT INTO outbox VALUES (4, 'b', '', '', 4, 'user.saved')",
+        "INSERT INTO outbox VALUES (5, 'c', '{}', 'trace', 5, 'user.saved')",
+        "INSERT INTO outbox VALUES (6, 'd', '{}', '', -6, 'user.saved')",
+        "INSERT INTO outbox VALUES (7, 'f', '{}', '', 7, 'user.renamed')",
+        "INSERT INTO outbox VALUES (8, 'g', '{}', '', 8, '')",
+        "INSERT INTO outbox (sequence, message_id, body, traceparent, saved_at_ms)"
+        " VALUES (9, 'e', '{}', '" TRACEPARENT "', 9)",
     };
-    static const char *const faults[] = {"message id", "message id", "body", "traceparent", "time"};
+    static const char *const faults[] = {"message id", "message id", "body", "traceparent",
+                                         "time",       "type",       "type"};
     char path[64];
     (void)snprintf(path, sizeof(path), "%s/user-service.db", folder);
     const struct database_options options = {.path = path, .second = true};
@@ -218,7 +222,7 @@ static void test_a_row_that_is_no_save_is_told_and_kept(void **state)
     }
     database_close(database);
     assert_int_equal(expect_next(0, "a"), 1);
-    for (int64_t i = 2; i <= 6; i++) {
+    for (int64_t i = 2; i <= 8; i++) {
         struct outbox_store_row row;
         struct error error;
         assert_int_equal(outbox_store_next(store, i - 1, &row, &error), OUTCOME_OK);
@@ -226,12 +230,12 @@ static void test_a_row_that_is_no_save_is_told_and_kept(void **state)
         assert_null(row.event);
         assert_non_null(strstr(error.text, faults[i - 2]));
     }
-    assert_int_equal(expect_next(6, "e"), 7);
+    assert_int_equal(expect_next(8, "e"), 9);
     outbox_store_free(store);
     create_store(0);
     struct outbox_store_content content;
     outbox_store_content(store, &content);
-    assert_int_equal(content.events, 7);
+    assert_int_equal(content.events, 9);
 }
 
 static int set_up(void **state)
