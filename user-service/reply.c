@@ -134,8 +134,8 @@ void reply_to_event(const struct event *event)
 }
 
 /* The request is at fault, and the reply has no members of its own. */
-static void reply_invalid(const struct asker *asker, unsigned status, const char *name,
-                          const char *title, const char *detail)
+static void reply_fault(const struct asker *asker, unsigned status, const char *name,
+                        const char *title, const char *detail)
 {
     count(asker, REPLY_INVALID);
     http_request_reply_problem(asker->request, status, name, title, detail);
@@ -143,7 +143,7 @@ static void reply_invalid(const struct asker *asker, unsigned status, const char
 
 void reply_malformed(const struct asker *asker, const char *name, const char *detail)
 {
-    reply_invalid(asker, 400, name, "Bad Request", detail);
+    reply_fault(asker, 400, name, "Bad Request", detail);
 }
 
 void reply_key_reused(const struct asker *asker)
@@ -151,12 +151,12 @@ void reply_key_reused(const struct asker *asker)
     char detail[DETAIL_BYTES];
     snprintf(detail, sizeof(detail), "another user was sent with this Idempotency-Key; not %s",
              asker->endpoint->done);
-    reply_invalid(asker, 422, "idempotency-key-reused", "Unprocessable Content", detail);
+    reply_fault(asker, 422, "idempotency-key-reused", "Unprocessable Content", detail);
 }
 
 void reply_wrong_media_type(const struct asker *asker)
 {
-    reply_invalid(
+    reply_fault(
         asker, 415, "unsupported-media-type", "Unsupported Media Type",
         "send application/json or application/x-www-form-urlencoded, without Content-Encoding");
 }
@@ -166,10 +166,10 @@ void reply_large_user(const struct asker *asker, size_t bytes, size_t bytes_max)
     char detail[DETAIL_BYTES];
     snprintf(detail, sizeof(detail),
              "as a message this user has %zu bytes; RabbitMQ takes at most %zu", bytes, bytes_max);
-    reply_invalid(asker, 413, "user-too-large", "Content Too Large", detail);
+    reply_fault(asker, 413, "user-too-large", "Content Too Large", detail);
 }
 
-void reply_invalid_user(const struct asker *asker, const struct user_problems *problems)
+void reply_invalid(const struct asker *asker, const struct user_problems *problems)
 {
     struct http_reply reply = {.status = 422};
     struct buffer members;
@@ -187,6 +187,6 @@ void reply_invalid_user(const struct asker *asker, const struct user_problems *p
     size_t length = 0;
     char *text = buffer_take(&members, &length);
     reply_problem_with(asker->request, &reply, "invalid-user", "Unprocessable Content",
-                       "this is not a user: see errors", text == NULL ? "" : text);
+                       asker->endpoint->invalid, text == NULL ? "" : text);
     free(text);
 }

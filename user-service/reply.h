@@ -18,6 +18,7 @@ enum {
 /* What the replies of one endpoint say, and where they are counted. */
 struct endpoint {
     const char *done;        /* what its requests ask for, as in "not saved": a literal */
+    const char *invalid;     /* what is wrong where the rules for users are broken: a literal */
     metric_counter *replies; /* borrowed; by enum event_outcome, and REPLY_INVALID */
 };
 
@@ -36,4 +37,4 @@ void reply_malformed(const struct asker *asker, const char *name, const char *de
 void reply_key_reused(const struct asker *asker);
 void reply_wrong_media_type(const struct asker *asker);
 void reply_large_user(const struct asker *asker, size_t bytes, size_t bytes_max);
-void reply_invalid_user(const struct asker *asker, const struct user_problems *problems);
+void reply_invalid(const struct asker *asker, const struct user_problems *problems);

@@ -25,7 +25,9 @@ void save_user_init(struct save_user *save_user, const struct settings *settings
         .rules = {.strict = settings->common.user_check == USER_CHECK_STRICT,
                   .required_members = settings->required_members,
                   .refused_members = settings->refused_members},
-        .endpoint = {.done = "saved", .replies = save_user->replies},
+        .endpoint = {.done = "saved",
+                     .invalid = "this is not a user: see errors",
+                     .replies = save_user->replies},
     };
 }
 
@@ -114,7 +116,7 @@ static bool parse_user(struct save_user *save_user, const struct asker *asker, s
         reply_malformed(asker, "malformed-json", problems.items[0].detail);
         return false;
     case USER_INVALID:
-        reply_invalid_user(asker, &problems);
+        reply_invalid(asker, &problems);
         return false;
     case USER_NO_MEMORY:
         reply_refused(asker, EVENT_OVERLOADED);
