@@ -149,7 +149,7 @@ void reply_malformed(const struct asker *asker, const char *name, const char *de
 void reply_key_reused(const struct asker *asker)
 {
     char detail[DETAIL_BYTES];
-    snprintf(detail, sizeof(detail), "another user was sent with this Idempotency-Key; not %s",
+    snprintf(detail, sizeof(detail), "another request was sent with this Idempotency-Key; not %s",
              asker->endpoint->done);
     reply_fault(asker, 422, "idempotency-key-reused", "Unprocessable Content", detail);
 }

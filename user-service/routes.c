@@ -10,6 +10,7 @@ void routes_init(struct routes *routes, const struct settings *settings,
     routes->outbox = outbox;
     acceptor_init(&routes->acceptor, settings, publisher);
     save_user_init(&routes->save_user, settings, &routes->acceptor);
+    delete_user_init(&routes->delete_user, &routes->acceptor);
 }
 
 void routes_done(struct routes *routes)
@@ -28,6 +29,12 @@ static void post_users_save(struct http_request *request, void *context)
 {
     struct routes *routes = context;
     save_user_handle(request, &routes->save_user);
+}
+
+static void delete_one_user(struct http_request *request, void *context)
+{
+    struct routes *routes = context;
+    delete_user_handle(request, &routes->delete_user);
 }
 
 bool routes_is_ready(void *context, struct error *ret_reason)
@@ -86,6 +93,7 @@ static void get_metrics(struct http_request *request, void *context)
     buffer_init(&text, HTTP_METRICS_BYTES_MAX);
 
     save_user_append_metrics(&routes->save_user, &text);
+    delete_user_append_metrics(&routes->delete_user, &text);
     acceptor_append_metrics(&routes->acceptor, &text);
     publisher_append_metrics(publisher, &text);
     if (routes->outbox != NULL) {
@@ -98,6 +106,7 @@ static void get_metrics(struct http_request *request, void *context)
 
 const struct http_route routes_table[] = {
     {.method = "POST", .path = "/users/save", .handle = post_users_save},
+    {.method = "DELETE", .path = "/users/", .handle = delete_one_user},
     {.method = "GET", .path = "/users", .handle = get_users},
     {.method = "GET", .path = "/healthz", .handle = http_get_healthz, .open = true},
     {.method = "GET", .path = "/readyz", .handle = get_readyz},

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "common/connector.h"
+#include "user-service/delete_user.h"
 #include "user-service/outbox.h"
 #include "user-service/save_user.h"
 
@@ -16,6 +17,7 @@ struct routes_metrics {
 struct routes {
     struct acceptor acceptor;
     struct save_user save_user;
+    struct delete_user delete_user;
     struct outbox *outbox; /* NULL: none */
     struct http_server *server;
 };

@@ -121,12 +121,12 @@ def test_unknown_route_and_wrong_method(service):
     problem(service.get("/nothing"), 404, "not-found")
     reply = requests.put(service.base + "/users/save", data="{}", timeout=PATIENCE_S)
     problem(reply, 405, "method-not-allowed")
-    assert reply.headers["Allow"] == "POST, OPTIONS"
+    assert reply.headers["Allow"] == "POST, DELETE, OPTIONS"
     reply = requests.delete(service.base + "/users", timeout=PATIENCE_S)
     problem(reply, 405, "method-not-allowed")
     assert reply.headers["Allow"] == "GET, HEAD, OPTIONS"
     reply = requests.options(service.base + "/users/save", timeout=PATIENCE_S)
-    assert (reply.status_code, reply.headers["Allow"]) == (204, "POST, OPTIONS")
+    assert (reply.status_code, reply.headers["Allow"]) == (204, "POST, DELETE, OPTIONS")
 
 
 def test_too_large_by_length_and_by_chunks(service):

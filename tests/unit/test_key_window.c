@@ -12,7 +12,7 @@
 
 enum { CAPACITY = 3, MODEL_KEYS = 9, MODEL_STEPS = 20000 };
 
-static struct event *save_of(const char *key, const char *body)
+static struct event *event_of(const char *key, const char *body)
 {
     struct event *event = calloc(1, sizeof(*event));
     assert_non_null(event);
@@ -36,7 +36,7 @@ static enum key_verdict claim(struct key_window *window, struct event *event)
 static enum key_verdict ask(struct key_window *window, const char *key, const char *body,
                             enum event_outcome *ret_outcome)
 {
-    struct event *event = save_of(key, body);
+    struct event *event = event_of(key, body);
     enum key_verdict verdict = claim(window, event);
     *ret_outcome = event->outcome;
     event_free(event);
@@ -52,7 +52,7 @@ static void settle(struct key_window *window, struct event *event, enum event_ou
 
 static void claim_and_settle(struct key_window *window, const char *key, enum event_outcome outcome)
 {
-    struct event *event = save_of(key, "{}");
+    struct event *event = event_of(key, "{}");
     assert_int_equal(claim(window, event), KEY_NEW);
     settle(window, event, outcome);
 }
@@ -78,10 +78,10 @@ static void those_that_come_meanwhile_wait(void **state)
     (void)state;
     struct key_window window;
     key_window_init(&window, CAPACITY);
-    struct event *first = save_of("k", "{}");
-    struct event *second = save_of("k", "{}");
-    struct event *third = save_of("k", "{}");
-    struct event *other = save_of("k", "[]");
+    struct event *first = event_of("k", "{}");
+    struct event *second = event_of("k", "{}");
+    struct event *third = event_of("k", "{}");
+    struct event *other = event_of("k", "[]");
     assert_int_equal(claim(&window, first), KEY_NEW);
     assert_int_equal(claim(&window, second), KEY_IN_FLIGHT);
     key_window_wait(second);
@@ -124,7 +124,7 @@ static void what_is_refused_after_an_unknown_outcome_stays_unknown(void **state)
     enum event_outcome outcome = EVENT_OUTCOMES;
     key_window_init(&window, CAPACITY);
     claim_and_settle(&window, "k", EVENT_UNKNOWN);
-    struct event *again = save_of("k", "{}");
+    struct event *again = event_of("k", "{}");
     assert_int_equal(claim(&window, again), KEY_NEW);
     again->outcome = EVENT_NACKED;
     assert_null(key_window_settle(&window, again).head);
@@ -135,13 +135,32 @@ static void what_is_refused_after_an_unknown_outcome_stays_unknown(void **state)
     key_window_done(&window);
 }
 
+/* The bodies of a save and of a deletion can be the same. */
+static void another_type_under_a_known_key_is_refused(void **state)
+{
+    (void)state;
+    struct key_window window;
+    enum event_outcome outcome = EVENT_OUTCOMES;
+    key_window_init(&window, CAPACITY);
+    struct event *saved = event_of("k", "{}");
+    struct event *deleted = event_of("k", "{}");
+    deleted->type = EVENT_USER_DELETED;
+    assert_int_equal(claim(&window, saved), KEY_NEW);
+    assert_int_equal(claim(&window, deleted), KEY_REUSED);
+    settle(&window, saved, EVENT_CONFIRMED);
+    assert_int_equal(claim(&window, deleted), KEY_REUSED);
+    assert_int_equal(ask(&window, "k", "{}", &outcome), KEY_SETTLED);
+    event_free(deleted);
+    key_window_done(&window);
+}
+
 static void without_a_capacity_only_those_in_flight_are_known(void **state)
 {
     (void)state;
     struct key_window window;
     key_window_init(&window, 0);
-    struct event *event = save_of("k", "{}");
-    struct event *again = save_of("k", "{}");
+    struct event *event = event_of("k", "{}");
+    struct event *again = event_of("k", "{}");
     assert_int_equal(claim(&window, event), KEY_NEW);
     assert_int_equal(claim(&window, again), KEY_IN_FLIGHT);
     event_free(again);
@@ -167,7 +186,7 @@ static void it_remembers_as_many_as_it_has_room_for(void **state)
         while (at < known && model[at] != number) {
             at++;
         }
-        struct event *event = save_of(key, "{}");
+        struct event *event = event_of(key, "{}");
         enum key_verdict verdict = claim(&window, event);
         assert_int_equal(verdict, at < known ? KEY_SETTLED : KEY_NEW);
         if (verdict == KEY_SETTLED) {
@@ -193,6 +212,7 @@ int main(void)
         cmocka_unit_test(those_that_come_meanwhile_wait),
         cmocka_unit_test(an_unknown_outcome_is_tried_again_with_the_same_body_only),
         cmocka_unit_test(what_is_refused_after_an_unknown_outcome_stays_unknown),
+        cmocka_unit_test(another_type_under_a_known_key_is_refused),
         cmocka_unit_test(without_a_capacity_only_those_in_flight_are_known),
         cmocka_unit_test(it_remembers_as_many_as_it_has_room_for),
     };
