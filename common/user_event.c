@@ -42,22 +42,21 @@ bool user_event_traceparent_is_valid(struct slice traceparent)
            traceparent.data[52] == '-' && is_hex_field(traceparent, 53, 2, true);
 }
 
-void user_event_encode(const char *type, struct slice body, struct slice message_id,
+void user_event_encode(struct slice type, struct slice body, struct slice message_id,
                        uint64_t saved_at_ms, struct slice traceparent, struct message *ret_message)
 {
-    *ret_message = (struct message){
-        .body = body,
-        .message_id = message_id,
-        .content_type = slice_of(USER_EVENT_CONTENT_TYPE),
-        .type = slice_of(type),
-        .app_id = slice_of(USER_EVENT_APP_ID),
-        .timestamp_s = saved_at_ms / MS_PER_S,
-        .persistent = true,
-        .headers[0] = {.name = slice_of(USER_EVENT_HEADER_SAVED_AT),
-                       .type = MESSAGE_HEADER_INTEGER,
-                       .integer = (int64_t)saved_at_ms},
-        .header_count = 1,
-    };
+    /* Member by member: to clear the headers that are not used would cost more than all of this. */
+    ret_message->body = body;
+    ret_message->message_id = message_id;
+    ret_message->content_type = slice_of(USER_EVENT_CONTENT_TYPE);
+    ret_message->type = type;
+    ret_message->app_id = slice_of(USER_EVENT_APP_ID);
+    ret_message->timestamp_s = saved_at_ms / MS_PER_S;
+    ret_message->persistent = true;
+    ret_message->headers[0] = (struct message_header){.name = slice_of(USER_EVENT_HEADER_SAVED_AT),
+                                                      .type = MESSAGE_HEADER_INTEGER,
+                                                      .integer = (int64_t)saved_at_ms};
+    ret_message->header_count = 1;
     if (traceparent.length > 0) {
         ret_message->headers[ret_message->header_count++] =
             (struct message_header){.name = slice_of(USER_EVENT_HEADER_TRACEPARENT),

@@ -23,7 +23,7 @@ bool user_event_traceparent_is_valid(struct slice traceparent);
 
 /* Fills the message of an event of that type; everything is borrowed. `traceparent` may be empty.
  */
-void user_event_encode(const char *type, struct slice body, struct slice message_id,
+void user_event_encode(struct slice type, struct slice body, struct slice message_id,
                        uint64_t saved_at_ms, struct slice traceparent, struct message *ret_message);
 
 enum user_event_kind {

@@ -3,10 +3,10 @@
 
 #include <stdlib.h>
 
-#define TYPE_NAME(type, name) name,
-static const char *const type_names[EVENT_TYPES] = {EVENT_TYPES_AND_NAMES(TYPE_NAME)};
+#define TYPE_NAME(type, name) {name, sizeof(name) - 1},
+static const struct slice type_names[EVENT_TYPES] = {EVENT_TYPES_AND_NAMES(TYPE_NAME)};
 
-const char *event_type_name(enum event_type type)
+struct slice event_type_name(enum event_type type)
 {
     return type_names[type];
 }
@@ -14,7 +14,7 @@ const char *event_type_name(enum event_type type)
 bool event_type_find(struct slice name, enum event_type *ret_type)
 {
     for (size_t i = 0; i < EVENT_TYPES; i++) {
-        if (slice_equal(name, slice_of(type_names[i]))) {
+        if (slice_equal(name, type_names[i])) {
             *ret_type = (enum event_type)i;
             return true;
         }

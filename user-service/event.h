@@ -18,8 +18,8 @@
 #define EVENT_TYPE(type, name) type,
 enum event_type { EVENT_TYPES_AND_NAMES(EVENT_TYPE) EVENT_TYPES };
 
-/* Returns a literal. */
-const char *event_type_name(enum event_type type);
+/* Borrows a literal. */
+struct slice event_type_name(enum event_type type);
 /* False where no type has that name. */
 MUST_CHECK bool event_type_find(struct slice name, enum event_type *ret_type);
 

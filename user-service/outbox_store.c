@@ -233,7 +233,7 @@ enum outcome outbox_store_insert(struct outbox_store *store, const struct event 
     statement_bind_text(insert, 2, (struct slice){event->body, event->body_length});
     statement_bind_text(insert, 3, slice_of(event->traceparent));
     statement_bind_integer(insert, 4, (int64_t)event->occurred_at_ms);
-    statement_bind_text(insert, 5, slice_of(event_type_name(event->type)));
+    statement_bind_text(insert, 5, event_type_name(event->type));
     enum outcome outcome = statement_run(insert, ret_error);
     if (outcome == OUTCOME_OK) {
         store->content.events++;

@@ -66,8 +66,8 @@ static void judge_message(struct slice text, const struct user_rules *rules)
 {
     struct message message;
     struct user_event event;
-    user_event_encode(USER_EVENT_TYPE, text, slice_of("m-1"), 1769860800123, (struct slice){0},
-                      &message);
+    user_event_encode(slice_of(USER_EVENT_TYPE), text, slice_of("m-1"), 1769860800123,
+                      (struct slice){0}, &message);
     user_event_decode(&message, rules, TEXT_BYTES_MAX, &event);
     must(event.kind == USER_EVENT_IDENTIFIED);
     must(event.saved_at_ms == 1769860800123);
