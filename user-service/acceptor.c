@@ -193,7 +193,7 @@ static void finish(struct acceptor *acceptor, struct event *event, uint64_t now_
     event_free(event);
 }
 
-/* What becomes of it is still noted, for its key and for the limits, when it is known. */
+/* What becomes of it is still recorded, for its key and for the limits, when it is known. */
 void acceptor_give_up_late(struct acceptor *acceptor)
 {
     struct event *event = NULL;

@@ -27,7 +27,7 @@ struct endpoint;
 struct http_request;
 struct key_entry;
 
-/* Whom the answer goes to. Only the HTTP thread uses it, and only reply.c looks into it. */
+/* Whom the answer goes to. Only the HTTP thread looks into it. */
 struct asker {
     struct http_request *request;    /* borrowed; NULL: it was answered before the outcome came */
     const struct endpoint *endpoint; /* borrowed: how its replies are worded and counted */
@@ -57,7 +57,7 @@ struct event {
     TAILQ_ENTRY(event) parked;   /* HTTP thread only: those not answered yet, oldest first */
     struct asker asker;          /* HTTP thread only: where its answer goes */
     bool has_key;                /* HTTP thread only: its id is the request's Idempotency-Key */
-    struct key_entry *key;       /* HTTP thread only: what key_window knows of that; else NULL */
+    struct key_entry *key;       /* HTTP thread only: its entry in the key window; else NULL */
     enum event_type type;
     char *body; /* owned: the message's body, compact JSON */
     size_t body_length;

@@ -11,7 +11,7 @@
  *                                                            v
  *                                                         deleted
  *
- * A row that is not an event (damaged, or put there by another program) is told and counted once,
+ * A row that is not an event (damaged, or put there by another program) is logged and counted once,
  * and left where it is. An event is forwarded with its own message id; one that is forwarded twice
  * is a duplicate to the session-service. */
 #pragma once

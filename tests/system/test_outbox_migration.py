@@ -50,7 +50,7 @@ def test_a_file_of_0_1_0_goes_on(world, tmp_path):
     assert rows(state, "SELECT count(*) FROM outbox", OUTBOX) == [(0,)]
 
 
-def test_a_row_of_a_type_that_nobody_knows_is_told_and_kept(world, tmp_path):
+def test_a_row_of_a_type_that_nobody_knows_is_logged_and_kept(world, tmp_path):
     state = str(tmp_path)
     world.user_service("--state-dir", state).stop()
     connection = sqlite3.connect(os.path.join(state, OUTBOX))
