@@ -77,6 +77,7 @@ static bool show_properties(struct broker_delivery *delivery,
     message->header_count = 0;
     message->message_id = properties->message_id;
     message->content_type = properties->content_type;
+    message->content_encoding = properties->content_encoding;
     message->type = properties->type;
     message->app_id = properties->app_id;
     message->timestamp_s = properties->timestamp_s;

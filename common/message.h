@@ -19,11 +19,12 @@ struct message_header {
 
 struct message {
     struct slice body;
-    struct slice message_id;   /* empty: none */
-    struct slice content_type; /* empty: none */
-    struct slice type;         /* empty: none */
-    struct slice app_id;       /* empty: none */
-    uint64_t timestamp_s;      /* 0: none */
+    struct slice message_id;       /* empty: none */
+    struct slice content_type;     /* empty: none */
+    struct slice content_encoding; /* empty: none; it is read of a delivery, and never sent */
+    struct slice type;             /* empty: none */
+    struct slice app_id;           /* empty: none */
+    uint64_t timestamp_s;          /* 0: none */
     bool persistent;
     struct message_header headers[MESSAGE_HEADERS_MAX]; /* of a delivery: the first text and integer
                                                          * headers; others are not shown here */

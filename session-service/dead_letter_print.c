@@ -164,6 +164,7 @@ static bool print_text(const struct dead_letter_view *view)
     if (!print_field("id", slice_of(view->id)) || !print_field("message-id", message->message_id) ||
         !print_field("type", message->type) || !print_field("app-id", message->app_id) ||
         !print_field("content-type", message->content_type) ||
+        !print_field("content-encoding", message->content_encoding) ||
         printf("put-aside: %" PRId64 " times, first %s, last %s\n", view->count, first, last) < 0) {
         return false;
     }
@@ -209,6 +210,7 @@ bool dead_letter_print_whole(const struct dead_letter_view *view, bool json)
         set_bytes(object, "type", "type_base64", message->type);
         set_bytes(object, "app_id", "app_id_base64", message->app_id);
         set_bytes(object, "content_type", "content_type_base64", message->content_type);
+        set_bytes(object, "content_encoding", "content_encoding_base64", message->content_encoding);
         json_object_set_new(object, "headers", headers_of(message));
         set_bytes(object, "body", "body_base64", message->body);
     }

@@ -56,7 +56,7 @@ static size_t bytes_of(const struct broker_delivery *delivery)
     const struct message *message = &delivery->message;
     size_t bytes = delivery->raw_properties.length + message->body.length +
                    message->message_id.length + message->content_type.length +
-                   message->type.length + message->app_id.length;
+                   message->content_encoding.length + message->type.length + message->app_id.length;
     for (size_t i = 0; i < message->header_count; i++) {
         bytes += message->headers[i].name.length;
         if (message->headers[i].type == MESSAGE_HEADER_TEXT) {
@@ -110,6 +110,7 @@ enum outcome delivery_batch_add(struct delivery_batch *batch,
     copy(batch->chunks, &message->body);
     copy(batch->chunks, &message->message_id);
     copy(batch->chunks, &message->content_type);
+    copy(batch->chunks, &message->content_encoding);
     copy(batch->chunks, &message->type);
     copy(batch->chunks, &message->app_id);
     for (size_t i = 0; i < message->header_count; i++) {

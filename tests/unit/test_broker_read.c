@@ -126,6 +126,33 @@ static void many_in_one_read(void **state)
     close_pair(&pair);
 }
 
+static void what_a_delivery_says_of_its_content(void **state)
+{
+    (void)state;
+    struct pair pair = connected();
+    struct buffer bytes = nothing();
+    struct buffer properties = nothing();
+    append_integer(
+        &properties,
+        AMQP_BASIC_CONTENT_TYPE_FLAG | AMQP_BASIC_CONTENT_ENCODING_FLAG | AMQP_BASIC_TYPE_FLAG, 2);
+    append_short(&properties, "application/json");
+    append_short(&properties, "gzip");
+    append_short(&properties, "user.saved");
+    append_deliver(&bytes, 1);
+    append_header(&bytes, 0, buffer_slice(&properties));
+    append_delivery(&bytes, 2, slice_of(""), "plain");
+    send_slice(&pair, buffer_slice(&bytes));
+    struct broker_event event = next_event(&pair);
+    assert_slice(event.delivery.message.content_type, "application/json");
+    assert_slice(event.delivery.message.content_encoding, "gzip");
+    assert_slice(event.delivery.message.type, "user.saved");
+    event = next_event(&pair);
+    assert_slice(event.delivery.message.content_encoding, "");
+    buffer_done(&properties);
+    buffer_done(&bytes);
+    close_pair(&pair);
+}
+
 /* What is shown of its header outlasts the reads that bring the body. */
 static void a_body_in_several_frames(void **state)
 {
@@ -483,6 +510,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_delivery_byte_by_byte),
         cmocka_unit_test(many_in_one_read),
+        cmocka_unit_test(what_a_delivery_says_of_its_content),
         cmocka_unit_test(a_body_in_several_frames),
         cmocka_unit_test(an_ack_between_two_deliveries),
         cmocka_unit_test(the_largest_frame),

@@ -19,7 +19,7 @@ static void add(uint64_t tag, struct slice body)
 static void test_copies_are_deep(void **state)
 {
     (void)state;
-    char text[] = "body id content type app raw name text";
+    char text[] = "body id content type app raw name text gzip";
     struct broker_delivery delivery = {
         .tag = 7,
         .redelivered = true,
@@ -28,6 +28,7 @@ static void test_copies_are_deep(void **state)
             {.body = {text, 4},
              .message_id = {text + 5, 2},
              .content_type = {text + 8, 7},
+             .content_encoding = {text + 39, 4},
              .type = {text + 16, 4},
              .app_id = {text + 21, 3},
              .header_count = 2,
@@ -45,6 +46,7 @@ static void test_copies_are_deep(void **state)
     assert_true(slice_equal(kept->message.body, slice_of("body")));
     assert_true(slice_equal(kept->message.message_id, slice_of("id")));
     assert_true(slice_equal(kept->message.content_type, slice_of("content")));
+    assert_true(slice_equal(kept->message.content_encoding, slice_of("gzip")));
     assert_true(slice_equal(kept->message.type, slice_of("type")));
     assert_true(slice_equal(kept->message.app_id, slice_of("app")));
     assert_true(slice_equal(kept->message.headers[0].name, slice_of("name")));
