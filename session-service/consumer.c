@@ -205,7 +205,7 @@ static void turn(struct consumer *consumer)
     /* What a lost connection has brought is handled too: better than to have it all come again. */
     bool due = !consumer->paused || now_ms >= consumer->resume_at_ms;
     if (due && consumer_handle_batch(consumer, now_ms)) {
-        consumer_tend(consumer, now_ms);
+        consumer_prune(consumer, now_ms);
     }
     if (end == BATCH_COMPLETE || end == BATCH_CANCELLED) {
         if (finish_batch(consumer, now_ms, &error) != OUTCOME_OK) {
@@ -295,7 +295,7 @@ static void drain(struct consumer *consumer)
 
 void consumer_run(struct consumer *consumer)
 {
-    consumer_tend(consumer, clock_monotonic_ms());
+    consumer_prune(consumer, clock_monotonic_ms());
     connect_again(consumer);
     while (!atomic_load(&consumer->stopping)) {
         atomic_fetch_add_explicit(&consumer->turns, 1, memory_order_relaxed);

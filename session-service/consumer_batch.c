@@ -9,7 +9,7 @@
 enum {
     /* RabbitMQ 4 drops a message of a quorum queue after 20 deliveries that failed. */
     BROKER_DELIVERIES_MAX = 15,
-    TEND_EVERY_MS = 250,
+    PRUNE_EVERY_MS = 250,
 };
 
 void consumer_write_lines(struct consumer *consumer)
@@ -185,7 +185,7 @@ bool consumer_handle_batch(struct consumer *consumer, uint64_t now_ms)
         outcome = handle_group(consumer, end, &error);
     }
     if (outcome == OUTCOME_OK && consumer->paused && batch->count == 0) {
-        outcome = store_tend(consumer->store, (int64_t)clock_wall_ms(), &error);
+        outcome = store_prune(consumer->store, (int64_t)clock_wall_ms(), &error);
     }
     if (outcome != OUTCOME_OK) {
         pause_consumer(consumer, &error, now_ms);
@@ -196,14 +196,14 @@ bool consumer_handle_batch(struct consumer *consumer, uint64_t now_ms)
     return true;
 }
 
-void consumer_tend(struct consumer *consumer, uint64_t now_ms)
+void consumer_prune(struct consumer *consumer, uint64_t now_ms)
 {
-    if (consumer->paused || now_ms < consumer->tend_at_ms) {
+    if (consumer->paused || now_ms < consumer->prune_at_ms) {
         return;
     }
-    consumer->tend_at_ms = now_ms + TEND_EVERY_MS;
+    consumer->prune_at_ms = now_ms + PRUNE_EVERY_MS;
     struct error error;
-    if (store_tend(consumer->store, (int64_t)clock_wall_ms(), &error) != OUTCOME_OK) {
+    if (store_prune(consumer->store, (int64_t)clock_wall_ms(), &error) != OUTCOME_OK) {
         pause_consumer(consumer, &error, now_ms);
     }
 }

@@ -36,7 +36,7 @@ struct consumer {
     struct user_saved_handler handler;
     struct buffer lines;
     bool paused; /* the store takes nothing: nothing is read, the batch waits */
-    uint64_t resume_at_ms, tend_at_ms;
+    uint64_t resume_at_ms, prune_at_ms;
     struct backoff pause_backoff;
     uint64_t connections, connected_ms;
     bool more; /* the batch was closed before everything was read */
@@ -57,6 +57,6 @@ void consumer_drop_connection(struct consumer *consumer);
 MUST_CHECK bool consumer_handle_batch(struct consumer *consumer, uint64_t now_ms);
 
 /* Removes a little of what has had its time, now and then. */
-void consumer_tend(struct consumer *consumer, uint64_t now_ms);
+void consumer_prune(struct consumer *consumer, uint64_t now_ms);
 
 void consumer_write_lines(struct consumer *consumer);

@@ -1,19 +1,13 @@
 /* The schema, and the statements of a transaction. */
-#include "session-service/store.h"
+#include "session-service/store_internal.h"
 
-#include "common/database.h"
 #include "common/digest.h"
-
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 enum {
     /* Of each table in one step: twice what came in since the last, so that an entry is gone after
      * one and a half times its retention, however many come; and some where nothing comes. */
-    TEND_ROWS_MIN = 500,
-    TEND_ROWS_MAX = 20000,
-    CURSOR_BYTES = 129,
+    PRUNE_ROWS_MIN = 500,
+    PRUNE_ROWS_MAX = 20000,
 };
 
 /* Few trees, because they are what a message costs: a user has one row, with the open session in
@@ -112,125 +106,14 @@ static const char *const statements[STATEMENTS] = {
     [PRUNE_ATTEMPTS] = "DELETE FROM attempts WHERE at_ms <= ?1",
 };
 
-struct store {
-    struct store_options options;
-    char path[STORE_PATH_BYTES];
-    struct database *database; /* NULL: not open */
-    struct statement *statements[STATEMENTS];
-    bool in_transaction;
-    struct message_id_generator ids;
-    int64_t applied;                                               /* since the last tending */
-    char inbox_cursor[CURSOR_BYTES], session_cursor[CURSOR_BYTES]; /* where tending goes on */
+const struct store_schema store_schema = {
+    .migrations = migrations,
+    .version = sizeof(migrations) / sizeof(migrations[0]),
+    .statements = statements,
+    .statement_count = STATEMENTS,
 };
 
-enum outcome store_create(const struct store_options *options, struct store **ret_store,
-                          struct error *ret_error)
-{
-    struct store *store = calloc(1, sizeof(*store));
-    if (store == NULL) {
-        return error_set(ret_error, OUTCOME_BUSY, "no memory for the store");
-    }
-    store->options = *options;
-    int length =
-        snprintf(store->path, sizeof(store->path), "%s/session-service.db", options->directory);
-    if (length < 0 || (size_t)length >= sizeof(store->path)) {
-        free(store);
-        return error_set(ret_error, OUTCOME_INVALID, "the path of the state directory is too long");
-    }
-    *ret_store = store;
-    return OUTCOME_OK;
-}
-
-static void close_file(struct store *store)
-{
-    database_close(store->database);
-    store->database = NULL;
-    store->in_transaction = false;
-}
-
-void store_free(struct store *store)
-{
-    if (store != NULL) {
-        close_file(store);
-    }
-    free(store);
-}
-
-static struct database_options file_options(const struct store *store, bool second)
-{
-    return (struct database_options){
-        .path = store->path,
-        .application_id = STORE_APPLICATION_ID,
-        .migrations = migrations,
-        .version = sizeof(migrations) / sizeof(migrations[0]),
-        .statements = statements,
-        .statement_count = STATEMENTS,
-        .second = second,
-    };
-}
-
-enum outcome store_open(struct store *store, struct error *ret_error)
-{
-    if (store->database != NULL) {
-        return OUTCOME_OK;
-    }
-    const struct database_options options = file_options(store, false);
-    enum outcome outcome = database_open(&options, &store->database, ret_error);
-    for (size_t i = 0; outcome == OUTCOME_OK && i < STATEMENTS; i++) {
-        outcome =
-            database_prepare(store->database, statements[i], &store->statements[i], ret_error);
-    }
-    if (outcome != OUTCOME_OK) {
-        close_file(store);
-    }
-    return outcome;
-}
-
-enum outcome store_open_second(const struct store *store, struct database **ret_database,
-                               struct error *ret_error)
-{
-    const struct database_options options = file_options(store, true);
-    return database_open(&options, ret_database, ret_error);
-}
-
-enum outcome store_begin(struct store *store, struct error *ret_error)
-{
-    enum outcome outcome = store_open(store, ret_error);
-    if (outcome != OUTCOME_OK) {
-        return outcome;
-    }
-    outcome = database_execute(store->database, "BEGIN IMMEDIATE", ret_error);
-    store->in_transaction = outcome == OUTCOME_OK;
-    return outcome;
-}
-
-enum outcome store_commit(struct store *store, struct error *ret_error)
-{
-    enum outcome outcome = database_execute(store->database, "COMMIT", ret_error);
-    if (outcome == OUTCOME_OK) {
-        store->in_transaction = false;
-    }
-    return outcome;
-}
-
-void store_rollback(struct store *store, enum outcome why)
-{
-    if (store->database == NULL) {
-        return;
-    }
-    for (size_t i = 0; i < STATEMENTS; i++) {
-        statement_reset(store->statements[i]);
-    }
-    bool in_doubt = why == OUTCOME_BROKEN || why == OUTCOME_INVALID;
-    /* Some failures have ended the transaction themselves; closing ends any. */
-    if (!in_doubt && store->in_transaction && !database_is_idle(store->database)) {
-        in_doubt = database_execute(store->database, "ROLLBACK", NULL) != OUTCOME_OK;
-    }
-    store->in_transaction = false;
-    if (in_doubt) {
-        close_file(store);
-    }
-}
+_Static_assert((int)STATEMENTS <= (int)STORE_STATEMENTS_MAX, "the store has room for them");
 
 static enum outcome compare_with_inbox(struct store *store, const struct store_event *event,
                                        const unsigned char hash[DIGEST_BYTES],
@@ -344,14 +227,14 @@ enum outcome store_forget_attempts(struct store *store, struct slice key, struct
     return statement_run(forget, ret_error);
 }
 
-/* Finds the end of the next few rows after the cursor, has them judged, and moves the cursor; at
- * the end it begins anew. */
-static enum outcome tend_rows(struct store *store, enum statement_name next_name,
-                              enum statement_name judge_name, int64_t rows, int64_t until_ms,
-                              char cursor[CURSOR_BYTES], struct error *ret_error)
+/* Finds the end of the next few rows after the cursor, removes those of them that are old, and
+ * moves the cursor; at the end of the table it begins anew. */
+static enum outcome prune_rows(struct store *store, enum statement_name next_name,
+                               enum statement_name prune_name, int64_t rows, int64_t until_ms,
+                               char cursor[STORE_CURSOR_BYTES], struct error *ret_error)
 {
     struct statement *next = store->statements[next_name];
-    char last[CURSOR_BYTES] = "";
+    char last[STORE_CURSOR_BYTES] = "";
     statement_bind_text(next, 1, slice_of(cursor));
     statement_bind_integer(next, 2, rows);
     bool row = false;
@@ -366,11 +249,11 @@ static enum outcome tend_rows(struct store *store, enum statement_name next_name
     bool is_last = statement_integer(next, 1) < rows;
     statement_reset(next);
     if (last[0] != '\0') {
-        struct statement *judge = store->statements[judge_name];
-        statement_bind_text(judge, 1, slice_of(cursor));
-        statement_bind_text(judge, 2, slice_of(last));
-        statement_bind_integer(judge, 3, until_ms);
-        outcome = statement_run(judge, ret_error);
+        struct statement *prune = store->statements[prune_name];
+        statement_bind_text(prune, 1, slice_of(cursor));
+        statement_bind_text(prune, 2, slice_of(last));
+        statement_bind_integer(prune, 3, until_ms);
+        outcome = statement_run(prune, ret_error);
     }
     if (outcome == OUTCOME_OK) {
         memcpy(cursor, is_last ? "" : last, is_last ? 1 : sizeof(last));
@@ -378,19 +261,19 @@ static enum outcome tend_rows(struct store *store, enum statement_name next_name
     return outcome;
 }
 
-enum outcome store_tend(struct store *store, int64_t now_ms, struct error *ret_error)
+enum outcome store_prune(struct store *store, int64_t now_ms, struct error *ret_error)
 {
     int64_t old_ms = now_ms - store->options.inbox_retention_ms;
     int64_t rows = 2 * store->applied;
-    rows = rows < TEND_ROWS_MIN ? TEND_ROWS_MIN : rows > TEND_ROWS_MAX ? TEND_ROWS_MAX : rows;
+    rows = rows < PRUNE_ROWS_MIN ? PRUNE_ROWS_MIN : rows > PRUNE_ROWS_MAX ? PRUNE_ROWS_MAX : rows;
     enum outcome outcome = store_begin(store, ret_error);
     if (outcome == OUTCOME_OK) {
-        outcome =
-            tend_rows(store, NEXT_INBOX, PRUNE_INBOX, rows, old_ms, store->inbox_cursor, ret_error);
+        outcome = prune_rows(store, NEXT_INBOX, PRUNE_INBOX, rows, old_ms, store->inbox_cursor,
+                             ret_error);
     }
     if (outcome == OUTCOME_OK) {
-        outcome = tend_rows(store, NEXT_SESSIONS, SWEEP_SESSIONS, rows, now_ms,
-                            store->session_cursor, ret_error);
+        outcome = prune_rows(store, NEXT_SESSIONS, SWEEP_SESSIONS, rows, now_ms,
+                             store->session_cursor, ret_error);
     }
     if (outcome == OUTCOME_OK) {
         struct statement *prune = store->statements[PRUNE_ATTEMPTS];

@@ -78,7 +78,7 @@ MUST_CHECK enum outcome store_forget_attempts(struct store *store, struct slice 
 
 /* Removes, in a transaction of its own, what has had its time, among the next few rows only: old
  * inbox entries, expired sessions. */
-MUST_CHECK enum outcome store_tend(struct store *store, int64_t now_ms, struct error *ret_error);
+MUST_CHECK enum outcome store_prune(struct store *store, int64_t now_ms, struct error *ret_error);
 
 /* Opens another connection to the file, for another thread that reads, and ends sessions. The file
  * must have been opened before. */

@@ -73,7 +73,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             outcome = store_count_attempt(store, slice_of("a"), 3000, &count, &error);
         }
         if (outcome == OUTCOME_OK) {
-            outcome = store_tend(store, 100000, &error);
+            outcome = store_prune(store, 100000, &error);
         }
     }
     store_free(store);

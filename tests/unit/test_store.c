@@ -233,7 +233,7 @@ static void test_attempts(void **state)
 }
 
 /* More rows than one step looks at; each is removed at its time and not before. */
-static void test_tending(void **state)
+static void test_pruning(void **state)
 {
     struct fixture *fixture = *state;
     enum { ROWS = 1200, STEPS = 1 }; /* one step keeps up with what came in */
@@ -243,7 +243,7 @@ static void test_tending(void **state)
         (void)apply(fixture, name, name, "{}", i, i % 2 == 0 ? T0 : T0 + RETENTION_MS / 2);
     }
     for (int i = 0; i < STEPS; i++) {
-        assert_int_equal(store_tend(fixture->store, T0 + RETENTION_MS, NULL), OUTCOME_OK);
+        assert_int_equal(store_prune(fixture->store, T0 + RETENTION_MS, NULL), OUTCOME_OK);
     }
     int64_t now_ms = T0 + RETENTION_MS;
     assert_int_equal(apply(fixture, "m00000", "x", "{}", 0, now_ms).result, STORE_APPLIED);
@@ -355,7 +355,7 @@ int main(void)
                                         tear_down),
         cmocka_unit_test_setup_teardown(test_pages, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_attempts, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_tending, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_pruning, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_no_database, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_damaged_pages, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_damaged_schema, set_up, tear_down),

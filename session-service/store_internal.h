@@ -1,0 +1,30 @@
+/* What the store's source files share: its state, and its schema (store.c), which store_file.c
+ * opens the file with. */
+#pragma once
+
+#include "session-service/store.h"
+
+#include "common/database.h"
+
+enum { STORE_STATEMENTS_MAX = 24, STORE_CURSOR_BYTES = 129 };
+
+struct store {
+    struct store_options options;
+    char path[STORE_PATH_BYTES];
+    struct database *database; /* NULL: not open */
+    struct statement *statements[STORE_STATEMENTS_MAX];
+    bool in_transaction;
+    struct message_id_generator ids;
+    int64_t applied; /* since the last pruning */
+    /* Where pruning goes on. */
+    char inbox_cursor[STORE_CURSOR_BYTES], session_cursor[STORE_CURSOR_BYTES];
+};
+
+struct store_schema {
+    const char *const *migrations;
+    int version; /* how many there are */
+    const char *const *statements;
+    size_t statement_count;
+};
+
+extern const struct store_schema store_schema;
