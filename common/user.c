@@ -117,7 +117,7 @@ enum user_result user_parse_any_object(struct slice body, struct user *ret_user,
     if (result == USER_OK) {
         *ret_user = make_user(root, body);
     }
-    return result;
+    return result == USER_INVALID ? USER_MALFORMED : result;
 }
 
 void user_done(struct user *user)

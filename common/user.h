@@ -67,7 +67,7 @@ struct user {
 MUST_CHECK enum user_result user_parse(struct slice body, const struct user_rules *rules,
                                        struct user *ret_user, struct user_problems *ret_problems);
 
-/* The same for any JSON object: nothing but "is a JSON object" is asked (a bare message). Depth is
+/* The same for any JSON object (a bare message): whatever is not one is USER_MALFORMED. Depth is
  * jansson's limit, duplicate keys: the last one counts. */
 MUST_CHECK enum user_result user_parse_any_object(struct slice body, struct user *ret_user,
                                                   struct user_problems *ret_problems);

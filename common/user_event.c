@@ -120,13 +120,13 @@ static void judge_size(struct user_event *event, size_t body_bytes, size_t body_
     }
 }
 
-static void judge_body(struct user_event *event, struct slice body, const struct user_rules *rules)
+static void read_body(struct user_event *event, struct slice body, user_event_parse *parse,
+                      const struct user_rules *rules)
 {
-    bool bare = event->kind == USER_EVENT_BARE;
-    struct user_problems problems;
-    enum user_result result = bare ? user_parse_any_object(body, &event->user, &problems)
-                                   : user_parse(body, rules, &event->user, &problems);
-    switch (result) {
+    /* To clear these 3 KiB would cost more than all else here; `count` says what is set of them. */
+    struct user_problems problems __attribute__((uninitialized));
+    problems.count = 0;
+    switch (parse(body, event->kind == USER_EVENT_BARE, rules, &event->user, &problems)) {
     case USER_OK:
         return;
     case USER_NO_MEMORY:
@@ -136,14 +136,15 @@ static void judge_body(struct user_event *event, struct slice body, const struct
         set_impossible(event, "not-json");
         break;
     case USER_INVALID:
-        set_impossible(event, bare ? "not-json" : "invalid-user");
+        set_impossible(event, "invalid-user");
         break;
     }
     set_detail(event, &problems);
 }
 
-void user_event_decode(const struct message *message, const struct user_rules *rules,
-                       size_t body_bytes_max, struct user_event *ret_event)
+void user_event_decode(const struct message *message, user_event_parse *parse,
+                       const struct user_rules *rules, size_t body_bytes_max,
+                       struct user_event *ret_event)
 {
     *ret_event = (struct user_event){
         .kind = message->message_id.length == 0 ? USER_EVENT_BARE : USER_EVENT_IDENTIFIED,
@@ -158,7 +159,7 @@ void user_event_decode(const struct message *message, const struct user_rules *r
     }
     judge_size(ret_event, message->body.length, body_bytes_max);
     if (ret_event->kind != USER_EVENT_IMPOSSIBLE) {
-        judge_body(ret_event, message->body, rules);
+        read_body(ret_event, message->body, parse, rules);
     }
 }
 

@@ -38,12 +38,21 @@ struct user_event {
     struct user user;    /* owned unless IMPOSSIBLE or NO_MEMORY: user_event_done() */
     int64_t saved_at_ms; /* header, else the timestamp in ms, else -1 */
     const char *reason;  /* IMPOSSIBLE: a stable word: not-json, invalid-user, too-large,
-                          * invalid-message-id */
+                          * invalid-message-id; unknown-type and unsupported-content are found
+                          * by who knows the types */
     char detail[256];    /* IMPOSSIBLE: for a person; never a member's value */
 };
 
-/* Judges a delivered message. Borrows `message` (the user's text points into its body). */
-void user_event_decode(const struct message *message, const struct user_rules *rules,
-                       size_t body_bytes_max, struct user_event *ret_event);
+/* Reads the body of one type of event. USER_INVALID: it is JSON, and not what the type asks for.
+ * `bare`: the message has no id. */
+typedef enum user_result user_event_parse(struct slice body, bool bare,
+                                          const struct user_rules *rules, struct user *ret_user,
+                                          struct user_problems *ret_problems);
+
+/* Decodes a delivered message, whatever its type; `parse` reads the body. Borrows `message` (the
+ * user's text points into its body). */
+void user_event_decode(const struct message *message, user_event_parse *parse,
+                       const struct user_rules *rules, size_t body_bytes_max,
+                       struct user_event *ret_event);
 
 void user_event_done(struct user_event *event);

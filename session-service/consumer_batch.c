@@ -74,9 +74,9 @@ static enum outcome handle_items(struct consumer *consumer, size_t end, int64_t 
     enum outcome outcome = store_begin(consumer->store, ret_error);
     for (size_t i = batch->next; outcome == OUTCOME_OK && i < end; i++) {
         struct batch_item *item = &batch->items[i];
-        outcome = user_saved_handle(&consumer->handler, &item->delivery.message,
-                                    item->delivery.redelivered, now_wall_ms, &consumer->lines,
-                                    &item->handled, ret_error);
+        outcome = event_dispatch(&consumer->dispatcher, &item->delivery.message,
+                                 item->delivery.redelivered, now_wall_ms, &consumer->lines,
+                                 &item->handled, ret_error);
     }
     return outcome;
 }
@@ -113,7 +113,7 @@ static enum outcome handle_suspect(struct consumer *consumer, struct error *ret_
     int64_t now_ms = (int64_t)clock_wall_ms();
     char key[ATTEMPT_KEY_BYTES];
     int64_t attempts = 0;
-    enum outcome outcome = user_saved_attempt_key(message, key, ret_error);
+    enum outcome outcome = event_attempt_key(message, key, ret_error);
     if (outcome == OUTCOME_OK && !item->attempt_counted) {
         outcome = store_count_attempt(consumer->store, slice_of(key), now_ms, &attempts, ret_error);
         item->attempt_counted = outcome == OUTCOME_OK;
@@ -127,8 +127,8 @@ static enum outcome handle_suspect(struct consumer *consumer, struct error *ret_
     if (too_often) {
         outcome = store_begin(consumer->store, ret_error);
         if (outcome == OUTCOME_OK) {
-            outcome = user_saved_give_up(message, attempts > delivered ? attempts - 1 : delivered,
-                                         &consumer->lines, &item->handled, ret_error);
+            outcome = event_give_up(message, attempts > delivered ? attempts - 1 : delivered,
+                                    &consumer->lines, &item->handled, ret_error);
         }
     } else {
         outcome = handle_items(consumer, batch->next + 1, now_ms, ret_error);

@@ -33,7 +33,7 @@ struct consumer {
     struct ack_window window;
     struct store *store; /* borrowed */
     struct delivery_batch batch;
-    struct user_saved_handler handler;
+    struct event_dispatcher dispatcher;
     struct buffer lines;
     bool paused; /* the store takes nothing: nothing is read, the batch waits */
     uint64_t resume_at_ms, prune_at_ms;

@@ -80,8 +80,8 @@ enum outcome consumer_create(const struct settings *settings, struct store *stor
     backoff_init(&consumer->pause_backoff, CONSUMER_PAUSE_BASE_MS, CONSUMER_PAUSE_CAP_MS);
     init_lock(consumer);
     struct user_rules rules = settings_user_rules(settings);
-    user_saved_handler_init(&consumer->handler, &rules, (size_t)settings->max_message_bytes,
-                            settings->common.log_payload, store);
+    event_dispatcher_init(&consumer->dispatcher, &rules, (size_t)settings->max_message_bytes,
+                          settings->common.log_payload, store);
     buffer_init(&consumer->lines, LOG_BATCH_BYTES_MAX);
     enum outcome outcome = create_parts(consumer, ret_error);
     if (outcome != OUTCOME_OK) {
@@ -161,7 +161,7 @@ void consumer_free(struct consumer *consumer)
     dead_letters_free(consumer->dead_letters);
     ack_window_done(&consumer->window);
     delivery_batch_done(&consumer->batch);
-    user_saved_handler_done(&consumer->handler);
+    event_dispatcher_done(&consumer->dispatcher);
     buffer_done(&consumer->lines);
     if (consumer->wake_descriptor >= 0) {
         close(consumer->wake_descriptor);

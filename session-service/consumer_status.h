@@ -7,10 +7,10 @@
 #include <pthread.h>
 #include <stdbool.h>
 
-/* Those of user_event.h and of handle_user_saved.c. */
+/* Those of user_event.h, event_handlers.c and event_dispatcher.c. */
 #define DEAD_LETTER_REASONS                                                                        \
     "not-json", "invalid-user", "too-large", "invalid-message-id", "id-conflict",                  \
-        "too-many-redeliveries"
+        "too-many-redeliveries", "unknown-type", "unsupported-content"
 
 enum delivery_outcome { DELIVERY_HANDLED, DELIVERY_DUPLICATE, DELIVERY_BARE, DELIVERY_DEAD };
 

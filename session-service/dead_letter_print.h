@@ -8,7 +8,7 @@
 /* A letter as it is told of: texts are borrowed. */
 struct dead_letter_view {
     uint64_t position; /* in the queue, from 1 */
-    const char *id;    /* user_saved_attempt_key() */
+    const char *id;    /* event_attempt_key() */
     const struct message *message;
     struct slice reason, detail;     /* empty: not said */
     int64_t first_at_ms, last_at_ms; /* 0: not said */

@@ -2,9 +2,8 @@
 #include "session-service/dead_letter_verbs.h"
 
 #include "session-service/dead_letter_print.h"
-#include "session-service/handle_user_saved.h"
-
-#include "common/user_event.h"
+#include "session-service/event_dispatcher.h"
+#include "session-service/event_handlers.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -66,12 +65,13 @@ static bool would_come_back(const struct command *command, const struct dead_let
 {
     const struct settings *settings = &command->settings.service;
     if (slice_equal(view->reason, slice_of("id-conflict"))) {
-        (void)snprintf(ret_why, 256, "it would come back: another body was handled with its id");
+        (void)snprintf(ret_why, 256,
+                       "it would come back: another body or type was handled with its id");
         return true;
     }
     const struct user_rules rules = settings_user_rules(settings);
     struct user_event event;
-    user_event_decode(view->message, &rules, (size_t)settings->max_message_bytes, &event);
+    (void)event_handlers_decode(view->message, &rules, (size_t)settings->max_message_bytes, &event);
     bool impossible = event.kind == USER_EVENT_IMPOSSIBLE;
     if (impossible) {
         (void)snprintf(ret_why, 256, "it would come back: %s: %.200s", event.reason, event.detail);
@@ -120,7 +120,7 @@ enum dead_letter_action dead_letter_judge(void *context, const struct message *m
     struct command *command = context;
     char id[ATTEMPT_KEY_BYTES];
     struct error error;
-    if (command->unprinted || user_saved_attempt_key(message, id, &error) != OUTCOME_OK) {
+    if (command->unprinted || event_attempt_key(message, id, &error) != OUTCOME_OK) {
         return DEAD_LETTER_LEAVE;
     }
     struct dead_letter_view view;

@@ -2,7 +2,7 @@
  * often as the store needs, without its messages being delivered again. Pure. */
 #pragma once
 
-#include "session-service/handle_user_saved.h"
+#include "session-service/event_dispatcher.h"
 
 #include "common/broker.h"
 

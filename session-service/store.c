@@ -133,12 +133,18 @@ static enum outcome compare_with_inbox(struct store *store, const struct store_e
     return OUTCOME_OK;
 }
 
+/* Begins an event: *ret_effect says whether it is to take effect. */
 static enum outcome enter_inbox(struct store *store, const struct store_event *event,
-                                int64_t now_ms, enum store_result *ret_result,
+                                int64_t now_ms, struct store_effect *ret_effect,
                                 struct error *ret_error)
 {
+    *ret_effect = (struct store_effect){.result = STORE_APPLIED};
+    store->applied++;
+    if (event->message_id.length == 0) {
+        return OUTCOME_OK;
+    }
     unsigned char hash[DIGEST_BYTES];
-    enum outcome outcome = digest_of(event->body, hash, ret_error);
+    enum outcome outcome = digest_of(event->payload, hash, ret_error);
     if (outcome != OUTCOME_OK) {
         return outcome;
     }
@@ -148,14 +154,14 @@ static enum outcome enter_inbox(struct store *store, const struct store_event *e
     statement_bind_integer(insert, 3, now_ms);
     outcome = statement_run(insert, ret_error);
     if (outcome == OUTCOME_OK && database_changes(store->database) == 0) {
-        return compare_with_inbox(store, event, hash, ret_result, ret_error);
+        return compare_with_inbox(store, event, hash, &ret_effect->result, ret_error);
     }
-    *ret_result = STORE_APPLIED;
     return outcome;
 }
 
-static enum outcome save_user(struct store *store, const struct store_event *event, int64_t now_ms,
-                              struct store_effect *effect, struct error *ret_error)
+static enum outcome upsert_user(struct store *store, const struct store_event *event,
+                                int64_t now_ms, struct store_effect *effect,
+                                struct error *ret_error)
 {
     char session_id[MESSAGE_ID_TEXT_BYTES];
     enum outcome outcome =
@@ -182,18 +188,14 @@ static enum outcome save_user(struct store *store, const struct store_event *eve
     return outcome;
 }
 
-enum outcome store_apply(struct store *store, const struct store_event *event, int64_t now_ms,
-                         struct store_effect *ret_effect, struct error *ret_error)
+enum outcome store_save_user(struct store *store, const struct store_event *event, int64_t now_ms,
+                             struct store_effect *ret_effect, struct error *ret_error)
 {
-    *ret_effect = (struct store_effect){.result = STORE_APPLIED};
-    store->applied++;
-    if (event->message_id.length > 0) {
-        enum outcome outcome = enter_inbox(store, event, now_ms, &ret_effect->result, ret_error);
-        if (outcome != OUTCOME_OK || ret_effect->result != STORE_APPLIED) {
-            return outcome;
-        }
+    enum outcome outcome = enter_inbox(store, event, now_ms, ret_effect, ret_error);
+    if (outcome == OUTCOME_OK && ret_effect->result == STORE_APPLIED) {
+        outcome = upsert_user(store, event, now_ms, ret_effect, ret_error);
     }
-    return save_user(store, event, now_ms, ret_effect, ret_error);
+    return outcome;
 }
 
 enum outcome store_count_attempt(struct store *store, struct slice key, int64_t now_ms,

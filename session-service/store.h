@@ -1,6 +1,6 @@
 /* What handled messages have done, durable: the inbox, the users, and their sessions.
  *
- *          store_begin        store_apply ...        store_commit
+ *          store_begin      store_save_user ...      store_commit
  *  idle -----------------> in a transaction -----------------------> idle
  *                                 |  any failure: store_rollback
  *
@@ -43,18 +43,19 @@ MUST_CHECK enum outcome store_commit(struct store *store, struct error *ret_erro
  * file. Outside of a transaction it does no harm. */
 void store_rollback(struct store *store, enum outcome why);
 
-/* A saved user. All borrowed. */
+/* All borrowed. */
 struct store_event {
     struct slice message_id; /* empty: bare, which is never a duplicate */
+    struct slice payload;    /* the same id with another one is a conflict */
     struct slice user_key;
     struct slice body;
-    int64_t saved_at_ms;
+    int64_t saved_at_ms; /* the time of the event */
 };
 
 enum store_result {
     STORE_APPLIED,
-    STORE_DUPLICATE, /* this id was applied before, with the same body */
-    STORE_CONFLICT,  /* this id was applied before, with another body: nothing is changed */
+    STORE_DUPLICATE, /* this id was applied before, with the same payload */
+    STORE_CONFLICT,  /* this id was applied before, with another payload: nothing is changed */
 };
 
 struct store_effect {
@@ -63,10 +64,10 @@ struct store_effect {
     bool user_changed; /* false: the user has a newer state, which stays */
 };
 
-/* In a transaction. */
-MUST_CHECK enum outcome store_apply(struct store *store, const struct store_event *event,
-                                    int64_t now_ms, struct store_effect *ret_effect,
-                                    struct error *ret_error);
+/* In a transaction: gives the user the body as his state, and a session. */
+MUST_CHECK enum outcome store_save_user(struct store *store, const struct store_event *event,
+                                        int64_t now_ms, struct store_effect *ret_effect,
+                                        struct error *ret_error);
 
 /* Counts, in a transaction of its own, one more attempt to handle the message of that key;
  * *ret_count includes it. */

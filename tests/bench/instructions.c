@@ -7,7 +7,7 @@
 #include "common/broker_internal.h"
 #include "common/message_id.h"
 #include "session-service/ack_window.h"
-#include "session-service/handle_user_saved.h"
+#include "session-service/event_dispatcher.h"
 #include "user-service/confirm_window.h"
 
 #include <stdio.h>
@@ -80,7 +80,7 @@ static void run_saves(uint64_t count)
     buffer_done(&broker.out);
 }
 
-static void handle_delivery(struct user_saved_handler *handler, struct ack_window *window,
+static void handle_delivery(struct event_dispatcher *dispatcher, struct ack_window *window,
                             uint64_t number, struct buffer *lines)
 {
     struct error error;
@@ -97,9 +97,9 @@ static void handle_delivery(struct user_saved_handler *handler, struct ack_windo
                       (struct slice){0}, &message);
     must(ack_window_add(window, number, 0, &error) == OUTCOME_OK, "ack_window_add");
     struct handled handled;
-    must(user_saved_handle(handler, &message, false, SAVED_AT_MS, lines, &handled, &error) ==
+    must(event_dispatch(dispatcher, &message, false, SAVED_AT_MS, lines, &handled, &error) ==
              OUTCOME_OK,
-         "user_saved_handle");
+         "event_dispatch");
     must(handled.verdict == VERDICT_ACK && !handled.duplicate, "the delivery");
     ack_window_settle(window, number);
 }
@@ -109,7 +109,7 @@ static void run_deliveries(uint64_t count, const char *directory)
     const struct store_options options = {
         .directory = directory, .session_ttl_ms = 1800000, .inbox_retention_ms = 86400000};
     struct broker broker = {.frame_max = BROKER_FRAME_BYTES_MAX};
-    struct user_saved_handler handler;
+    struct event_dispatcher dispatcher;
     struct ack_window window;
     struct buffer lines;
     struct store *store = NULL;
@@ -118,10 +118,10 @@ static void run_deliveries(uint64_t count, const char *directory)
     buffer_init(&lines, BATCH * MESSAGE_BYTES_MAX);
     must(store_create(&options, &store, &error) == OUTCOME_OK, "store_create");
     must(ack_window_init(&window, WINDOW, &error) == OUTCOME_OK, "ack_window_init");
-    user_saved_handler_init(&handler, &rules, MESSAGE_BYTES_MAX, LOG_PAYLOAD_REDACTED, store);
+    event_dispatcher_init(&dispatcher, &rules, MESSAGE_BYTES_MAX, LOG_PAYLOAD_REDACTED, store);
     for (uint64_t i = 1; i <= count; i++) {
         must((i - 1) % BATCH != 0 || store_begin(store, &error) == OUTCOME_OK, "store_begin");
-        handle_delivery(&handler, &window, i, &lines);
+        handle_delivery(&dispatcher, &window, i, &lines);
         if (i % BATCH == 0 || i == count) {
             must(store_commit(store, &error) == OUTCOME_OK, "store_commit");
             struct ack_batch acks = ack_window_take_acks(&window);
@@ -132,7 +132,7 @@ static void run_deliveries(uint64_t count, const char *directory)
             buffer_clear(&lines);
         }
     }
-    user_saved_handler_done(&handler);
+    event_dispatcher_done(&dispatcher);
     ack_window_done(&window);
     store_free(store);
     buffer_done(&lines);

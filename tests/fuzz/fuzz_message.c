@@ -1,7 +1,7 @@
 /* Messages of any bodies, properties and headers: a verdict and exactly one log line for each, and
  * an effect once. Each input is a few messages in one transaction, which is rolled back. */
 #include "common/log.h"
-#include "session-service/handle_user_saved.h"
+#include "session-service/event_dispatcher.h"
 #include "tests/fuzz/fuzz_folder.h"
 #include "tests/fuzz/fuzz_input.h"
 
@@ -12,7 +12,7 @@ enum { MESSAGES_MAX = 4, MESSAGE_BYTES_MAX = 64 * 1024, LINES_BYTES_MAX = 16 << 
 
 static struct fuzz_folder folder;
 static struct store *store;
-static struct user_saved_handler handlers[3];
+static struct event_dispatcher dispatchers[3];
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
@@ -24,9 +24,9 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     const struct store_options options = {
         .directory = folder.path, .session_ttl_ms = 1000, .inbox_retention_ms = 60000};
     must(store_create(&options, &store, NULL) == OUTCOME_OK);
-    user_saved_handler_init(&handlers[0], &strict, MESSAGE_BYTES_MAX, LOG_PAYLOAD_REDACTED, store);
-    user_saved_handler_init(&handlers[1], &relaxed, MESSAGE_BYTES_MAX, LOG_PAYLOAD_FULL, store);
-    user_saved_handler_init(&handlers[2], &strict, MESSAGE_BYTES_MAX, LOG_PAYLOAD_NONE, store);
+    event_dispatcher_init(&dispatchers[0], &strict, MESSAGE_BYTES_MAX, LOG_PAYLOAD_REDACTED, store);
+    event_dispatcher_init(&dispatchers[1], &relaxed, MESSAGE_BYTES_MAX, LOG_PAYLOAD_FULL, store);
+    event_dispatcher_init(&dispatchers[2], &strict, MESSAGE_BYTES_MAX, LOG_PAYLOAD_NONE, store);
     log_init("session-service", LOG_FORMAT_JSON, LOG_LEVEL_INFO, STDERR_FILENO);
     return 0;
 }
@@ -81,7 +81,7 @@ static void judge_line(const struct buffer *lines, size_t start, const struct ha
     json_decref(root);
 }
 
-static struct handled handle(struct user_saved_handler *handler, const struct message *message,
+static struct handled handle(struct event_dispatcher *dispatcher, const struct message *message,
                              struct buffer *lines)
 {
     struct handled handled;
@@ -90,7 +90,7 @@ static struct handled handle(struct user_saved_handler *handler, const struct me
     struct message copy = *message;
     copy.body = copy_exactly(message->body);
     copy.message_id = copy_exactly(message->message_id);
-    must(user_saved_handle(handler, &copy, false, 1000000, lines, &handled, &error) == OUTCOME_OK);
+    must(event_dispatch(dispatcher, &copy, false, 1000000, lines, &handled, &error) == OUTCOME_OK);
     judge_line(lines, start, &handled);
     if (handled.verdict == VERDICT_DEAD_LETTER) {
         must(handled.reason != NULL && handled.detail[0] != '\0');
@@ -102,7 +102,7 @@ static struct handled handle(struct user_saved_handler *handler, const struct me
         must(handled.bare == (message->message_id.length == 0));
     }
     char key[ATTEMPT_KEY_BYTES];
-    must(user_saved_attempt_key(&copy, key, &error) == OUTCOME_OK);
+    must(event_attempt_key(&copy, key, &error) == OUTCOME_OK);
     must(memchr(key, '\0', sizeof(key)) != NULL);
     free_copy(copy.body);
     free_copy(copy.message_id);
@@ -110,29 +110,29 @@ static struct handled handle(struct user_saved_handler *handler, const struct me
 }
 
 /* Once more it has no effect, and with another body it is another message. */
-static void repeat(struct user_saved_handler *handler, const struct message *message,
+static void repeat(struct event_dispatcher *dispatcher, const struct message *message,
                    struct buffer *lines)
 {
     struct message other = *message;
-    must(handle(handler, message, lines).duplicate);
+    must(handle(dispatcher, message, lines).duplicate);
     other.body = slice_of("{\"name\":\"another\",\"id\":\"which no input has: 6d1f\"}");
-    struct handled handled = handle(handler, &other, lines);
+    struct handled handled = handle(dispatcher, &other, lines);
     must(handled.verdict == VERDICT_DEAD_LETTER && strcmp(handled.reason, "id-conflict") == 0);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct fuzz_input input = fuzz_input_of(data, size);
-    struct user_saved_handler *handler = &handlers[take_byte(&input) % 3];
+    struct event_dispatcher *dispatcher = &dispatchers[take_byte(&input) % 3];
     struct buffer lines;
     struct error error;
     buffer_init(&lines, LINES_BYTES_MAX);
     must(store_begin(store, &error) == OUTCOME_OK);
     for (int i = 0; i < MESSAGES_MAX && input.left > 0; i++) {
         struct message message = take_message(&input);
-        struct handled handled = handle(handler, &message, &lines);
+        struct handled handled = handle(dispatcher, &message, &lines);
         if (handled.verdict == VERDICT_ACK && !handled.bare) {
-            repeat(handler, &message, &lines);
+            repeat(dispatcher, &message, &lines);
         }
     }
     store_rollback(store, OUTCOME_OK);

@@ -28,7 +28,7 @@ static enum outcome apply_some(struct store *store, int first, int count, int64_
                                           .body = slice_of("{\"name\":\"Ada\"}"),
                                           .saved_at_ms = now_ms};
         struct store_effect effect;
-        outcome = store_apply(store, &event, now_ms, &effect, NULL);
+        outcome = store_save_user(store, &event, now_ms, &effect, NULL);
     }
     if (outcome == OUTCOME_OK) {
         outcome = store_commit(store, NULL);

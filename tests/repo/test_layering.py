@@ -12,7 +12,7 @@ FOLDERS = ("common", "user-service", "session-service")
 EVERYWHERE = "{common,user-service,session-service}/*.[ch]"
 # They do no input or output and read no clock.
 PURE = ("user-service/{confirm_window,admission,key_window}.[ch]",
-        "session-service/{ack_window,verdict}.[ch]",
+        "session-service/{ack_window,verdict,event_content}.[ch]",
         "common/{backoff,nack_streak,form,user,user_*,json_text,utf8,http_syntax,log_format,slice,message}.[ch]")
 
 

@@ -69,7 +69,7 @@ POISON = [
                          ids=["%d-%s" % (i, p[2]) for i, p in enumerate(POISON)])
 def test_an_impossible_message_is_put_aside_and_the_next_is_handled(world, service, body,
                                                                     properties, reason):
-    world.publish(body, content_type="text/odd", correlation_id="c1", expiration="600000",
+    world.publish(body, content_type="text/plain; odd=yes", correlation_id="c1", expiration="600000",
                   user_id="guest",
                   headers={"mine": "kept", "CC": [world.queue],
                            "dead-letter-reason": "of a copy before"}, **properties)
@@ -80,7 +80,7 @@ def test_an_impossible_message_is_put_aside_and_the_next_is_handled(world, servi
     assert line["level"] == "warning"
     _, kept, dead_body = world.get(world.dead)
     assert dead_body == body
-    assert kept.content_type == "text/odd" and kept.correlation_id == "c1"
+    assert kept.content_type == "text/plain; odd=yes" and kept.correlation_id == "c1"
     assert kept.delivery_mode == 2 and kept.expiration is None and kept.user_id is None
     assert kept.message_id == properties.get("message_id")
     headers = kept.headers

@@ -152,7 +152,7 @@ def test_redrive_says_what_would_come_back(world):
     out, _ = command(world, "redrive", "--all", "--dry-run", check=3)
     assert out.splitlines() == [
         "m1: would be sent back",
-        "m2: left: it would come back: another body was handled with its id",
+        "m2: left: it would come back: another body or type was handled with its id",
         "m3: left: it would come back: not-json: " + out.splitlines()[2].split("not-json: ")[1],
         "m4: left: it would come back: invalid-user: " + out.splitlines()[3].split("user: ")[1],
         "0 sent back, 0 purged, 3 left, of 4 dead letters"]

@@ -68,6 +68,32 @@ static inline void append_frame(struct buffer *out, int type, int channel, struc
     append_integer(out, AMQP_FRAME_END, 1);
 }
 
+static inline void append_deliver(struct buffer *out, uint64_t tag)
+{
+    struct buffer payload;
+    buffer_init(&payload, 1024);
+    append_integer(&payload, AMQP_BASIC_DELIVER_METHOD, 4);
+    append_short(&payload, "consumer");
+    append_integer(&payload, tag, 8);
+    append_integer(&payload, 1, 1);
+    append_short(&payload, "");
+    append_short(&payload, "session");
+    append_frame(out, AMQP_FRAME_METHOD, 1, buffer_slice(&payload));
+    buffer_done(&payload);
+}
+
+static inline void append_header(struct buffer *out, uint64_t body_bytes, struct slice properties)
+{
+    struct buffer payload;
+    buffer_init(&payload, BROKER_FRAME_BYTES_MAX);
+    append_integer(&payload, AMQP_BASIC_CLASS, 2);
+    append_integer(&payload, 0, 2);
+    append_integer(&payload, body_bytes, 8);
+    buffer_append_slice(&payload, properties);
+    append_frame(out, AMQP_FRAME_HEADER, 1, buffer_slice(&payload));
+    buffer_done(&payload);
+}
+
 /* Headers and a message id. */
 static inline struct buffer properties_of(struct slice headers, const char *message_id)
 {

@@ -72,12 +72,13 @@ static struct store_effect apply(struct fixture *fixture, const char *message_id
 {
     const struct store_event event = {.message_id = slice_of(message_id),
                                       .user_key = slice_of(user),
+                                      .payload = slice_of(body),
                                       .body = slice_of(body),
                                       .saved_at_ms = saved_at_ms};
     struct store_effect effect;
     struct error error = {.text = ""};
     begin(fixture);
-    if (store_apply(fixture->store, &event, now_ms, &effect, &error) != OUTCOME_OK) {
+    if (store_save_user(fixture->store, &event, now_ms, &effect, &error) != OUTCOME_OK) {
         fail_msg("%s", error.text);
     }
     commit(fixture);
@@ -131,7 +132,7 @@ static void test_what_is_rolled_back_is_not_known(void **state)
         .message_id = slice_of("m1"), .user_key = slice_of("u"), .body = slice_of("{}")};
     struct store_effect effect;
     begin(fixture);
-    assert_int_equal(store_apply(fixture->store, &event, T0, &effect, NULL), OUTCOME_OK);
+    assert_int_equal(store_save_user(fixture->store, &event, T0, &effect, NULL), OUTCOME_OK);
     store_rollback(fixture->store, OUTCOME_BUSY);
     assert_int_equal(apply(fixture, "m1", "u", "{}", 0, T0).result, STORE_APPLIED);
     begin(fixture);

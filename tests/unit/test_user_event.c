@@ -1,5 +1,5 @@
 /* Pins the form of a saved user on the queue, and how a delivery is judged. */
-#include "common/user_event.h"
+#include "session-service/event_handlers.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -120,7 +120,7 @@ static void decode_gives_back_what_was_encoded(void **state)
     struct slice body = slice_of("{\"id\":\"7\",\"x\":1.10}");
     user_event_encode(slice_of(USER_EVENT_TYPE), body, slice_of("m-1"), 1700000000123,
                       (struct slice){0}, &message);
-    user_event_decode(&message, &strict, 1024, &event);
+    user_event_decode(&message, handle_user_saved.parse, &strict, 1024, &event);
     assert_int_equal(event.kind, USER_EVENT_IDENTIFIED);
     assert_int_equal(event.saved_at_ms, 1700000000123);
     assert_ptr_equal(event.user.text.data, body.data);
@@ -185,13 +185,10 @@ static void deliveries_are_judged(void **state)
     assert_int_equal(sizeof(BODY_64) - 1, BODY_BYTES_MAX);
     for (size_t i = 0; i < COUNT(judged_rows); i++) {
         const struct judged_row *row = &judged_rows[i];
-        /* The type of the content is not judged. */
-        struct message message = {.body = row->body,
-                                  .message_id = row->message_id,
-                                  .content_type = slice_of("text/plain")};
+        struct message message = {.body = row->body, .message_id = row->message_id};
         struct user_event event;
         memset(&event, 0xff, sizeof(event));
-        user_event_decode(&message, &strict, BODY_BYTES_MAX, &event);
+        user_event_decode(&message, handle_user_saved.parse, &strict, BODY_BYTES_MAX, &event);
         const char *reason = event.reason == NULL ? "" : event.reason;
         if (event.kind != row->kind || strcmp(event.detail, row->detail) != 0 ||
             strcmp(reason, row->reason == NULL ? "" : row->reason) != 0) {
@@ -233,7 +230,7 @@ static void time_comes_from_the_header_else_the_timestamp(void **state)
                          .integer = rows[i].integer}},
             .header_count = 2};
         struct user_event event;
-        user_event_decode(&message, &strict, BODY_BYTES_MAX, &event);
+        user_event_decode(&message, handle_user_saved.parse, &strict, BODY_BYTES_MAX, &event);
         assert_int_equal(event.kind, USER_EVENT_BARE);
         assert_int_equal(event.saved_at_ms, rows[i].saved_at_ms);
         user_event_done(&event);
@@ -257,7 +254,7 @@ static void long_details_are_cut(void **state)
         length += (size_t)sprintf(body + length, "}");
         struct message message = {.body = {body, length}, .message_id = slice_of("m")};
         struct user_event event;
-        user_event_decode(&message, &strict, sizeof(body), &event);
+        user_event_decode(&message, handle_user_saved.parse, &strict, sizeof(body), &event);
         assert_int_equal(event.kind, USER_EVENT_IMPOSSIBLE);
         size_t told = strlen(event.detail);
         assert_in_range(told, sizeof(event.detail) - 4, sizeof(event.detail) - 1);

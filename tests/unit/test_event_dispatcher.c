@@ -1,5 +1,5 @@
-/* The handler: verdict and exactly one log line for each kind of delivery. */
-#include "session-service/handle_user_saved.h"
+/* The dispatcher: handler, verdict and exactly one log line for each kind of delivery. */
+#include "session-service/event_dispatcher.h"
 
 #include "common/log.h"
 
@@ -19,7 +19,7 @@ struct fixture {
     char directory[64];
     struct store *store;
     enum outcome outcome;
-    struct user_saved_handler handler;
+    struct event_dispatcher dispatcher;
     struct buffer lines;
     struct handled handled;
     json_t *line; /* the one line that was logged, NULL: none */
@@ -29,19 +29,19 @@ static void set_up(struct fixture *fixture, enum log_payload payload)
 {
     struct user_rules rules = {.strict = true};
     *fixture = (struct fixture){.line = NULL};
-    strcpy(fixture->directory, "/tmp/test-handle-user-saved-XXXXXX");
+    strcpy(fixture->directory, "/tmp/test-event-dispatcher-XXXXXX");
     assert_non_null(mkdtemp(fixture->directory));
     struct store_options options = {
         .directory = fixture->directory, .session_ttl_ms = 1000, .inbox_retention_ms = 60000};
     assert_int_equal(store_create(&options, &fixture->store, NULL), OUTCOME_OK);
-    user_saved_handler_init(&fixture->handler, &rules, MESSAGE_BYTES_MAX, payload, fixture->store);
+    event_dispatcher_init(&fixture->dispatcher, &rules, MESSAGE_BYTES_MAX, payload, fixture->store);
     buffer_init(&fixture->lines, 1024 * 1024);
 }
 
 static void tear_down(struct fixture *fixture)
 {
     json_decref(fixture->line);
-    user_saved_handler_done(&fixture->handler);
+    event_dispatcher_done(&fixture->dispatcher);
     buffer_done(&fixture->lines);
     store_free(fixture->store);
     static const char *const suffixes[] = {"", "-wal", "-shm"};
@@ -58,8 +58,8 @@ static void run(struct fixture *fixture, const struct message *message, bool red
 {
     struct error error;
     assert_int_equal(store_begin(fixture->store, &error), OUTCOME_OK);
-    fixture->outcome = user_saved_handle(&fixture->handler, message, redelivered, NOW_MS,
-                                         &fixture->lines, &fixture->handled, &error);
+    fixture->outcome = event_dispatch(&fixture->dispatcher, message, redelivered, NOW_MS,
+                                      &fixture->lines, &fixture->handled, &error);
     if (fixture->outcome == OUTCOME_OK) {
         assert_int_equal(store_commit(fixture->store, &error), OUTCOME_OK);
     } else {
@@ -219,6 +219,54 @@ static void test_impossible(void **state)
     tear_down(&fixture);
 }
 
+/* The type alone decides: no body is looked into for another one. */
+static void test_types_and_contents(void **state)
+{
+    (void)state;
+    static char long_type[256];
+    memset(long_type, 'x', sizeof(long_type) - 1);
+    static const struct {
+        const char *type, *content_type, *content_encoding;
+        const char *reason, *detail; /* NULL: handled */
+    } cases[] = {
+        {"", "", "", NULL, NULL},
+        {"user.saved", "application/json; charset=utf-8", "utf-8", NULL, NULL},
+        {"", "text/plain", "identity", NULL, NULL},
+        {"order.created", "application/json", "", "unknown-type",
+         "the type \"order.created\" has no handler"},
+        {"User.saved", "", "", "unknown-type", "the type \"User.saved\" has no handler"},
+        {"a\x1b[2J\n\xff", "", "", "unknown-type", "the type \"a\\x1b[2J\\n\\xff\" has no handler"},
+        {"order.created", "text/html", "gzip", "unknown-type",
+         "the type \"order.created\" has no handler"},
+        {"user.saved", "application/cloudevents+json", "", "unsupported-content",
+         "the content type \"application/cloudevents+json\" names something else than plain JSON"},
+        {"", "", "gzip", "unsupported-content",
+         "the content encoding \"gzip\" names something else than plain JSON"},
+        {long_type, "", "", "unknown-type", "...\" has no handler"},
+    };
+    struct fixture fixture;
+    set_up(&fixture, LOG_PAYLOAD_REDACTED);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct message message = message_of("", "{\"id\":1,\"type\":\"user.saved\"}");
+        message.type = slice_of(cases[i].type);
+        message.content_type = slice_of(cases[i].content_type);
+        message.content_encoding = slice_of(cases[i].content_encoding);
+        handle(&fixture, &message, false);
+        assert_int_equal(fixture.outcome, OUTCOME_OK);
+        if (cases[i].reason == NULL) {
+            assert_string_equal(field(&fixture, "outcome"), "bare");
+            continue;
+        }
+        assert_int_equal(fixture.handled.verdict, VERDICT_DEAD_LETTER);
+        assert_string_equal(fixture.handled.reason, cases[i].reason);
+        assert_string_equal(field(&fixture, "reason"), cases[i].reason);
+        if (strstr(fixture.handled.detail, cases[i].detail) == NULL) {
+            fail_msg("%s", fixture.handled.detail);
+        }
+    }
+    tear_down(&fixture);
+}
+
 /* What cannot be logged must not be acked. */
 static void test_no_room_for_the_line_pauses(void **state)
 {
@@ -244,8 +292,8 @@ static void test_no_room_for_the_user_pauses(void **state)
     (void)state;
     struct fixture fixture;
     set_up(&fixture, LOG_PAYLOAD_REDACTED);
-    buffer_done(&fixture.handler.user_json);
-    buffer_init(&fixture.handler.user_json, 4);
+    buffer_done(&fixture.dispatcher.scratch);
+    buffer_init(&fixture.dispatcher.scratch, 4);
     struct message message = message_of("m-1", "{\"name\":\"Ada\"}");
     handle(&fixture, &message, false);
     assert_int_equal(fixture.outcome, OUTCOME_BUSY);
@@ -279,7 +327,7 @@ static void test_give_up(void **state)
     struct fixture fixture;
     set_up(&fixture, LOG_PAYLOAD_NONE);
     struct message message = message_of("m-1", "{\"name\":\"Ada\"}");
-    assert_int_equal(user_saved_give_up(&message, 6, &fixture.lines, &fixture.handled, NULL),
+    assert_int_equal(event_give_up(&message, 6, &fixture.lines, &fixture.handled, NULL),
                      OUTCOME_OK);
     assert_int_equal(fixture.handled.verdict, VERDICT_DEAD_LETTER);
     assert_string_equal(fixture.handled.reason, "too-many-redeliveries");
@@ -306,6 +354,7 @@ int main(void)
         cmocka_unit_test(test_user_id_that_is_an_address_is_masked),
         cmocka_unit_test(test_bare),
         cmocka_unit_test(test_impossible),
+        cmocka_unit_test(test_types_and_contents),
         cmocka_unit_test(test_no_room_for_the_line_pauses),
         cmocka_unit_test(test_no_room_for_the_user_pauses),
         cmocka_unit_test(test_duplicate_and_conflict),

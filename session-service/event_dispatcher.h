@@ -1,0 +1,49 @@
+/* Handles one delivered message: has it decoded and applied to the store by the handler of its
+ * type, and writes its log line. Knows nothing of AMQP. */
+#pragma once
+
+#include "session-service/store.h"
+#include "session-service/verdict.h"
+
+#include "common/common_settings.h"
+
+struct event_dispatcher {
+    struct user_rules rules;
+    size_t message_bytes_max;
+    enum log_payload payload;
+    struct store *store;
+    struct buffer scratch;
+};
+
+/* Borrows the store. */
+void event_dispatcher_init(struct event_dispatcher *dispatcher, const struct user_rules *rules,
+                           size_t message_bytes_max, enum log_payload payload, struct store *store);
+void event_dispatcher_done(struct event_dispatcher *dispatcher);
+
+struct handled {
+    enum verdict verdict;
+    bool bare;
+    bool duplicate;
+    bool session_opened;
+    const char *reason; /* DEAD_LETTER: a literal, for machines */
+    char detail[256];   /* DEAD_LETTER: for a person; never a member's value */
+};
+
+/* In a transaction of the store. Appends the delivery's one log line to `lines`. A failure is the
+ * store's, or BUSY: no memory; then the transaction must be rolled back and `lines` be cut to what
+ * it was. One thread at a time. */
+MUST_CHECK enum outcome event_dispatch(struct event_dispatcher *dispatcher,
+                                       const struct message *message, bool redelivered,
+                                       int64_t now_ms, struct buffer *lines,
+                                       struct handled *ret_handled, struct error *ret_error);
+
+/* The same for a message that was attempted too often: it is not looked into. */
+MUST_CHECK enum outcome event_give_up(const struct message *message, int64_t attempts,
+                                      struct buffer *lines, struct handled *ret_handled,
+                                      struct error *ret_error);
+
+enum { ATTEMPT_KEY_BYTES = 160 };
+
+/* What attempts at a message are counted by: its id, or a digest of its body. BUSY: no memory. */
+MUST_CHECK enum outcome event_attempt_key(const struct message *message,
+                                          char ret_key[ATTEMPT_KEY_BYTES], struct error *ret_error);

@@ -1,0 +1,62 @@
+/* The table of handlers, and what a message must be before one of them reads its body. */
+#include "session-service/event_handlers.h"
+
+#include "session-service/event_content.h"
+
+#include "common/utf8.h"
+
+#include <stdio.h>
+
+enum { VALUE_BYTES_SHOWN_MAX = 128, VALUE_BYTES_MAX = 8 * SHORT_STRING_BYTES_MAX };
+
+#define ROW(name) &handle_##name,
+static const struct event_handler *const handlers[] = {EVENT_HANDLERS(ROW)};
+
+static const struct event_handler *find(struct slice type)
+{
+    if (type.length == 0) {
+        return &handle_user_saved;
+    }
+    for (size_t i = 0; i < sizeof(handlers) / sizeof(handlers[0]); i++) {
+        if (slice_equal(type, slice_of(handlers[i]->type))) {
+            return handlers[i];
+        }
+    }
+    return NULL;
+}
+
+/* The value is a sender's: it is escaped, and cut where it is long. */
+static void refuse(struct user_event *event, const char *reason, const char *what,
+                   struct slice value, const char *why)
+{
+    struct buffer shown;
+    buffer_init(&shown, VALUE_BYTES_MAX);
+    log_append_shown(&shown, value);
+    struct slice text = buffer_slice(&shown);
+    size_t length = utf8_cut_length(text, VALUE_BYTES_SHOWN_MAX);
+    *event = (struct user_event){
+        .kind = shown.failed ? USER_EVENT_NO_MEMORY : USER_EVENT_IMPOSSIBLE,
+        .reason = reason,
+    };
+    (void)snprintf(event->detail, sizeof(event->detail), "%s \"%.*s%s\" %s", what, (int)length,
+                   text.data, length < text.length ? "..." : "", why);
+    buffer_done(&shown);
+}
+
+const struct event_handler *event_handlers_decode(const struct message *message,
+                                                  const struct user_rules *rules,
+                                                  size_t body_bytes_max,
+                                                  struct user_event *ret_event)
+{
+    const struct event_handler *handler = find(message->type);
+    struct event_content_problem problem;
+    if (handler == NULL) {
+        refuse(ret_event, "unknown-type", "the type", message->type, "has no handler");
+    } else if (!event_content_is_json(message, &problem)) {
+        refuse(ret_event, "unsupported-content", problem.what, problem.value,
+               "names something else than plain JSON");
+    } else {
+        user_event_decode(message, handler->parse, rules, body_bytes_max, ret_event);
+    }
+    return handler;
+}
