@@ -57,20 +57,6 @@ static const char *const migrations[] = {
     " expires_at_ms, session_saves AS saves FROM users WHERE session_id IS NOT NULL;",
 };
 
-enum statement_name {
-    INSERT_INBOX,
-    SELECT_HASH,
-    UPSERT_USER,
-    COUNT_ATTEMPT,
-    FORGET_ATTEMPTS,
-    NEXT_INBOX,
-    PRUNE_INBOX,
-    NEXT_SESSIONS,
-    SWEEP_SESSIONS,
-    PRUNE_ATTEMPTS,
-    STATEMENTS
-};
-
 #define IS_NEWER "(excluded.saved_at_ms, excluded.message_id) >= (saved_at_ms, message_id)"
 #define IS_OPEN "expires_at_ms > excluded.extended_at_ms"
 
@@ -112,8 +98,6 @@ const struct store_schema store_schema = {
     .statements = statements,
     .statement_count = STATEMENTS,
 };
-
-_Static_assert((int)STATEMENTS <= (int)STORE_STATEMENTS_MAX, "the store has room for them");
 
 static enum outcome compare_with_inbox(struct store *store, const struct store_event *event,
                                        const unsigned char hash[DIGEST_BYTES],
@@ -196,37 +180,6 @@ enum outcome store_save_user(struct store *store, const struct store_event *even
         outcome = upsert_user(store, event, now_ms, ret_effect, ret_error);
     }
     return outcome;
-}
-
-enum outcome store_count_attempt(struct store *store, struct slice key, int64_t now_ms,
-                                 int64_t *ret_count, struct error *ret_error)
-{
-    enum outcome outcome = store_begin(store, ret_error);
-    if (outcome == OUTCOME_OK) {
-        struct statement *count = store->statements[COUNT_ATTEMPT];
-        statement_bind_text(count, 1, key);
-        statement_bind_integer(count, 2, now_ms);
-        bool row = false;
-        outcome = statement_step(count, &row, ret_error);
-        if (outcome == OUTCOME_OK && row) {
-            *ret_count = statement_integer(count, 0);
-            statement_reset(count);
-        }
-    }
-    if (outcome == OUTCOME_OK) {
-        outcome = store_commit(store, ret_error);
-    }
-    if (outcome != OUTCOME_OK) {
-        store_rollback(store, outcome);
-    }
-    return outcome;
-}
-
-enum outcome store_forget_attempts(struct store *store, struct slice key, struct error *ret_error)
-{
-    struct statement *forget = store->statements[FORGET_ATTEMPTS];
-    statement_bind_text(forget, 1, key);
-    return statement_run(forget, ret_error);
 }
 
 /* Finds the end of the next few rows after the cursor, removes those of them that are old, and

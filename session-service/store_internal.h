@@ -6,13 +6,28 @@
 
 #include "common/database.h"
 
-enum { STORE_STATEMENTS_MAX = 24, STORE_CURSOR_BYTES = 129 };
+enum { STORE_CURSOR_BYTES = 129 };
+
+/* Their SQL is in store.c. */
+enum statement_name {
+    INSERT_INBOX,
+    SELECT_HASH,
+    UPSERT_USER,
+    COUNT_ATTEMPT,
+    FORGET_ATTEMPTS,
+    NEXT_INBOX,
+    PRUNE_INBOX,
+    NEXT_SESSIONS,
+    SWEEP_SESSIONS,
+    PRUNE_ATTEMPTS,
+    STATEMENTS
+};
 
 struct store {
     struct store_options options;
     char path[STORE_PATH_BYTES];
     struct database *database; /* NULL: not open */
-    struct statement *statements[STORE_STATEMENTS_MAX];
+    struct statement *statements[STATEMENTS];
     bool in_transaction;
     struct message_id_generator ids;
     int64_t applied; /* since the last pruning */
