@@ -219,7 +219,8 @@ static enum outcome configure(struct database *database, const struct database_o
                    (long long)journal_bytes(options), CACHE_KIB);
     enum outcome outcome = database_execute(
         database,
-        "PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON; PRAGMA temp_store = MEMORY",
+        "PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON; PRAGMA temp_store = MEMORY;"
+        " PRAGMA secure_delete = ON", /* what is removed is personal; Debian's default too */
         ret_error);
     return outcome == OUTCOME_OK ? database_execute(database, sql, ret_error) : outcome;
 }
