@@ -8,7 +8,7 @@
 #include "common/log.h"
 #include "common/user_event.h"
 
-#define EVENT_HANDLERS(HANDLER) HANDLER(user_saved)
+#define EVENT_HANDLERS(HANDLER) HANDLER(user_saved) HANDLER(user_deleted)
 
 struct event_handler {
     const char *type; /* of the message */

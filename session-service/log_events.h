@@ -9,6 +9,10 @@
           "A message was handled, and its effect is on disk. The outcome is \"handled\", "         \
           "\"duplicate\" (it was handled before) or \"bare\" (it came without an id).",            \
           "")                                                                                      \
+    EVENT(event_user_deleted, INFO, "user.deleted",                                                \
+          "A user's data and session were removed, unless a newer save of him is known; that is "  \
+          "on disk. The outcome is one of those of user.saved.",                                   \
+          "")                                                                                      \
     EVENT(event_user_dead_lettered, WARNING, "user.dead_lettered",                                 \
           "A message can never be handled. It goes to the dead letters, with the reason that the " \
           "line gives.",                                                                           \

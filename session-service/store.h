@@ -61,13 +61,20 @@ enum store_result {
 struct store_effect {
     enum store_result result;
     bool session_opened;
-    bool user_changed; /* false: the user has a newer state, which stays */
+    bool user_changed; /* false: a newer save or deletion of the user is known, and stays */
 };
 
-/* In a transaction: gives the user the body as his state, and a session. */
+/* In a transaction: gives the user the body as his state, and a session. A user who was deleted
+ * later than that stays away. */
 MUST_CHECK enum outcome store_save_user(struct store *store, const struct store_event *event,
                                         int64_t now_ms, struct store_effect *ret_effect,
                                         struct error *ret_error);
+
+/* In a transaction: removes the user and his session, unless his state is newer. A tombstone, which
+ * holds the time and no personal data, keeps older saves away for the retention of the inbox. */
+MUST_CHECK enum outcome store_delete_user(struct store *store, const struct store_event *event,
+                                          int64_t now_ms, struct store_effect *ret_effect,
+                                          struct error *ret_error);
 
 /* Counts, in a transaction of its own, one more attempt to handle the message of that key;
  * *ret_count includes it. */
@@ -78,7 +85,7 @@ MUST_CHECK enum outcome store_forget_attempts(struct store *store, struct slice 
                                               struct error *ret_error);
 
 /* Removes, in a transaction of its own, what has had its time, among the next few rows only: old
- * inbox entries, expired sessions. */
+ * inbox entries and tombstones, expired sessions. */
 MUST_CHECK enum outcome store_prune(struct store *store, int64_t now_ms, struct error *ret_error);
 
 /* Opens another connection to the file, for another thread that reads, and ends sessions. The file

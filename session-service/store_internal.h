@@ -13,6 +13,12 @@ enum statement_name {
     INSERT_INBOX,
     SELECT_HASH,
     UPSERT_USER,
+    UPSERT_USER_AND_COUNT, /* how many saves the user has */
+    DELETE_USER,
+    INSERT_TOMBSTONE,
+    HAS_TOMBSTONES,
+    DELETE_TOMBSTONE,
+    DELETE_BURIED_USER,
     COUNT_ATTEMPT,
     FORGET_ATTEMPTS,
     NEXT_INBOX,
@@ -20,6 +26,8 @@ enum statement_name {
     NEXT_SESSIONS,
     SWEEP_SESSIONS,
     PRUNE_ATTEMPTS,
+    NEXT_TOMBSTONES,
+    PRUNE_TOMBSTONES,
     STATEMENTS
 };
 
@@ -31,8 +39,11 @@ struct store {
     bool in_transaction;
     struct message_id_generator ids;
     int64_t applied; /* since the last pruning */
+    /* What is known of the table of tombstones: while it is empty a save costs nothing for it. */
+    enum { TOMBSTONES_UNKNOWN, TOMBSTONES_NONE, TOMBSTONES_SOME } tombstones;
     /* Where pruning goes on. */
-    char inbox_cursor[STORE_CURSOR_BYTES], session_cursor[STORE_CURSOR_BYTES];
+    char inbox_cursor[STORE_CURSOR_BYTES], session_cursor[STORE_CURSOR_BYTES],
+        tombstone_cursor[STORE_CURSOR_BYTES];
 };
 
 struct store_schema {

@@ -1,11 +1,17 @@
 """The type of a message decides what becomes of it, and its content says that it is plain JSON: nothing is guessed."""
 
 import json
+import os
+import shutil
+import tempfile
 
 import pytest
 
+from support.store import FILE, rows
 from support.wait import eventually
 
+DATA = os.path.join(os.path.dirname(os.path.abspath(__file__)), "data")
+EVERYTHING = "SELECT user_id, saves, saved_at_ms, message_id, body FROM users ORDER BY user_id"
 USER = '{"id":"ada","name":"Ada"}'
 
 
@@ -94,3 +100,152 @@ def test_what_nobody_handles_is_put_aside(world, service, name):
     assert service.get("/users/ada").status_code == 404
     service.stop()
     assert world.count() == 0
+
+
+def delete(world, body, at, **properties):
+    world.publish(body, type="user.deleted", content_type="application/json", headers={"saved_at_ms": at}, **properties)
+
+
+def save(world, at, user=USER, **properties):
+    world.publish(user, type="user.saved", content_type="application/json", headers={"saved_at_ms": at}, **properties)
+
+
+def assert_away(service, user="ada"):
+    assert service.get("/users/" + user).status_code == 404
+    assert all(session["user_id"] != user for session in reply(service, "/sessions")[1]["data"])
+
+
+def test_a_deleted_user_is_away_until_a_newer_save(world, service):
+    save(world, 1000, message_id="m1")
+    wait_line(service, "user.saved", message_id="m1")
+    session = reply(service, "/users/ada")[1]["session_id"]
+    assert reply(service, "/sessions/" + session)[0] == 200
+    delete(world, '{"id":"ada"}', 2000, message_id="d1")
+    line = wait_line(service, "user.deleted", message_id="d1")
+    assert line["outcome"] == "handled" and line["user_id"] == "ada" and line["saved_at_ms"] == 2000
+    assert "user" not in line
+    assert_away(service)
+    assert reply(service, "/sessions/" + session)[0] == 404
+
+    save(world, 1500, message_id="late")
+    assert wait_line(service, "user.saved", message_id="late")["outcome"] == "handled"
+    save(world, 1000, message_id="m1")
+    wait_line(service, "user.saved", message_id="m1", outcome="duplicate")
+    delete(world, '{"id":"ada"}', 2000, message_id="d1")
+    wait_line(service, "user.deleted", message_id="d1", outcome="duplicate")
+    assert_away(service)
+
+    save(world, 2001, message_id="m2")
+    wait_line(service, "user.saved", message_id="m2")
+    status, body = reply(service, "/users/ada")
+    assert status == 200 and body["message_id"] == "m2" and body["session_id"] != session
+    assert rows(service.state.name, "SELECT saves FROM users WHERE user_id = 'ada'") == [(1,)]
+    delete(world, '{"id":"ada"}', 1999, message_id="d0")
+    wait_line(service, "user.deleted", message_id="d0")
+    assert reply(service, "/users/ada")[0] == 200
+    service.stop()
+    assert world.is_empty()
+
+
+def test_a_whole_user_as_the_body_of_a_deletion(world, service):
+    """The type decides, and never the body."""
+    save(world, 1000, message_id="m1")
+    wait_line(service, "user.saved", message_id="m1")
+    delete(world, '{"id":"ada","name":"Ada Lovelace","email":"ada@example.org"}', 2000, message_id="d1")
+    wait_line(service, "user.deleted", message_id="d1")
+    assert_away(service)
+    assert "Lovelace" not in service.log_text() and not service.events("user.dead_lettered")
+
+
+def test_a_deletion_of_an_unknown_user_and_one_without_a_message_id(world, service):
+    delete(world, '{"id":7}', 2000)
+    assert "message_id" not in wait_line(service, "user.deleted", outcome="bare", user_id="7")
+    delete(world, '{"id":7}', 2000)
+    eventually(lambda: len(lines(service, "user.deleted", outcome="bare")) == 2, "it is applied again")
+    save(world, 1999, '{"id":7}', message_id="old")
+    wait_line(service, "user.saved", message_id="old")
+    assert_away(service, "7")
+    assert rows(service.state.name, "SELECT count(*) FROM tombstones") == [(1,)]
+
+
+@pytest.mark.parametrize("body", ["{}", '{"id":""}', '{"id":{}}', '{"email":"ada@example.org"}'])
+@pytest.mark.parametrize("properties", [{"message_id": "d1"}, {}], ids=["identified", "bare"])
+def test_a_deletion_without_a_valid_id_is_put_aside(world, service, body, properties):
+    delete(world, body, 2000, **properties)
+    wait_line(service, "user.dead_lettered", reason="invalid-user")
+    assert world.get(world.dead)[1].type == "user.deleted"
+    service.stop()
+    assert world.is_empty()
+
+
+def test_the_same_id_with_another_type_or_body_is_a_conflict(world, service):
+    delete(world, '{"id":"ada"}', 2000, message_id="x")
+    wait_line(service, "user.deleted", message_id="x")
+    save(world, 3000, '{"id":"ada"}', message_id="x")
+    wait_line(service, "user.dead_lettered", message_id="x", reason="id-conflict")
+    delete(world, '{"id":"eve"}', 2000, message_id="x")
+    eventually(lambda: len(lines(service, "user.dead_lettered", reason="id-conflict")) == 2, "both are put aside")
+    assert_away(service)
+
+
+def test_nothing_personal_is_left_of_a_deleted_user(world):
+    """In the files, after a restart has written the log back; the log itself is masked."""
+    with tempfile.TemporaryDirectory(prefix="session-service-") as state:
+        service = world.session_service("--state-dir", state).wait_ready()
+        world.publish('{"email":"lovelace@example.org","name":"Augusta"}', headers={"saved_at_ms": 1000})
+        wait_line(service, "user.saved", outcome="bare")
+        delete(world, '{"id":"email:lovelace@example.org"}', 2000, message_id="d1")
+        wait_line(service, "user.deleted", message_id="d1")
+        service.stop()
+        service = world.session_service("--state-dir", state).wait_ready()
+        service.stop()
+        for name in os.listdir(state):
+            with open(os.path.join(state, name), "rb") as file:
+                content = file.read()
+            assert b"lovelace" not in content and b"Augusta" not in content, name
+
+
+def test_killed_around_a_deletion(world):
+    """The save comes again after the deletion: the user stays away. A newer save brings a new one."""
+    with tempfile.TemporaryDirectory(prefix="session-service-") as state:
+        service = world.session_service("--state-dir", state).wait_ready()
+        save(world, 1000, message_id="m1")
+        wait_line(service, "user.saved", message_id="m1")
+        delete(world, '{"id":"ada"}', 2000, message_id="d1")
+        service.kill()  # before it is handled, meanwhile, or after that
+        again = world.session_service("--state-dir", state).wait_ready()
+        eventually(lambda: lines(service, "user.deleted") or lines(again, "user.deleted"), "it is handled")
+        again.kill()
+        save(world, 1000, message_id="m1")
+        save(world, 1500, message_id="m2")
+        service = world.session_service("--state-dir", state).wait_ready()
+        wait_line(service, "user.saved", message_id="m2")
+        assert_away(service)
+        service.kill()
+        save(world, 3000, message_id="m3")
+        service = world.session_service("--state-dir", state).wait_ready()
+        wait_line(service, "user.saved", message_id="m3")
+        assert reply(service, "/users/ada")[1]["message_id"] == "m3"
+        assert rows(state, "SELECT saves FROM users") == [(1,)]
+
+
+def test_a_store_of_release_0_1_0_is_migrated_and_goes_on(world):
+    """data/store-0.1.0.db was written by that release: saves with and without an id, and two of one user."""
+    with tempfile.TemporaryDirectory(prefix="session-service-") as state:
+        shutil.copy(os.path.join(DATA, "store-0.1.0.db"), os.path.join(state, FILE))
+        before = rows(state, EVERYTHING)
+        assert rows(state, "PRAGMA user_version") == [(2,)]
+        service = world.session_service("--state-dir", state, "--inbox-retention", "87600h").wait_ready()
+        assert rows(state, EVERYTHING) == before and len(before) == 5
+        assert rows(state, "PRAGMA user_version") == [(3,)]
+        status, body = reply(service, "/users/ada")
+        assert status == 200 and body["data"]["name"] == "Ada Lovelace" and body["message_id"] == "m2"
+        world.publish('{"id":7,"name":"Grace"}', message_id="m3", headers={"saved_at_ms": 1700000003000})
+        wait_line(service, "user.saved", message_id="m3", outcome="duplicate")
+        delete(world, '{"id":7}', 1700000009000, message_id="d1")
+        wait_line(service, "user.deleted", message_id="d1")
+        assert_away(service, "7")
+        save(world, 1700000009000, '{"id":"ada","name":"Augusta"}', message_id="m5")
+        wait_line(service, "user.saved", message_id="m5", outcome="handled")
+        assert rows(state, "SELECT saves FROM users WHERE user_id = 'ada'") == [(3,)]
+        assert reply(service, "/users/ada")[1]["data"]["name"] == "Augusta"

@@ -321,6 +321,97 @@ static void test_duplicate_and_conflict(void **state)
     tear_down(&fixture);
 }
 
+static struct message deletion_of(const char *message_id, const char *body)
+{
+    struct message message = message_of(message_id, body);
+    message.type = slice_of("user.deleted");
+    return message;
+}
+
+static void test_deleted(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    set_up(&fixture, LOG_PAYLOAD_FULL);
+    struct message save = message_of("m-1", "{\"id\":7,\"name\":\"Ada\"}");
+    handle(&fixture, &save, false);
+    struct message deletion = deletion_of("m-2", "{\"id\":7,\"name\":\"topsecret\"}");
+    deletion.headers[0] = (struct message_header){
+        .name = slice_of("saved_at_ms"), .type = MESSAGE_HEADER_INTEGER, .integer = NOW_MS + 1};
+    deletion.header_count = 1;
+    handle(&fixture, &deletion, true);
+    assert_int_equal(fixture.handled.verdict, VERDICT_ACK);
+    assert_false(fixture.handled.session_opened);
+    assert_string_equal(field(&fixture, "event"), "user.deleted");
+    assert_string_equal(field(&fixture, "level"), "info");
+    assert_string_equal(field(&fixture, "outcome"), "handled");
+    assert_string_equal(field(&fixture, "message_id"), "m-2");
+    assert_string_equal(field(&fixture, "user_id"), "7");
+    assert_int_equal(json_integer_value(json_object_get(fixture.line, "saved_at_ms")), NOW_MS + 1);
+    assert_true(json_is_true(json_object_get(fixture.line, "redelivered")));
+    assert_null(json_object_get(fixture.line, "user"));
+    assert_never_shown(&fixture, "topsecret");
+    handle(&fixture, &deletion, true);
+    assert_string_equal(field(&fixture, "outcome"), "duplicate");
+    struct message bare = deletion_of("", "{\"id\":7}");
+    handle(&fixture, &bare, false);
+    assert_string_equal(field(&fixture, "outcome"), "bare");
+    tear_down(&fixture);
+
+    set_up(&fixture, LOG_PAYLOAD_REDACTED);
+    struct message address = deletion_of("m-1", "{\"id\":\"ada@example.org\"}");
+    handle(&fixture, &address, false);
+    assert_string_equal(field(&fixture, "user_id"), "***");
+    tear_down(&fixture);
+}
+
+/* A body that is right for both types: the type alone tells a repetition from a conflict. */
+static void test_an_id_with_another_type_is_a_conflict(void **state)
+{
+    (void)state;
+    for (int deletion_first = 0; deletion_first < 2; deletion_first++) {
+        struct fixture fixture;
+        set_up(&fixture, LOG_PAYLOAD_NONE);
+        const struct message messages[] = {message_of("m-1", "{\"id\":1}"),
+                                           deletion_of("m-1", "{\"id\":1}"),
+                                           deletion_of("m-1", "{\"id\":2}")};
+        handle(&fixture, &messages[deletion_first], false);
+        assert_string_equal(field(&fixture, "outcome"), "handled");
+        for (int i = 0; i < 3; i++) {
+            handle(&fixture, &messages[i], false);
+            assert_string_equal(field(&fixture, "outcome"),
+                                i == deletion_first ? "duplicate" : "dead");
+            assert_string_equal(field(&fixture, "reason"),
+                                i == deletion_first ? "(none)" : "id-conflict");
+        }
+        tear_down(&fixture);
+    }
+}
+
+static void test_impossible_deletions(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *message_id, *body, *reason;
+    } cases[] = {
+        {"m-1", "{}", "invalid-user"},
+        {"", "{}", "invalid-user"},
+        {"", "{\"email\":\"ada@example.org\"}", "invalid-user"},
+        {"m-1", "{\"id\":[]}", "invalid-user"},
+        {"m-1", "not JSON", "not-json"},
+        {"m\x7f", "{\"id\":1}", "invalid-message-id"},
+    };
+    struct fixture fixture;
+    set_up(&fixture, LOG_PAYLOAD_FULL);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct message message = deletion_of(cases[i].message_id, cases[i].body);
+        handle(&fixture, &message, false);
+        assert_int_equal(fixture.handled.verdict, VERDICT_DEAD_LETTER);
+        assert_string_equal(field(&fixture, "reason"), cases[i].reason);
+    }
+    tear_down(&fixture);
+}
+
 static void test_give_up(void **state)
 {
     (void)state;
@@ -358,6 +449,9 @@ int main(void)
         cmocka_unit_test(test_no_room_for_the_line_pauses),
         cmocka_unit_test(test_no_room_for_the_user_pauses),
         cmocka_unit_test(test_duplicate_and_conflict),
+        cmocka_unit_test(test_deleted),
+        cmocka_unit_test(test_an_id_with_another_type_is_a_conflict),
+        cmocka_unit_test(test_impossible_deletions),
         cmocka_unit_test(test_give_up),
         cmocka_unit_test(test_verdicts),
     };

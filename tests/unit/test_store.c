@@ -67,22 +67,42 @@ static void commit(struct fixture *fixture)
     assert_int_equal(store_commit(fixture->store, NULL), OUTCOME_OK);
 }
 
-static struct store_effect apply(struct fixture *fixture, const char *message_id, const char *user,
-                                 const char *body, int64_t saved_at_ms, int64_t now_ms)
+typedef enum outcome store_change(struct store *store, const struct store_event *event,
+                                  int64_t now_ms, struct store_effect *ret_effect,
+                                  struct error *ret_error);
+
+static struct store_effect change_user(struct fixture *fixture, store_change *change,
+                                       const struct store_event *event, int64_t now_ms)
 {
-    const struct store_event event = {.message_id = slice_of(message_id),
-                                      .user_key = slice_of(user),
-                                      .payload = slice_of(body),
-                                      .body = slice_of(body),
-                                      .saved_at_ms = saved_at_ms};
     struct store_effect effect;
     struct error error = {.text = ""};
     begin(fixture);
-    if (store_save_user(fixture->store, &event, now_ms, &effect, &error) != OUTCOME_OK) {
+    if (change(fixture->store, event, now_ms, &effect, &error) != OUTCOME_OK) {
         fail_msg("%s", error.text);
     }
     commit(fixture);
     return effect;
+}
+
+static struct store_effect apply(struct fixture *fixture, const char *message_id, const char *user,
+                                 const char *body, int64_t saved_at_ms, int64_t now_ms)
+{
+    const struct store_event event = {.message_id = slice_of(message_id),
+                                      .payload = slice_of(body),
+                                      .user_key = slice_of(user),
+                                      .body = slice_of(body),
+                                      .saved_at_ms = saved_at_ms};
+    return change_user(fixture, store_save_user, &event, now_ms);
+}
+
+static struct store_effect delete_user(struct fixture *fixture, const char *message_id,
+                                       const char *user, int64_t deleted_at_ms, int64_t now_ms)
+{
+    const struct store_event event = {.message_id = slice_of(message_id),
+                                      .payload = slice_of("a deletion"),
+                                      .user_key = slice_of(user),
+                                      .saved_at_ms = deleted_at_ms};
+    return change_user(fixture, store_delete_user, &event, now_ms);
 }
 
 /* The parsed answer, NULL where nothing was found; owned. */
@@ -214,6 +234,106 @@ static void test_pages(void **state)
         }
     }
     assert_int_equal(seen, 7);
+}
+
+static void expect_away(struct fixture *fixture, const char *user)
+{
+    assert_null(ask(fixture, ASK_USER, user, 0, T0));
+    json_t *page = ask(fixture, ASK_SESSIONS, "", 10, T0);
+    assert_int_equal(json_array_size(json_object_get(page, "data")), 0);
+    json_decref(page);
+}
+
+static void test_a_deletion_and_saves_around_it(void **state)
+{
+    struct fixture *fixture = *state;
+    (void)apply(fixture, "m1", "u", "{\"name\":\"A\"}", 10, T0);
+    (void)apply(fixture, "m2", "u", "{\"name\":\"B\"}", 20, T0);
+    assert_true(delete_user(fixture, "d1", "u", 30, T0).user_changed);
+    expect_away(fixture, "u");
+    assert_int_equal(delete_user(fixture, "d1", "u", 30, T0).result, STORE_DUPLICATE);
+
+    struct store_effect late = apply(fixture, "m3", "u", "{\"name\":\"late\"}", 29, T0);
+    assert_int_equal(late.result, STORE_APPLIED);
+    assert_false(late.user_changed);
+    assert_false(late.session_opened);
+    assert_int_equal(apply(fixture, "m3", "u", "{\"name\":\"late\"}", 29, T0).result,
+                     STORE_DUPLICATE);
+    assert_false(apply(fixture, "", "u", "{\"name\":\"bare\"}", 30, T0).user_changed);
+    assert_false(apply(fixture, "c9", "u", "{\"name\":\"lower id\"}", 30, T0).user_changed);
+    expect_away(fixture, "u");
+
+    struct store_effect newer = apply(fixture, "m4", "u", "{\"name\":\"new\"}", 31, T0);
+    assert_true(newer.user_changed && newer.session_opened);
+    expect_user(fixture, "u", "new", 31);
+    assert_false(delete_user(fixture, "d2", "u", 30, T0).user_changed); /* older than the user */
+    assert_false(apply(fixture, "m5", "u", "{\"name\":\"older\"}", 5, T0).user_changed);
+    expect_user(fixture, "u", "new", 31);
+    assert_true(delete_user(fixture, "", "u", 32, T0).user_changed);
+    expect_away(fixture, "u");
+}
+
+static void test_the_newest_deletion_counts(void **state)
+{
+    struct fixture *fixture = *state;
+    assert_true(delete_user(fixture, "d1", "unknown", 30, T0).user_changed);
+    assert_false(delete_user(fixture, "d2", "unknown", 20, T0).user_changed);
+    assert_false(apply(fixture, "m1", "unknown", "{}", 25, T0).user_changed);
+    assert_true(delete_user(fixture, "d3", "unknown", 40, T0).user_changed);
+    assert_false(apply(fixture, "m2", "unknown", "{}", 35, T0).user_changed);
+    assert_true(apply(fixture, "m3", "another", "{}", 1, T0).user_changed);
+    assert_true(apply(fixture, "m4", "unknown", "{}", 40, T0).user_changed); /* the greater id */
+}
+
+/* What a transaction knew of the tombstones may not outlive it. */
+static void test_a_deletion_that_is_rolled_back(void **state)
+{
+    struct fixture *fixture = *state;
+    const struct store_event event = {.message_id = slice_of("m1"), .user_key = slice_of("u")};
+    struct store_effect effect;
+    (void)apply(fixture, "m0", "u", "{}", 0, T0);
+    begin(fixture);
+    assert_int_equal(store_delete_user(fixture->store, &event, T0, &effect, NULL), OUTCOME_OK);
+    store_rollback(fixture->store, OUTCOME_BUSY);
+    json_t *answer = ask(fixture, ASK_USER, "u", 0, T0);
+    assert_non_null(answer);
+    json_decref(answer);
+
+    (void)delete_user(fixture, "d1", "u", 10, T0);
+    begin(fixture);
+    const struct store_event newer = {.message_id = slice_of("m2"),
+                                      .user_key = slice_of("u"),
+                                      .body = slice_of("{}"),
+                                      .saved_at_ms = 20};
+    assert_int_equal(store_save_user(fixture->store, &newer, T0, &effect, NULL), OUTCOME_OK);
+    assert_true(effect.user_changed);
+    store_rollback(fixture->store, OUTCOME_BROKEN); /* closes the file; the next opens it */
+    assert_false(apply(fixture, "m3", "u", "{}", 9, T0).user_changed);
+    expect_away(fixture, "u");
+}
+
+static void test_a_tombstone_holds_nothing_personal_and_is_pruned(void **state)
+{
+    struct fixture *fixture = *state;
+    static const char address[] = "email:ada@example.org";
+    (void)apply(fixture, "m1", address, "{\"name\":\"Lovelace\"}", 10, T0);
+    (void)delete_user(fixture, "d1", address, 20, T0);
+    store_rollback(fixture->store, OUTCOME_BROKEN);
+    begin(fixture); /* the log is in the file now */
+    store_rollback(fixture->store, OUTCOME_BROKEN);
+    char bytes[128 * 1024];
+    int descriptor = open(fixture->path, O_RDONLY);
+    ssize_t length = read(descriptor, bytes, sizeof(bytes));
+    close(descriptor);
+    assert_in_range(length, 1, sizeof(bytes) - 1);
+    assert_non_null(memmem(bytes, (size_t)length, "d1", 2));
+    assert_null(memmem(bytes, (size_t)length, "ada@", 4));
+    assert_null(memmem(bytes, (size_t)length, "Lovelace", 8));
+
+    assert_int_equal(store_prune(fixture->store, T0 + RETENTION_MS - 1, NULL), OUTCOME_OK);
+    assert_false(apply(fixture, "m2", address, "{}", 11, T0).user_changed);
+    assert_int_equal(store_prune(fixture->store, T0 + RETENTION_MS, NULL), OUTCOME_OK);
+    assert_true(apply(fixture, "m3", address, "{}", 12, T0).user_changed);
 }
 
 static void test_attempts(void **state)
@@ -355,6 +475,11 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_sessions_open_extend_expire_and_end, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(test_pages, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_deletion_and_saves_around_it, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_the_newest_deletion_counts, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_deletion_that_is_rolled_back, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_tombstone_holds_nothing_personal_and_is_pruned,
+                                        set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_attempts, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_pruning, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_no_database, set_up, tear_down),
