@@ -54,6 +54,8 @@ static struct message take_message(struct fuzz_input *input)
     struct message message = {.persistent = true};
     message.message_id = take_short(input);
     message.content_type = take_short(input);
+    message.content_encoding = take_short(input);
+    message.type = take_short(input);
     for (int i = 0; i < 8; i++) {
         message.timestamp_s = message.timestamp_s << 8 | take_byte(input);
     }
@@ -90,6 +92,9 @@ static struct handled handle(struct event_dispatcher *dispatcher, const struct m
     struct message copy = *message;
     copy.body = copy_exactly(message->body);
     copy.message_id = copy_exactly(message->message_id);
+    copy.content_type = copy_exactly(message->content_type);
+    copy.content_encoding = copy_exactly(message->content_encoding);
+    copy.type = copy_exactly(message->type);
     must(event_dispatch(dispatcher, &copy, false, 1000000, lines, &handled, &error) == OUTCOME_OK);
     judge_line(lines, start, &handled);
     if (handled.verdict == VERDICT_DEAD_LETTER) {
@@ -106,6 +111,9 @@ static struct handled handle(struct event_dispatcher *dispatcher, const struct m
     must(memchr(key, '\0', sizeof(key)) != NULL);
     free_copy(copy.body);
     free_copy(copy.message_id);
+    free_copy(copy.content_type);
+    free_copy(copy.content_encoding);
+    free_copy(copy.type);
     return handled;
 }
 
