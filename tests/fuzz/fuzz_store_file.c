@@ -19,6 +19,7 @@ static enum outcome apply_some(struct store *store, int first, int count, int64_
 {
     enum outcome outcome = store_begin(store, NULL);
     for (int i = first; outcome == OUTCOME_OK && i < first + count; i++) {
+        bool deletes = i % 7 == 3;
         char id[32];
         char key[32];
         (void)snprintf(id, sizeof(id), "m-%d", i);
@@ -28,7 +29,8 @@ static enum outcome apply_some(struct store *store, int first, int count, int64_
                                           .body = slice_of("{\"name\":\"Ada\"}"),
                                           .saved_at_ms = now_ms};
         struct store_effect effect;
-        outcome = store_save_user(store, &event, now_ms, &effect, NULL);
+        outcome = deletes ? store_delete_user(store, &event, now_ms, &effect, NULL)
+                          : store_save_user(store, &event, now_ms, &effect, NULL);
     }
     if (outcome == OUTCOME_OK) {
         outcome = store_commit(store, NULL);
