@@ -2,14 +2,15 @@
 
 One JSON object on a line. {"attempt": N, "id": ..., "payload": ..., "effect": ..., "reasons": [...]} is an
 attempt: `id` is the message id or null, `payload` the body as it must be on the queue, `effect` whether it may
-have one, `reasons` those with which it may become a dead letter. {"attempt": N, "class": "ok" | "failed" | "unknown"} is what came of it; an attempt
-without it is unknown.
+have one, `reasons` those with which it may become a dead letter, `type` the message's, where it is not that of a
+save. {"attempt": N, "class": "ok" | "failed" | "unknown"} is what came of it; an attempt without it is unknown.
 """
 
 import json
 import threading
 
 OK, FAILED, UNKNOWN = "ok", "failed", "unknown"
+DELETED = "user.deleted"
 # What a message that was delivered too often may become, whatever it is.
 ALWAYS = "too-many-redeliveries"
 
@@ -34,11 +35,14 @@ class Attempts:
     def _write(self, record):
         self.file.write(json.dumps(record) + "\n")
 
-    def begin(self, message_id, payload, effect=True, reasons=()):
+    def begin(self, message_id, payload, effect=True, reasons=(), message_type=None):
         with self.lock:
             self.count += 1
-            self._write({"attempt": self.count, "id": message_id, "payload": payload,
-                         "effect": effect, "reasons": list(reasons)})
+            record = {"attempt": self.count, "id": message_id, "payload": payload, "effect": effect,
+                      "reasons": list(reasons)}
+            if message_type is not None:
+                record["type"] = message_type
+            self._write(record)
             return self.count
 
     def end(self, attempt, kind):

@@ -14,7 +14,7 @@ import os
 import sqlite3
 import sys
 
-from attempts import ALWAYS, FAILED, OK, UNKNOWN
+from attempts import ALWAYS, DELETED, FAILED, OK, UNKNOWN
 
 STORE = "session-service.db"
 SHOWN = 5
@@ -26,6 +26,7 @@ RULES = {
     "double": "took effect more than once",
     "missing": "in the inbox, without its effect",
     "stale": "a user's state is not that of his newest save",
+    "revived": "a user is there, and the newest that is known of him is a deletion",
     "unlogged": "handled, without a line in the log",
     "unfounded": "the log says handled, the inbox does not know it",
     "misplaced": "a dead letter for a reason that it cannot have, or an effect of what can have none",
@@ -36,8 +37,14 @@ class Unreadable(Exception):
     """The run cannot be judged."""
 
 
-def digest(payload):
-    return hashlib.sha256(payload.encode("utf-8", "surrogateescape")).hexdigest()
+def digest(payload, message_type=None):
+    """Of what the inbox compares: of a deletion also the type."""
+    return digest_of_bytes(payload.encode("utf-8", "surrogateescape"), message_type)
+
+
+def digest_of_bytes(body, message_type):
+    prefix = DELETED.encode() + b"\0" if message_type == DELETED else b""
+    return hashlib.sha256(prefix + body).hexdigest()
 
 
 def user_of(payload):
@@ -52,10 +59,10 @@ def user_of(payload):
 class Attempted:
     """All attempts with one id and one payload."""
 
-    __slots__ = ("classes", "user", "effect", "reasons")
+    __slots__ = ("classes", "user", "deletes", "effect", "reasons")
 
-    def __init__(self, user, effect, reasons):
-        self.classes, self.user, self.effect = set(), user, effect
+    def __init__(self, user, deletes, effect, reasons):
+        self.classes, self.user, self.deletes, self.effect = set(), user, deletes, effect
         self.reasons = frozenset(reasons) | {ALWAYS}
 
     def is_ok(self):
@@ -91,9 +98,11 @@ def read_attempts(path):
                 raise Unreadable("%s: attempt %d has no beginning, or no class" % (path, number))
             open_attempts.pop(number).classes.add(record["class"])
             continue
-        key = (record["id"], digest(record["payload"]))
+        message_type = record.get("type")
+        key = (record["id"], digest(record["payload"], message_type))
         if key not in pairs:
-            pairs[key] = Attempted(user_of(record["payload"]), record["effect"], record["reasons"])
+            pairs[key] = Attempted(user_of(record["payload"]), message_type == DELETED, record["effect"],
+                                   record["reasons"])
         open_attempts[number] = pairs[key]
     for pair in open_attempts.values():
         pair.classes.add(UNKNOWN)
@@ -119,8 +128,8 @@ def read_store(directory):
 
 
 def read_dead_file(path):
-    """[(id, digest, reason)] of lines {"id", "body_base64", "reason"}."""
-    return [(record["id"], hashlib.sha256(base64.b64decode(record["body_base64"])).hexdigest(),
+    """[(id, digest, reason)] of lines {"id", "type", "body_base64", "reason"}."""
+    return [(record["id"], digest_of_bytes(base64.b64decode(record["body_base64"]), record.get("type")),
              record["reason"]) for record in read_lines(path, may_be_torn=False)]
 
 
@@ -136,7 +145,7 @@ def read_dead_queue(url, queue):
             if method is None:
                 break
             reason = (properties.headers or {}).get("dead-letter-reason")
-            dead.append((properties.message_id, hashlib.sha256(body).hexdigest(), reason))
+            dead.append((properties.message_id, digest_of_bytes(body, properties.type), reason))
         connection.close()
     except (pika.exceptions.AMQPError, OSError) as error:
         raise Unreadable("%s: %r" % (queue, error))
@@ -158,7 +167,7 @@ class Log:
         message_id = event.get("message_id")
         if event["event"] == "user.dead_lettered":
             self.dead.add(message_id)
-        elif event["event"] == "user.saved":
+        elif event["event"] in ("user.saved", DELETED):
             if event["outcome"] == "bare":
                 self.bare += 1
                 return
@@ -221,25 +230,29 @@ class Judgement:
                 self.broken["misplaced"].append("%s: %s" % (message_id, reason))
 
     def _judge_users(self):
-        expected, newest = {}, {}
+        saved, deleted = {}, {}  # {user: [(time, message id)]}
         for key in self.inbox.items():
-            user = self.attempts[key].user if key in self.attempts else None
-            if user is None:
-                continue
-            expected[user] = expected.get(user, 0) + 1
-            newest[user] = max(newest.get(user, 0), self.log.times.get(key[0], (0, 0))[0])
-        for user in set(expected) | set(self.users):
+            attempted = self.attempts.get(key)
+            if attempted is not None and attempted.user is not None:
+                events = deleted if attempted.deletes else saved
+                events.setdefault(attempted.user, []).append((self.log.times.get(key[0], (0, 0))[0], key[0]))
+        for user in set(saved) | set(self.users):
             saves, saved_at, message_id, body = self.users.get(user, (0, 0, None, ""))
-            if saves > expected.get(user, 0):
+            all_saves, newest_deletion = saved.get(user, []), max(deleted.get(user, [(-1, "")]))
+            # Where a user was deleted, whether an older save has counted depends on which came first.
+            if saves > len(all_saves):
                 self.broken["double"].append("user %s: %d saves" % (user, saves))
-            if saves < expected.get(user, 0):
+            if saves < sum(save > newest_deletion for save in all_saves):
                 self.broken["missing"].append("user %s: %d saves" % (user, saves))
             if user not in self.users:
                 continue
+            if (saved_at, message_id) < newest_deletion:
+                self.broken["revived"].append("user %s" % user)
+            newest = max((at for at, _ in all_saves), default=0)
             self._judge_known(message_id or None, digest(body))
             is_of_another = message_id and self.inbox.get(message_id) != digest(body)
             latest = self.log.times.get(message_id, (saved_at, saved_at))[1]
-            if min(saved_at, latest) < newest.get(user, 0) or is_of_another:
+            if min(saved_at, latest) < newest or is_of_another:
                 self.broken["stale"].append("user %s" % user)
 
     def _judge_log(self):

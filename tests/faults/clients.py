@@ -11,7 +11,7 @@ import pika
 
 from support.wait import PATIENCE_S
 
-from attempts import OK, UNKNOWN, class_of_status
+from attempts import DELETED, OK, UNKNOWN, class_of_status
 
 TIMEOUT_S = PATIENCE_S  # a reply that has not come by then is unknown
 SHARED_USERS = 40
@@ -177,7 +177,7 @@ class Strangers:
         self.lock = threading.Lock()
 
     def publish_all(self, messages):
-        """(id, payload, effect, reasons, saved_at_ms) of each. Ends at what the broker breaks off."""
+        """(id, payload, effect, reasons, saved_at_ms[, type]) of each. Ends at what the broker breaks off."""
         parameters = pika.URLParameters(self.url + "?heartbeat=4&socket_timeout=5"
                                         "&blocked_connection_timeout=5&connection_attempts=1")
         try:
@@ -190,11 +190,11 @@ class Strangers:
         except (pika.exceptions.AMQPError, OSError):
             pass  # its attempts are unknown
 
-    def _publish(self, channel, message_id, payload, effect, reasons, saved_at_ms):
-        attempt = self.attempts.begin(message_id, payload, effect, reasons)
+    def _publish(self, channel, message_id, payload, effect, reasons, saved_at_ms, message_type=None):
+        attempt = self.attempts.begin(message_id, payload, effect, reasons, message_type)
         try:
             channel.basic_publish("", self.queue, payload.encode(), pika.BasicProperties(
-                message_id=message_id, delivery_mode=2, headers={"saved_at_ms": saved_at_ms}),
+                message_id=message_id, delivery_mode=2, type=message_type, headers={"saved_at_ms": saved_at_ms}),
                 mandatory=True)
         except (pika.exceptions.NackError, pika.exceptions.UnroutableError):
             self.attempts.end(attempt, UNKNOWN)
@@ -235,5 +235,17 @@ class Strangers:
             one = (name, compact({"id": "of-strangers%d" % rng.randrange(5), "n": name}), True, [],
                    rng.randrange(1000, 9000))
             messages += [one] * rng.randrange(2, 5)
+        rng.shuffle(messages)
+        self.publish_all(messages)
+
+    def deletions(self, rng, count):
+        """Saves and deletions of a few users, in another order than that of their times; some come twice."""
+        messages = []
+        for _ in range(count):
+            name, user = self._next("gone"), "gone%d" % rng.randrange(8)
+            at = rng.randrange(1000, 9000)
+            one = ((name, compact({"id": user}), True, [], at, DELETED) if rng.random() < 0.5 else
+                   (name, compact({"id": user, "n": name}), True, [], at))
+            messages += [one] * rng.choice((1, 1, 2))
         rng.shuffle(messages)
         self.publish_all(messages)

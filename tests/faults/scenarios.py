@@ -5,6 +5,7 @@ import random
 from support.wait import eventually
 
 import table
+from attempts import DELETED
 from clients import Client, Clients, compact
 
 SCENARIOS = {}
@@ -96,6 +97,24 @@ def strangers_on_the_queue(stage):
     stage.strangers.conflicts(rng, 5)
     stage.strangers.poison(rng, 5)
     stage.strangers.bare(rng, 5)
+    stage.session.start()
+
+
+@scenario()
+def killed_around_deletions(stage):
+    """A save is there again after its user was deleted, and an older deletion comes after a newer save."""
+    gone, back = compact({"id": "gone"}), compact({"id": "back"})
+    stage.strangers.publish_all([("first", gone, True, [], 1000), ("newer", back, True, [], 3000),
+                                 ("deletion", gone, True, [], 2000, DELETED)])
+    eventually(lambda: stage.session.events(DELETED), "it is deleted")
+    stage.session.kill()
+    stage.strangers.publish_all([("first", gone, True, [], 1000), ("late", gone, True, [], 1500),
+                                 ("older", back, True, [], 2000, DELETED)])
+    stage.strangers.deletions(random.Random(1), 40)
+    save(stage, 5)
+    stage.session.start()
+    eventually(lambda: stage.session.events(DELETED), "deletions are handled")
+    stage.session.kill()
     stage.session.start()
 
 

@@ -208,8 +208,8 @@ class Stage:
                 if method is None:
                     break
                 file.write(json.dumps({
-                    "id": properties.message_id, "body_base64": base64.b64encode(body).decode(),
-                    "reason": (properties.headers or {}).get("dead-letter-reason")}) + "\n")
+                    "id": properties.message_id, "type": properties.type,
+                    "body_base64": base64.b64encode(body).decode(), "reason": (properties.headers or {}).get("dead-letter-reason")}) + "\n")
         channel.connection.close()
         return path
 

@@ -299,6 +299,11 @@ def bare_messages(strangers, rng):
     strangers.bare(rng, 10)
 
 
+@by_strangers("deletions")
+def deletions(strangers, rng):
+    strangers.deletions(rng, 30)
+
+
 @by_strangers("duplicates")
 def duplicates(strangers, rng):
     strangers.duplicates(rng, 20)

@@ -8,7 +8,7 @@ import sqlite3
 
 import pytest
 
-from attempts import FAILED, OK, UNKNOWN, Attempts, class_of_status
+from attempts import DELETED, FAILED, OK, UNKNOWN, Attempts, class_of_status
 from checker import digest, main
 
 
@@ -22,7 +22,7 @@ class Run:
     def __init__(self, directory):
         self.directory = directory
         self.attempts = []  # (id, payload, effect, reasons, class)
-        self.inbox, self.users, self.dead, self.lines = {}, {}, [], []
+        self.inbox, self.deletions, self.users, self.dead, self.lines = {}, {}, {}, [], []
         self.add("m1", user(1, n=1), OK, 100)
         self.add("m2", user(1, n=2), OK, 200)
         self.add("m3", user(3), UNKNOWN, 100)
@@ -43,16 +43,24 @@ class Run:
         self.lines.append({"event": "user.saved", "outcome": "handled", "message_id": message_id,
                            "saved_at_ms": saved_at})
 
+    def delete(self, message_id, number, deleted_at):
+        self.attempts.append((message_id, user(number), True, [], OK, DELETED))
+        self.deletions[message_id] = user(number)
+        self.users.pop("u%d" % number, None)
+        self.lines.append({"event": DELETED, "outcome": "handled", "message_id": message_id,
+                           "saved_at_ms": deleted_at})
+
     def write(self):
         attempts = Attempts(self.directory / "attempts")
-        for message_id, payload, effect, reasons, kind in self.attempts:
-            attempts.end(attempts.begin(message_id, payload, effect, reasons), kind)
+        for message_id, payload, effect, reasons, kind, *message_type in self.attempts:
+            attempts.end(attempts.begin(message_id, payload, effect, reasons, *message_type), kind)
         attempts.close()
         connection = sqlite3.connect(str(self.directory / "session-service.db"))
         connection.execute("CREATE TABLE inbox (message_id, payload_hash)")
         connection.execute("CREATE TABLE users (user_id, saves, saved_at_ms, message_id, body)")
         connection.executemany("INSERT INTO inbox VALUES (?, ?)", [
-            (key, bytes.fromhex(digest(payload))) for key, payload in self.inbox.items()])
+            (key, bytes.fromhex(digest(payload))) for key, payload in self.inbox.items()] + [
+            (key, bytes.fromhex(digest(payload, DELETED))) for key, payload in self.deletions.items()])
         connection.executemany("INSERT INTO users VALUES (?, ?, ?, ?, ?)",
                                [[key] + row for key, row in self.users.items()])
         connection.commit()
@@ -178,6 +186,32 @@ def apply_poison(run):
     run.lines.append({"event": "user.saved", "outcome": "handled", "message_id": "p1"})
 
 
+def revive(run):
+    run.delete("d1", 3, 101)
+    run.users["u3"] = [1, 100, "m3", user(3)]
+
+
+def revive_by_an_older_save(run):
+    run.delete("d1", 3, 150)
+    run.add("m8", user(3, n=8), OK, 149)
+
+
+def delete_what_is_newer(run):
+    run.delete("d1", 1, 199)
+
+
+def lose_a_deletion(run):
+    run.delete("d1", 3, 101)
+    del run.deletions["d1"]
+    run.users["u3"] = [1, 100, "m3", user(3)]
+    run.lines.pop()
+
+
+def drop_the_line_of_a_deletion(run):
+    run.delete("d1", 7, 101)
+    run.lines.pop()
+
+
 @pytest.mark.parametrize("damage, rule", [
     (lose, "lost"), (lose_a_dead_letter, "lost"), (lose_a_bare_one, "lost"),
     (lose_what_was_sent_twice, "lost"), (make_one_up, "unexpected"),
@@ -187,7 +221,9 @@ def apply_poison(run):
     (keep_the_older_with_the_newer_time, "stale"), (drop_a_line, "unlogged"),
     (drop_the_line_of_a_dead_letter, "unlogged"), (drop_the_line_of_a_bare_one, "unlogged"),
     (log_what_was_not_handled, "unfounded"), (put_a_good_one_aside, "misplaced"),
-    (apply_poison, "misplaced"),
+    (apply_poison, "misplaced"), (revive, "revived"), (revive_by_an_older_save, "revived"),
+    (delete_what_is_newer, "missing"), (lose_a_deletion, "lost"),
+    (drop_the_line_of_a_deletion, "unlogged"),
 ], ids=lambda value: getattr(value, "__name__", value))
 def test_a_broken_rule_is_named(run, damage, rule):
     damage(run)
@@ -205,6 +241,19 @@ def test_what_is_allowed(run):
     run.attempts.append(("m6", user(6), True, [], OK))
     run.dead.append(("m6", user(6), "too-many-redeliveries"))
     run.lines.append({"event": "user.dead_lettered", "message_id": "m6"})
+    status, output = run.write().check()
+    assert status == 0, output
+
+
+def test_users_who_are_deleted_stay_away_and_come_back(run):
+    """One stays away, one comes back by a newer save, and one was newer than his deletion."""
+    run.delete("d1", 3, 101)
+    run.add("m8", user(6), OK, 10)
+    run.delete("d2", 6, 11)
+    run.add("m9", user(6, n=1), OK, 12)
+    kept = run.users["u1"]
+    run.delete("d3", 1, 150)
+    run.users["u1"] = kept
     status, output = run.write().check()
     assert status == 0, output
 

@@ -30,6 +30,8 @@ PLANTED = {
     "no-deduplication": ("strangers_on_the_queue", {"double"}),
     "conflict-is-a-duplicate": ("strangers_on_the_queue", {"lost"}),
     "older-overwrites-newer": ("strangers_on_the_queue", {"stale"}),
+    "no-tombstone": ("killed_around_deletions", {"revived"}),
+    "deletion-removes-a-newer-user": ("killed_around_deletions", {"missing"}),
     "log-lines-dropped": ("strangers_on_the_queue", {"unlogged"}),
     "dead-letter-dropped": ("strangers_on_the_queue", {"lost"}),
     "dead-letter-acked-before-its-copy": ("dead_letters_are_refused_and_the_process_is_killed", {"lost"}),
