@@ -7,7 +7,8 @@
 #include "common/message.h"
 #include "common/user.h"
 
-#define USER_EVENT_TYPE "user.saved"
+#define USER_SAVED_TYPE "user.saved"
+#define USER_DELETED_TYPE "user.deleted"
 #define USER_EVENT_APP_ID "user-service"
 #define USER_EVENT_CONTENT_TYPE "application/json"
 #define USER_EVENT_HEADER_SAVED_AT "saved_at_ms"

@@ -12,8 +12,8 @@
 /* The types of events, and their names: in messages, and in the file of the outbox. A name is never
  * changed. */
 #define EVENT_TYPES_AND_NAMES(TYPE)                                                                \
-    TYPE(EVENT_USER_SAVED, USER_EVENT_TYPE)                                                        \
-    TYPE(EVENT_USER_DELETED, "user.deleted")
+    TYPE(EVENT_USER_SAVED, USER_SAVED_TYPE)                                                        \
+    TYPE(EVENT_USER_DELETED, USER_DELETED_TYPE)
 
 #define EVENT_TYPE(type, name) type,
 enum event_type { EVENT_TYPES_AND_NAMES(EVENT_TYPE) EVENT_TYPES };
