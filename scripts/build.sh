@@ -21,6 +21,10 @@ plain | release) folder=build ;;
 *) folder=build-$preset ;;
 esac
 
+# One at a time builds in a folder.
+exec 9>"$folder.lock"
+flock 9
+
 # A folder that was configured before keeps its generator.
 generator="-G Ninja"
 [ ! -e "$folder/CMakeCache.txt" ] || generator=""

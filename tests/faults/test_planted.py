@@ -96,9 +96,16 @@ def play(broker, build, name):
         stage.close()
 
 
+def selected(request, parameter):
+    """The values of a parameter in the tests that this run has chosen."""
+    chosen = [item.callspec.params for item in request.session.items
+              if item.fspath == request.fspath and hasattr(item, "callspec")]
+    return sorted(params[parameter] for params in chosen if parameter in params)
+
+
 @pytest.fixture(scope="module")
-def results(tmp_path_factory):
-    """What each scenario shows of the good build, and of each planted one: (scenario, patch): rules."""
+def results(request, tmp_path_factory):
+    """What each chosen scenario shows of the good build, and of each planted one: (scenario, patch): rules."""
     builds = Builds(tmp_path_factory.mktemp("planted"))
     broker = Broker()
     futures = {}
@@ -113,10 +120,10 @@ def results(tmp_path_factory):
                     alone[key] = build
                 else:
                     futures[key] = pool.submit(play, broker, build, key[0])
-            for name in SCENARIOS:
+            for name in selected(request, "name"):
                 submit((name, None), good)
-            for patch, (name, _) in PLANTED.items():
-                submit((name, patch), builds.build(patch))
+            for patch in selected(request, "patch"):
+                submit((PLANTED[patch][0], patch), builds.build(patch))
             concurrent.futures.wait(futures.values())
             for key, build in alone.items():
                 futures[key] = pool.submit(play, broker, build, key[0])

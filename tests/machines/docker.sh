@@ -12,20 +12,17 @@ begin in-memory
 need dockerd docker docker-compose mmdebstrap slirp4netns nsenter ip pgrep curl
 [ -c /dev/net/tun ] || skip "there is no /dev/net/tun"
 
+# A failure in it says that this machine cannot run an engine.
 start_engine() {
-    make_network engine
     slirp4netns --configure --mtu=65520 --disable-host-loopback --netns-type=path /run/netns/engine tap0 \
         >"$folder/slirp4netns.log" 2>&1 &
-    wait_for 30 "the network" ip -n engine link show tap0 || return 1
-    # The volumes are on disk: containers pay for files in memory out of their limits.
-    mkdir -p "$folder/engine/data/volumes" "$MACHINES_FOLDER/volumes"
-    mount --bind "$MACHINES_FOLDER/volumes" "$folder/engine/data/volumes"
+    wait_for 60 "the network" ip -n engine link show tap0 || return 1
     in_network engine dockerd --data-root "$folder/engine/data" --exec-root "$folder/engine/run" \
         --pidfile "$folder/engine/pid" --host "unix://$folder/engine/socket" \
         --exec-opt native.cgroupdriver=cgroupfs --cgroup-parent "/${MACHINES_FOLDER##*/}" \
         --dns 10.0.2.3 >"$folder/dockerd.log" 2>&1 &
     export DOCKER_HOST=unix://$folder/engine/socket DOCKER_CONFIG=$folder/client
-    wait_for 60 "the engine answers" docker version || {
+    wait_for 300 "the engine answers" docker version || {
         tail -n 5 "$folder/dockerd.log" >&2
         return 1
     }
@@ -38,6 +35,10 @@ import_root() {
 }
 
 say "start an engine"
+make_network engine
+# The volumes are on disk: containers pay for files in memory out of their limits.
+mkdir -p "$folder/engine/data/volumes" "$MACHINES_FOLDER/volumes"
+mount --bind "$MACHINES_FOLDER/volumes" "$folder/engine/data/volumes"
 start_engine || skip "a Docker engine does not start on this machine"
 
 root=$folder/root

@@ -73,7 +73,9 @@ quietly() {
 # What is under version control, as it is here.
 copy_project() {
     mkdir -p "$1"
-    git -c safe.directory='*' ls-files -z | tar --create --null --files-from=- |
+    git -c safe.directory='*' ls-files -z | while IFS= read -r -d '' name; do
+        [ ! -e "$name" ] || printf '%s\0' "$name" # one may be gone, and that not committed yet
+    done | tar --create --null --files-from=- |
         tar --extract --no-same-owner --directory "$1"
 }
 

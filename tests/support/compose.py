@@ -10,7 +10,7 @@ import time
 import requests
 
 from support.services import ROOT
-from support.wait import wait_until
+from support.wait import eventually, wait_until
 
 UP_SECONDS = 600
 PORTS = {"user-service": 3000, "session-service": 3001}
@@ -51,7 +51,7 @@ class Compose:
         self("up", "--detach", "--build", seconds=UP_SECONDS)
         return self.wait_ready()
 
-    def wait_ready(self, seconds=60):
+    def wait_ready(self, seconds=240):
         for service in PORTS:
             wait_until(lambda: is_ready(service), seconds, service + " is ready")
         return self
@@ -69,7 +69,7 @@ class Compose:
         return {e["message_id"] for e in self.events("session-service")
                 if e["event"] == "user.saved"}
 
-    def wait_all_handled(self, load, seconds=60):
+    def wait_all_handled(self, load, seconds=240):
         wait_until(lambda: set(load.ok) <= self.handled_ids(), seconds,
                    "each user that was answered with 200 is in the session-service's log")
 
@@ -82,7 +82,7 @@ class AttachedUp:
         self.process = subprocess.Popen(
             compose.command + ["up"], cwd=ROOT, start_new_session=True, stdin=subprocess.DEVNULL,
             stdout=self.output, stderr=self.output, env=dict(os.environ, PYTHONUNBUFFERED="1"))
-        wait_until(lambda: "Attaching to" in self.text(), 60, "docker-compose up is attached")
+        eventually(lambda: "Attaching to" in self.text(), "docker-compose up is attached")
 
     def text(self):
         with open(self.output.name, errors="replace") as file:

@@ -78,7 +78,7 @@ def is_ready(service, token=None):
     return reply.status_code == 200 and reply.json()["status"] == "ready"
 
 
-def wait_ready(*services, token=None, seconds=60):
+def wait_ready(*services, token=None, seconds=240):
     for service in services or PORTS:
         wait_until(lambda: is_ready(service, token), seconds, service + " is ready")
 
@@ -94,6 +94,6 @@ def handled_ids():
     return {e["message_id"] for e in journal("session-service") if e["event"] == "user.saved"}
 
 
-def wait_all_handled(load, seconds=60):
+def wait_all_handled(load, seconds=240):
     """Each user that was answered with 200 is in the session-service's journal."""
     wait_until(lambda: set(load.ok) <= handled_ids(), seconds, "each saved user is in the journal")

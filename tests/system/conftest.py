@@ -107,8 +107,11 @@ class World:
         if channel is None:
             self.connection = pika.BlockingConnection(pika.URLParameters(self.broker.url() + "?heartbeat=0"))
             channel = self.connection.channel()
-        yield channel
-        channel.close()
+        try:
+            yield channel
+        finally:
+            if channel.is_open:
+                channel.close()
 
     def delete(self, *queues):
         with self.one_channel() as channel:
@@ -169,10 +172,12 @@ class World:
                 failures.append(failure)
             except pika.exceptions.AMQPError as error:
                 print("a client of the test had lost its connection:", repr(error))
-        self.delete(self.queue, self.dead)
-        self.connection.close()
-        for failure in failures:
-            raise failure
+        try:
+            self.delete(self.queue, self.dead)
+            self.connection.close()
+        finally:
+            for failure in failures:
+                raise failure
 
 
 class Away(World):

@@ -321,9 +321,11 @@ def test_a_full_disk_pauses_and_loses_nothing(world, broker, tmp_path):
         eventually(lambda: service.metric("session_service_broker_connected") == 0, "the connection is lost")
         attempts = str(tmp_path / "attempts")
         tracer = trace(service.process.pid, "pwrite64", attempts)
-        eventually(lambda: count_failed(attempts, "ENOSPC") >= 3, "the store is tried again and again")
-        tracer.terminate()
-        tracer.wait(PATIENCE_S)
+        try:
+            eventually(lambda: count_failed(attempts, "ENOSPC") >= 3, "the store is tried again and again")
+        finally:
+            tracer.terminate()
+            tracer.wait(PATIENCE_S)
         assert is_paused(service, "full")
         as_root("mount", "-o", "remount,size=64m", state)
         eventually(lambda: len(inbox_ids(state)) == len(messages), "it goes on by itself")

@@ -10,7 +10,7 @@ import requests
 from support.compose import PORTS, AttachedUp, Compose, run, status
 from support.load import Load
 from support.services import ROOT
-from support.wait import wait_until
+from support.wait import eventually
 
 SERVICES = sorted(PORTS)
 TOKENS = """
@@ -28,7 +28,7 @@ def test_a_user_is_saved_from_the_host_and_logged(compose):
     reply = json.loads(run("curl", "-sS", "--noproxy", "*", "--max-time", "15", "-d", "name=Ada",
                            "-d", "email=ada@example.org", "localhost:3000/users/save"))
     assert reply["success"] is True and reply["data"]["name"] == "Ada"
-    wait_until(lambda: reply["id"] in compose.handled_ids(), 15, "the user is logged")
+    eventually(lambda: reply["id"] in compose.handled_ids(), "the user is logged")
 
 
 @pytest.mark.parametrize("service", SERVICES)
@@ -46,8 +46,7 @@ def test_what_the_engine_says_of_a_container(compose, service):
     assert set(mounts) == {"/var/lib/" + service, "/run/credentials"}
     assert mounts["/var/lib/" + service]["Type"] == "volume"
     assert mounts["/var/lib/" + service]["RW"] is True and mounts["/run/credentials"]["RW"] is False
-    wait_until(lambda: compose.inspect(service)["State"]["Health"]["Status"] == "healthy", 60,
-               service + " is healthy")
+    eventually(lambda: compose.inspect(service)["State"]["Health"]["Status"] == "healthy", service + " is healthy")
 
 
 @pytest.mark.parametrize("service", SERVICES)
@@ -99,11 +98,11 @@ def test_a_restart_of_the_broker_under_load_loses_nothing(compose):
     load = Load(3000, connections=4, count=1000000, prefix="restart",
                 interval_s=0.02).start()
     try:
-        wait_until(lambda: len(load.ok) > 500, 30, "saves before the restart")
+        eventually(lambda: len(load.ok) > 500, "saves before the restart")
         compose("restart", "rabbitmq", seconds=180)
         compose.wait_ready()
         before = len(load.ok)
-        wait_until(lambda: len(load.ok) > before + 500, 60, "saves after the restart")
+        eventually(lambda: len(load.ok) > before + 500, "saves after the restart")
     finally:
         load.stop()
         load.join()
@@ -135,7 +134,7 @@ def test_control_c_drains(compose):
     try:
         load = Load(3000, connections=4, count=1000000, prefix="stop").start()
         try:
-            wait_until(lambda: len(load.ok) > 500, 30, "saves before the stop")
+            eventually(lambda: len(load.ok) > 500, "saves before the stop")
             seconds = attached.interrupt(100)
         finally:
             load.stop()
@@ -167,12 +166,12 @@ def test_tokens_protect_the_user_service(compose, tmp_path):
     protected = Compose(*compose.files, str(tmp_path / "tokens.yml"))
     protected("up", "--detach", "--no-deps", "user-service", seconds=180)
     try:
-        wait_until(lambda: status("user-service", "/healthz") == 200, 30, "it answers")
+        eventually(lambda: status("user-service", "/healthz") == 200, "it answers")
         users = "http://127.0.0.1:3000/users/save"
         assert requests.post(users, json={"name": "Ada"}, timeout=15).status_code == 401
         bearer = {"Authorization": "Bearer " + token}
-        wait_until(lambda: requests.post(users, json={"name": "Ada"}, timeout=15,
-                                         headers=bearer).status_code == 200, 30, "a user is saved")
+        eventually(lambda: requests.post(users, json={"name": "Ada"}, timeout=15,
+                                         headers=bearer).status_code == 200, "a user is saved")
     finally:
         compose("up", "--detach", "--no-deps", "user-service", seconds=180)
     compose.wait_ready()

@@ -2,7 +2,7 @@
 
 from support.compose import run
 from support.load import Load
-from support.wait import wait_until
+from support.wait import eventually
 
 NODES = ["rabbitmq", "rabbitmq-2", "rabbitmq-3"]
 
@@ -26,25 +26,24 @@ def leader_of(cluster, node):
 
 
 def test_the_loss_of_the_leader_under_load(cluster):
-    wait_until(lambda: online_members(cluster, NODES[0]) == 3, 60, "a copy of the queue on each node")
-    wait_until(lambda: leader_of(cluster, NODES[0]) in NODES, 60, "the queue has a leader")
+    eventually(lambda: online_members(cluster, NODES[0]) == 3, "a copy of the queue on each node")
+    eventually(lambda: leader_of(cluster, NODES[0]) in NODES, "the queue has a leader")
     leader = leader_of(cluster, NODES[0])
     others = [node for node in NODES if node != leader]
     load = Load(3000, connections=4, count=1000000, prefix="cluster",
                 interval_s=0.02).start()
     try:
-        wait_until(lambda: len(load.ok) > 500, 30, "saves with three nodes")
+        eventually(lambda: len(load.ok) > 500, "saves with three nodes")
         run("docker", "kill", cluster.container(leader))
         before = len(load.ok)
-        wait_until(lambda: len(load.ok) > before + 500, 60, "saves with two nodes")
-        wait_until(lambda: leader_of(cluster, others[0]) in others, 60, "another node leads")
+        eventually(lambda: len(load.ok) > before + 500, "saves with two nodes")
+        eventually(lambda: leader_of(cluster, others[0]) in others, "another node leads")
         cluster.wait_ready()
         cluster("start", leader)
-        wait_until(lambda: cluster.inspect(leader)["State"]["Health"]["Status"] == "healthy", 90,
-                   "the node is up")
-        wait_until(lambda: online_members(cluster, others[0]) == 3, 90, "the node is back")
+        eventually(lambda: cluster.inspect(leader)["State"]["Health"]["Status"] == "healthy", "the node is up")
+        eventually(lambda: online_members(cluster, others[0]) == 3, "the node is back")
         before = len(load.ok)
-        wait_until(lambda: len(load.ok) > before + 500, 60, "saves with three nodes again")
+        eventually(lambda: len(load.ok) > before + 500, "saves with three nodes again")
     finally:
         load.stop()
         load.join()

@@ -11,7 +11,7 @@ from support import machine
 from support.load import Load
 from support.machine import PORTS, append, exists, get, install, read, run, show
 from support.services import ROOT
-from support.wait import wait_until
+from support.wait import eventually
 
 SERVICES = sorted(PORTS)
 UNITS = ["session-service.service", "user-service.service", "user-service.socket"]
@@ -57,13 +57,12 @@ def test_installation_enables_and_starts():
     # There is no broker yet.
     for service in SERVICES:
         state, code = ("degraded", 200) if service == "user-service" else ("not ready", 503)
-        wait_until(lambda: show(service, "StatusText").startswith(state + ": "), 10, "its status")
+        eventually(lambda: show(service, "StatusText").startswith(state + ": "), "its status")
         assert get(service, "/healthz") == 200 and get(service, "/readyz") == code
     run("systemctl", "enable", "--now", "rabbitmq-server")
     machine.wait_ready(seconds=90)
     for service in SERVICES:
-        wait_until(lambda: show(service, "StatusText") == "ready; connected to the broker", 10,
-                   "its status")
+        eventually(lambda: show(service, "StatusText") == "ready; connected to the broker", "its status")
 
 
 def test_systemd_has_nothing_to_say_of_the_units():
@@ -92,7 +91,7 @@ def test_a_user_is_saved_and_in_the_journal():
     reply = run("curl", "-sS", "--max-time", "15", "-d", "name=Ada", "localhost:3000/users/save")
     assert '"success":true' in reply
     key = re.search(r'"id":"([^"]*)"}$', reply.strip()).group(1)
-    wait_until(lambda: key in run("journalctl", "-u", "session-service"), 15, "the journal shows it")
+    eventually(lambda: key in run("journalctl", "-u", "session-service"), "the journal shows it")
     fields = run("journalctl", "-u", "session-service", "-o", "json", "-n", "1",
                  "SYSLOG_IDENTIFIER=session-service")
     assert '"PRIORITY":"6"' in fields.replace(" ", "")
@@ -106,10 +105,10 @@ def test_a_manual_page_is_found():
 def restart_under_load(prefix, action):
     load = Load(3000, 16, MANY, prefix, new_connections=True).start()
     try:
-        wait_until(lambda: len(load.ok) > 300, 30, "saves before")
+        eventually(lambda: len(load.ok) > 300, "saves before")
         action(load)
         enough = len(load.ok) + 300
-        wait_until(lambda: len(load.ok) > enough, 30, "saves after")
+        eventually(lambda: len(load.ok) > enough, "saves after")
     finally:
         load.stop()
         load.join()
@@ -125,7 +124,7 @@ def test_a_restart_under_load_refuses_and_fails_nothing():
             enough = len(load.ok) + 200
             run("systemctl", "restart", "user-service")
             assert show("user-service", "MainPID") != pid
-            wait_until(lambda: len(load.ok) > enough, 30, "saves between")
+            eventually(lambda: len(load.ok) > enough, "saves between")
 
     restart_under_load("restart", action)
 
@@ -137,7 +136,7 @@ def test_a_restart_of_the_other_service_loses_nothing():
 def test_a_stop_under_load_loses_nothing():
     load = Load(3000, 16, MANY, "stop", new_connections=True).start()
     try:
-        wait_until(lambda: len(load.ok) > 300, 30, "saves before")
+        eventually(lambda: len(load.ok) > 300, "saves before")
         run("systemctl", "stop", "user-service.socket", "user-service.service")
         run("systemctl", "stop", "session-service")
     finally:
@@ -180,7 +179,7 @@ def test_the_watchdog_restarts_what_is_stopped():
     for service in SERVICES:
         run("kill", "-STOP", before[service][1])
     for service in SERVICES:
-        wait_until(lambda: restarts(service) > before[service][0], 60, service + " is restarted")
+        eventually(lambda: restarts(service) > before[service][0], service + " is restarted")
         assert "Watchdog timeout" in run("journalctl", "-u", service, "--no-pager")
     machine.wait_ready()
     for service in SERVICES:
@@ -193,7 +192,7 @@ def test_the_watchdog_restarts_what_is_stopped():
 def test_one_that_dies_is_restarted(service):
     before = restarts(service)
     run("systemctl", "kill", "--signal=KILL", "--kill-who=main", service)
-    wait_until(lambda: restarts(service) > before, 30, "it is restarted")
+    eventually(lambda: restarts(service) > before, "it is restarted")
     machine.wait_ready(service)
 
 
@@ -201,7 +200,7 @@ def test_a_bad_setting_is_said_and_not_tried_again_and_again():
     original = read(configuration("session-service"))
     append(configuration("session-service"), "prefetch = many\n")
     run("systemctl", "restart", "session-service", check=False)
-    wait_until(lambda: show("session-service", "ActiveState") == "failed", 10, "it has failed")
+    eventually(lambda: show("session-service", "ActiveState") == "failed", "it has failed")
     # A restart by hand begins the count anew.
     assert restarts("session-service") == 0 and show("session-service", "Result") == "exit-code"
     assert "prefetch" in run("journalctl", "-u", "session-service", "-n", "40", "--no-pager")
@@ -224,7 +223,7 @@ def test_a_reload_takes_a_new_token(service):
     pid = show(service, "MainPID")
     machine.write_secret(credentials, TOKENS[1] + "\n")
     run("systemctl", "reload", service)
-    wait_until(lambda: get(service, "/metrics", TOKENS[1]) == 200, 10, "the new token is taken")
+    eventually(lambda: get(service, "/metrics", TOKENS[1]) == 200, "the new token is taken")
     assert get(service, "/metrics", TOKENS[0]) == 401
     assert show(service, "MainPID") == pid and show(service, "ActiveState") == "active"
     directory = os.path.dirname(loaded(service, "x"))
@@ -235,8 +234,7 @@ def test_a_reload_takes_a_new_token(service):
     # A file that cannot be used changes nothing.
     machine.write_secret(credentials, "short\n")
     run("systemctl", "reload", service)
-    wait_until(lambda: machine.journal(service)[-1]["event"] == "service.reload_failed", 10,
-               "it says so")
+    eventually(lambda: machine.journal(service)[-1]["event"] == "service.reload_failed", "it says so")
     assert get(service, "/metrics", TOKENS[1]) == 200
     os.remove(machine.path(credentials))
     with open(machine.path(configuration(service)), "w") as file:
@@ -263,8 +261,8 @@ def test_a_reload_takes_a_new_password_of_the_broker():
     run("systemctl", "reload", "user-service")
     before = len(machine.journal("user-service"))
     run("rabbitmqctl", "close_all_user_connections", "user-service", "test")
-    wait_until(lambda: "broker.connected" in [
-        e["event"] for e in machine.journal("user-service")[before:]], 30, "it is connected again")
+    eventually(lambda: "broker.connected" in [
+        e["event"] for e in machine.journal("user-service")[before:]], "it is connected again")
     machine.wait_ready()
     assert run("curl", "-s", "-d", "name=Ada", "localhost:3000/users/save").startswith('{"success"')
 
@@ -309,15 +307,15 @@ def test_the_commands_on_dead_letters_of_the_guide():
     run("systemctl", "restart", "user-service")
     machine.wait_ready("user-service")
     save_as("twice", "Eve")
-    wait_until(lambda: any(e.get("reason") == "id-conflict" for e in machine.journal("session-service")),
-               15, "the second is put aside")
+    eventually(lambda: any(e.get("reason") == "id-conflict" for e in machine.journal("session-service")),
+               "the second is put aside")
     assignment, *commands = shell_block("dead_letters=").replace("ID", "twice").splitlines()
     assert [c.split()[1] for c in commands] == ["list", "show", "redrive", "redrive", "purge"]
 
     def output(command):
         return run("sh", "-c", assignment + "\n" + command + "; echo exit $?")
 
-    wait_until(lambda: "twice" in output(commands[0]), 15, "the copy is there")
+    eventually(lambda: "twice" in output(commands[0]), "the copy is there")
     assert "id-conflict" in output(commands[0])
     assert 'name":"Eve"' in output(commands[1])
     for command in commands[2:4]:
@@ -330,16 +328,16 @@ def test_the_commands_on_dead_letters_of_the_guide():
 def test_a_backup_and_what_it_brings_back_as_in_the_guide():
     install("sqlite3")
     save_as("before", "Ada")
-    wait_until(lambda: "before" in machine.handled_ids(), 15, "it is handled")
+    eventually(lambda: "before" in machine.handled_ids(), "it is handled")
     run("sh", "-euc", shell_block("sqlite3 "))
     save_as("after", "Eve")
-    wait_until(lambda: "after" in machine.handled_ids(), 15, "it is handled too")
+    eventually(lambda: "after" in machine.handled_ids(), "it is handled too")
     run("sh", "-euc", shell_block("systemctl stop session-service"))
     machine.wait_ready("session-service")
     assert machine.get("session-service", "/users/before") == 200
     assert machine.get("session-service", "/users/after") == 404
     save_as("once-more", "Joan")
-    wait_until(lambda: "once-more" in machine.handled_ids(), 15, "it can be written to")
+    eventually(lambda: "once-more" in machine.handled_ids(), "it can be written to")
 
 
 def test_nginx_as_in_the_guide():
@@ -372,13 +370,12 @@ def test_another_address_as_in_the_guide():
         assert show("user-service.socket", "Listen") == address + " (Stream)"
         if address.startswith("192."):
             # Beyond this machine only with tokens.
-            wait_until(lambda: show("user-service", "ActiveState") == "failed", 20, "it refuses")
+            eventually(lambda: show("user-service", "ActiveState") == "failed", "it refuses")
             break
-        wait_until(lambda: show("user-service", "MainPID") not in ("0", pid), 20, "it is restarted")
+        eventually(lambda: show("user-service", "MainPID") not in ("0", pid), "it is restarted")
         pid = show("user-service", "MainPID")
         assert run("curl", "-sS", "--max-time", "15", address + "/healthz").startswith("{")
-        wait_until(lambda: address in [e.get("listen") for e in machine.journal("user-service")], 10,
-                   "the log says it")
+        eventually(lambda: address in [e.get("listen") for e in machine.journal("user-service")], "the log says it")
     end_override("user-service.socket")
     run(*commands)
     run("systemctl", "start", "user-service")
@@ -392,7 +389,7 @@ def test_one_that_cannot_start_for_long_is_tried_for_ever():
     run("systemctl", "restart", *SERVICES, check=False)
     # By default systemd gives up after 5 in 10 seconds.
     for service in SERVICES:
-        wait_until(lambda: restarts(service) > 20, 60, service + " is tried again and again")
+        eventually(lambda: restarts(service) > 20, service + " is tried again and again")
         end_override(service + ".service")
     machine.wait_ready()
 
@@ -437,8 +434,7 @@ def test_an_upgrade_under_load_keeps_a_changed_conffile(tmp_path):
         assert "next version" in read(configuration(service) + ".dpkg-dist")
         assert exists("/var/lib/private/%s/state" % service)
     run("curl", "-sS", "-d", "name=Grace Hopper", "localhost:3000/users/save")
-    wait_until(lambda: "Grace Hopper" in run("journalctl", "-u", "session-service", "-n", "20"), 15,
-               "the setting is in force")
+    eventually(lambda: "Grace Hopper" in run("journalctl", "-u", "session-service", "-n", "20"), "the setting is in force")
 
 
 def test_removal_keeps_what_the_operator_made():
