@@ -26,9 +26,9 @@ struct message {
     struct slice app_id;           /* empty: none */
     uint64_t timestamp_s;          /* 0: none */
     bool persistent;
+    size_t header_count;
     struct message_header headers[MESSAGE_HEADERS_MAX]; /* of a delivery: the first text and integer
                                                          * headers; others are not shown here */
-    size_t header_count;
 };
 
 /* NULL where there is none of that name and type. */

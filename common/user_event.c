@@ -45,7 +45,8 @@ bool user_event_traceparent_is_valid(struct slice traceparent)
 void user_event_encode(struct slice type, struct slice body, struct slice message_id,
                        uint64_t saved_at_ms, struct slice traceparent, struct message *ret_message)
 {
-    /* Member by member: to clear the headers that are not used would cost more than all of this. */
+    /* To clear the headers that are not used, too, would cost more than all of this. */
+    memset(ret_message, 0, offsetof(struct message, headers));
     ret_message->body = body;
     ret_message->message_id = message_id;
     ret_message->content_type = slice_of(USER_EVENT_CONTENT_TYPE);
