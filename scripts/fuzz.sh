@@ -42,8 +42,18 @@ mkdir -p "$work" build-fuzz/findings
 # For files that should not wait for a disk; a target that finds something leaves its own behind.
 FUZZ_FOLDER=$(mktemp -d -p /dev/shm fuzz.XXXXXX)
 export FUZZ_FOLDER
-trap 'rm -rf "$FUZZ_FOLDER"' EXIT
-trap 'exit 130' INT TERM
+# The targets do not hear of Ctrl-C: each is ended here, with what it runs.
+clean_up() {
+    local job
+    for job in $(jobs -pr); do
+        pkill -TERM -P "$job" || true
+    done
+    wait || true
+    rm -rf "$FUZZ_FOLDER"
+}
+trap clean_up EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
 
 # With a wall of its own: the library's limit is looked at only between two inputs.
 run_target() {

@@ -168,7 +168,7 @@ keep_times() {
     [ -d build ] || return 0
     {
         awk '$1 == "PASS" { print $4, $2 }' "$results"
-        cat "$times" 2>/dev/null
+        cat "$times" 2>/dev/null || true # there is none before the first time
     } | awk '!seen[$1]++' >"$times.new" && mv "$times.new" "$times"
 }
 
@@ -197,6 +197,10 @@ case ${1:-} in
     results=$2
     shift 2
     run_all "$@"
+    exit
+    ;;
+--help)
+    sed -n '2,/^$/{/^set/,$d;s/^# \{0,1\}//p}' "$0"
     exit
     ;;
 -*) usage ;;

@@ -160,16 +160,18 @@ def judge(found, recorded):
     return problems
 
 
+CORES = {"save, core": "save", "delivery, core": "delivery"}
+SERVICES = {"save, daemon": daemon, "save, under load": system_calls}
+
+
 def gather(only):
     found = {}
-    cores = {"save, core": lambda: core("save"), "delivery, core": lambda: core("delivery")}
-    services = {"save, daemon": daemon, "save, under load": system_calls}
-    for name, count in cores.items():
+    for name, what in CORES.items():
         if only in (None, name):
-            found[name] = count()
-    if any(only in (None, name) for name in services):
+            found[name] = core(what)
+    if any(only in (None, name) for name in SERVICES):
         with contextlib.closing(Broker().start()) as broker:
-            for name, count in services.items():
+            for name, count in SERVICES.items():
                 if only in (None, name):
                     found[name] = count(broker.url())
     return found
@@ -178,7 +180,7 @@ def gather(only):
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--record", action="store_true")
-    parser.add_argument("--only", metavar="NAME", help="such as 'save, core'")
+    parser.add_argument("--only", choices=[*CORES, *SERVICES])
     options = parser.parse_args()
     with open(RECORD) as file:
         records = json.load(file)

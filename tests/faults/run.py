@@ -114,7 +114,12 @@ def run(options, seed):
     for name, why in missing.items():
         print("LEFT OUT: %s %s" % (name, why))
     if options.only:
-        names = [name for name in names if name in options.only.split(",")]
+        wanted = options.only.split(",")
+        unknown = [name for name in wanted if name not in names]
+        if unknown:
+            print("cannot do %s here; --list names all faults" % ", ".join(unknown), file=sys.stderr)
+            return 2
+        names = wanted
     broker = Broker()
     stage = None
     try:

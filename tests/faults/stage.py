@@ -90,9 +90,13 @@ class Stage:
         self.attempts = Attempts(os.path.join(self.directory, "attempts"))
         self.strangers = Strangers(broker.url(), self.queue, self.attempts)
         self.paths, self.passwords, self.mounts, self.daemons = {}, {}, [], {}
-        self.declare()
-        for name in ("user", "session"):
-            self.daemons[name] = self._make(name, build, users, disks, options)
+        try:
+            self.declare()
+            for name in ("user", "session"):
+                self.daemons[name] = self._make(name, build, users, disks, options)
+        except BaseException:  # an interrupt, too, leaves nothing mounted
+            self.close()
+            raise
         self.user, self.session = self.daemons["user"], self.daemons["session"]
 
     def _make(self, name, build, users, disks, options):

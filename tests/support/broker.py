@@ -271,6 +271,9 @@ def main():
         sys.stdout.write(Broker(options.dir).ctl(*options.arguments))
         return 0
     signals = {signal.SIGTERM, signal.SIGINT}
+    # Both interrupt a start, also where a shell has them ignored: what was started by then is ended below.
+    for number in signals:
+        signal.signal(number, signal.default_int_handler)
     signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     broker = Broker(options.dir, options.port)
     try:

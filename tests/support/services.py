@@ -20,7 +20,10 @@ SANITIZER_MARKS = ("AddressSanitizer", "ThreadSanitizer", "LeakSanitizer", "runt
 
 
 def binary(name):
-    return os.path.join(BUILD, name, name)
+    path = os.path.join(BUILD, name, name)
+    if not os.path.exists(path):
+        raise FileNotFoundError("there is no %s: run scripts/build.sh release first" % path)
+    return path
 
 
 class Service:
