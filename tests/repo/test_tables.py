@@ -158,7 +158,9 @@ def test_what_is_wrong_is_refused_for_that_reason(compiler, source, mistake, mes
 
 # What would go around the tables: a pattern, and the files that may have it.
 DETOURS = {
-    "an offset that no check has seen": (r"\.offset = |\boffsetof\(", {"common/options.h", "common/metrics.h"}),
+    "an offset that no check has seen": (
+        r"\.offset = |\boffsetof\(",
+        {"common/options.h", "common/metrics.h", "common/user_event.c"}),  # the last: of a message, which is in no table
     "a metric that is in no list": (
         r"^ +(_Atomic|metric_counter|metric_gauge|struct metric_histogram) [^*]*;", {"common/metrics.h"}),
     "rows of metrics with a count by hand": (
