@@ -28,6 +28,7 @@ static void close_file(struct store *store)
     database_close(store->database);
     store->database = NULL;
     store->in_transaction = false;
+    store->tombstones = TOMBSTONES_UNKNOWN; /* the file that is opened next may be another one */
 }
 
 void store_free(struct store *store)

@@ -49,13 +49,15 @@ bool acceptor_admits(struct acceptor *acceptor, const struct asker *asker)
     return false;
 }
 
-/* A wall clock that is set back must not make what happens now older than what happened before. */
-static uint64_t choose_occurred_at_ms(struct acceptor *acceptor)
+/* A wall clock that is set back must not make what happens now older than what happened before.
+ * What follows an event of another type is newer than it, also within a millisecond: where times
+ * are equal the message ids decide, and a client may have chosen them. */
+static uint64_t choose_occurred_at_ms(struct acceptor *acceptor, enum event_type type)
 {
     uint64_t now_ms = clock_wall_ms();
-    if (now_ms > acceptor->last_occurred_at_ms) {
-        acceptor->last_occurred_at_ms = now_ms;
-    }
+    uint64_t earliest_ms = acceptor->last_occurred_at_ms + (type != acceptor->last_type);
+    acceptor->last_occurred_at_ms = now_ms > earliest_ms ? now_ms : earliest_ms;
+    acceptor->last_type = type;
     return acceptor->last_occurred_at_ms;
 }
 
@@ -106,7 +108,7 @@ struct event *acceptor_begin(struct acceptor *acceptor, const struct asker *aske
     }
     event->type = type;
     event->asker = *asker;
-    event->occurred_at_ms = choose_occurred_at_ms(acceptor);
+    event->occurred_at_ms = choose_occurred_at_ms(acceptor, type);
     take_traceparent(event);
     if (!choose_message_id(acceptor, event)) {
         event_free(event);

@@ -466,3 +466,9 @@ def test_a_save_after_the_clock_was_set_back_is_the_newer_one(world, service, tm
         assert user_service.save({"id": 1, "name": "after%d" % number}).status_code == 200
     eventually(lambda: effects(service.state.name) == 9, "all are handled")
     assert service.get("/users/1").json()["data"]["name"] == "after7"
+    # The clock stands still for what happens now, and the ids say the opposite of what came first.
+    gone = requests.delete(user_service.base + "/users/1", headers={"Idempotency-Key": "+"}, timeout=PATIENCE_S)
+    assert gone.status_code == 200
+    eventually(lambda: service.get("/users/1").status_code == 404, "the user is deleted")
+    assert user_service.save({"id": 1, "name": "again"}, Idempotency_Key="!").status_code == 200
+    eventually(lambda: service.get("/users/1").status_code == 200, "there is a new one")
