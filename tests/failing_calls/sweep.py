@@ -26,7 +26,7 @@ import pika
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from support.broker import Broker, free_port  # noqa: E402
+from support.broker import Broker, free_port, return_port  # noqa: E402
 from support.services import SANITIZER_MARKS, binary  # noqa: E402
 from support.wait import PATIENCE_S  # noqa: E402
 
@@ -264,6 +264,7 @@ def run(scenario, library, url, call_class, at, number):
                     daemon.process.kill()
                     daemon.process.wait()
                 daemon.log.close()
+                return_port(daemon.port)
 
 
 def points_of(total, wanted, generator):

@@ -53,6 +53,11 @@ def free_port():
     raise RuntimeError("no free port on loopback from %d on" % first)
 
 
+def return_port(port):
+    """It may be handed out again: who had it has ended."""
+    handed_out.discard(port)
+
+
 class Broker:
     wrapper = ()  # a command that runs the broker's commands
 
