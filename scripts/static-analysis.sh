@@ -7,7 +7,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 files=("$@")
-[ ${#files[@]} -gt 0 ] || files=(common/*.c user-service/*.c session-service/*.c)
+[ ${#files[@]} -gt 0 ] || readarray -t files < <(find common user-service session-service -name "*.c" | sort)
 # clang's own commands: it does not know all flags of gcc.
 scripts/build.sh --configure clang
 output=$(mktemp -t static-analysis.XXXXXX)

@@ -11,7 +11,7 @@
  * however far their tags lie apart: behind an old poison message they may lie very far apart. */
 #pragma once
 
-#include "common/error.h"
+#include "common/base/error.h"
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -4,7 +4,7 @@
 #include "session-service/consumer_internal.h"
 #include "session-service/log_events.h"
 
-#include "common/clock.h"
+#include "common/base/clock.h"
 
 #include <errno.h>
 #include <poll.h>

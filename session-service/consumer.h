@@ -18,7 +18,7 @@
 
 #include "session-service/consumer_status.h"
 #include "session-service/settings.h"
-#include "session-service/store.h"
+#include "session-service/store/store.h"
 
 struct consumer;
 

@@ -3,8 +3,8 @@
 
 #include "session-service/log_events.h"
 
-#include "common/clock.h"
-#include "common/jitter.h"
+#include "common/amqp/jitter.h"
+#include "common/base/clock.h"
 
 enum {
     /* RabbitMQ 4 drops a message of a quorum queue after 20 deliveries that failed. */

@@ -7,8 +7,8 @@
 #include "session-service/dead_letters.h"
 #include "session-service/delivery_batch.h"
 
-#include "common/backoff.h"
-#include "common/connector.h"
+#include "common/amqp/connector.h"
+#include "common/base/backoff.h"
 
 #define CONSUMER_NAME "consumer"
 

@@ -3,8 +3,8 @@
 
 #include "session-service/consumer_internal.h"
 
-#include "common/clock.h"
-#include "common/thread.h"
+#include "common/base/clock.h"
+#include "common/threads/thread.h"
 
 #include <errno.h>
 #include <stdlib.h>

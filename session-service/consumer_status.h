@@ -1,8 +1,8 @@
 /* What the consumer tells other threads: its state for /readyz, and its metrics. */
 #pragma once
 
-#include "common/error.h"
-#include "common/metrics.h"
+#include "common/base/error.h"
+#include "common/metrics/metrics.h"
 
 #include <pthread.h>
 #include <stdbool.h>
@@ -14,7 +14,7 @@
 
 enum delivery_outcome { DELIVERY_HANDLED, DELIVERY_DUPLICATE, DELIVERY_BARE, DELIVERY_DEAD };
 
-/* How to add a metric is said in common/metrics.h. */
+/* How to add a metric is said in common/metrics/metrics.h. */
 #define CONSUMER_METRICS(METRIC)                                                                   \
     METRIC(deliveries,                                                                             \
            COUNTERS("outcome", [DELIVERY_HANDLED] = "handled", [DELIVERY_DUPLICATE] = "duplicate", \

@@ -1,7 +1,7 @@
 /* A queue of copied deliveries, each owned by the list it is in. Pure. */
 #pragma once
 
-#include "common/broker.h"
+#include "common/amqp/broker.h"
 
 enum { DEAD_LETTER_DETAIL_BYTES = 256, DEAD_LETTER_HEADERS = 6 };
 

@@ -4,11 +4,11 @@
 #include "session-service/dead_letter_list.h"
 #include "session-service/log_events.h"
 
-#include "common/backoff.h"
-#include "common/clock.h"
-#include "common/connector.h"
-#include "common/jitter.h"
-#include "common/nack_streak.h"
+#include "common/amqp/connector.h"
+#include "common/amqp/jitter.h"
+#include "common/amqp/nack_streak.h"
+#include "common/base/backoff.h"
+#include "common/base/clock.h"
 
 #include <stdlib.h>
 

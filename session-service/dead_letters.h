@@ -16,7 +16,7 @@
 #include "session-service/consumer_status.h"
 #include "session-service/settings.h"
 
-#include "common/broker.h"
+#include "common/amqp/broker.h"
 
 #include <poll.h>
 

@@ -4,7 +4,7 @@
 
 #include "session-service/event_dispatcher.h"
 
-#include "common/broker.h"
+#include "common/amqp/broker.h"
 
 enum { BATCH_DELIVERIES_MAX = 256, BATCH_BYTES_MAX = 1024 * 1024 };
 

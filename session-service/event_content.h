@@ -8,8 +8,8 @@
  * body is not asked. */
 #pragma once
 
-#include "common/error.h"
-#include "common/message.h"
+#include "common/amqp/message.h"
+#include "common/base/error.h"
 
 #include <stdbool.h>
 

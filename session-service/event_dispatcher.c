@@ -4,7 +4,7 @@
 #include "session-service/event_handlers.h"
 #include "session-service/log_events.h"
 
-#include "common/digest.h"
+#include "common/base/digest.h"
 
 #include <inttypes.h>
 #include <stdio.h>

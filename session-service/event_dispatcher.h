@@ -2,10 +2,10 @@
  * type, and writes its log line. Knows nothing of AMQP. */
 #pragma once
 
-#include "session-service/store.h"
+#include "session-service/store/store.h"
 #include "session-service/verdict.h"
 
-#include "common/common_settings.h"
+#include "common/service/common_settings.h"
 
 struct event_dispatcher {
     struct user_rules rules;

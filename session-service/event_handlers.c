@@ -3,7 +3,7 @@
 
 #include "session-service/event_content.h"
 
-#include "common/utf8.h"
+#include "common/base/utf8.h"
 
 #include <stdio.h>
 

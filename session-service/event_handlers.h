@@ -3,10 +3,10 @@
  * How to add an event: add its name to the list, and define `handle_<name>` in handle_<name>.c. */
 #pragma once
 
-#include "session-service/store.h"
+#include "session-service/store/store.h"
 
-#include "common/log.h"
-#include "common/user_event.h"
+#include "common/log/log.h"
+#include "common/user/user_event.h"
 
 #define EVENT_HANDLERS(HANDLER) HANDLER(user_saved) HANDLER(user_deleted)
 

@@ -3,7 +3,7 @@
 
 #include "session-service/log_events.h"
 
-#include "common/utf8.h"
+#include "common/base/utf8.h"
 
 /* The body's `id` alone counts. The other members may be anything that a saved user may have. */
 static enum user_result parse(struct slice body, bool bare, const struct user_rules *rules,

@@ -1,9 +1,9 @@
 /* What only the session-service logs. */
 #pragma once
 
-#include "common/log_events.h"
+#include "common/log/log_events.h"
 
-/* How to add an event is said in common/log.h. */
+/* How to add an event is said in common/log/log.h. */
 #define SESSION_LOG_EVENTS(EVENT)                                                                  \
     EVENT(event_user_saved, INFO, "user.saved",                                                    \
           "A message was handled, and its effect is on disk. The outcome is \"handled\", "         \

@@ -4,10 +4,10 @@
 #include "session-service/consumer.h"
 #include "session-service/sessions.h"
 
-#include "common/connector.h"
-#include "common/http_server.h"
+#include "common/amqp/connector.h"
+#include "common/http/http_server.h"
 
-/* How to add a metric is said in common/metrics.h. */
+/* How to add a metric is said in common/metrics/metrics.h. */
 #define ROUTES_METRICS(METRIC)                                                                     \
     CONNECTOR_METRIC(                                                                              \
         METRIC, [CONNECTION_CONSUMER] = "consumer", [CONNECTION_DEAD_LETTERS] = "dead-letters")

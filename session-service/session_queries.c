@@ -1,8 +1,8 @@
 /* One statement for each question. */
 #include "session-service/session_queries.h"
 
-#include "common/database.h"
-#include "common/json_text.h"
+#include "common/base/json_text.h"
+#include "common/database/database.h"
 
 #include <inttypes.h>
 #include <stdlib.h>

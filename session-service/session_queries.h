@@ -1,9 +1,9 @@
 /* The queries behind the routes: from a question to a body of JSON. One thread at a time. */
 #pragma once
 
-#include "session-service/store.h"
+#include "session-service/store/store.h"
 
-#include "common/buffer.h"
+#include "common/base/buffer.h"
 
 struct session_queries;
 

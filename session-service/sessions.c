@@ -4,9 +4,9 @@
 #include "session-service/log_events.h"
 #include "session-service/session_queries.h"
 
-#include "common/clock.h"
-#include "common/handover.h"
-#include "common/thread.h"
+#include "common/base/clock.h"
+#include "common/threads/handover.h"
+#include "common/threads/thread.h"
 
 #include <poll.h>
 #include <stdlib.h>

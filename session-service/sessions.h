@@ -6,9 +6,9 @@
  */
 #pragma once
 
-#include "session-service/store.h"
+#include "session-service/store/store.h"
 
-#include "common/http_server.h"
+#include "common/http/http_server.h"
 
 #include <stdatomic.h>
 

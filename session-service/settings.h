@@ -1,11 +1,11 @@
 /* The session-service's options. */
 #pragma once
 
-#include "common/common_settings.h"
+#include "common/service/common_settings.h"
 
 #define SESSION_LISTEN_DEFAULT "127.0.0.1:3001"
 
-/* How to add an option is said in common/options.h. */
+/* How to add an option is said in common/options/options.h. */
 #define SESSION_OPTIONS(OPTION)                                                                    \
     OPTION(prefetch, INTEGER(1, 2000), "prefetch", "500",                                          \
            "deliveries the broker may have waiting for their ack")                                 \

@@ -1,7 +1,7 @@
 /* What becomes of a delivery once it was judged. Pure. */
 #pragma once
 
-#include "common/user_event.h"
+#include "common/user/user_event.h"
 
 enum verdict {
     VERDICT_ACK,         /* its effect is complete: settle it */

@@ -1,7 +1,7 @@
 /* One function for each phase that all events have. */
 #include "user-service/acceptor.h"
 
-#include "common/clock.h"
+#include "common/base/clock.h"
 
 #include <stdlib.h>
 

@@ -11,14 +11,14 @@
  * that refuses the request after acceptor_begin() replies itself, and frees the event. */
 #pragma once
 
-#include "common/http_server.h"
-#include "common/message_id.h"
+#include "common/base/message_id.h"
+#include "common/http/http_server.h"
 #include "user-service/admission.h"
 #include "user-service/key_window.h"
 #include "user-service/publisher.h"
 #include "user-service/reply.h"
 
-/* How to add a metric is said in common/metrics.h. */
+/* How to add a metric is said in common/metrics/metrics.h. */
 #define ACCEPTOR_METRICS(METRIC)                                                                   \
     METRIC(repeated, COUNTER, "user_service_repeated_keys_total",                                  \
            "Saves that were answered as the first with their Idempotency-Key.")                    \

@@ -6,7 +6,7 @@
  * once; while they are confirmed in time the limit grows again. */
 #pragma once
 
-#include "common/slice.h"
+#include "common/base/slice.h"
 
 #include <stdbool.h>
 #include <stdint.h>

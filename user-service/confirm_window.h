@@ -4,8 +4,8 @@
  * again when it and all before it are settled. One thread. */
 #pragma once
 
-#include "common/error.h"
-#include "common/slice.h"
+#include "common/base/error.h"
+#include "common/base/slice.h"
 
 #include <stdint.h>
 

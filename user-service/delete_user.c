@@ -1,8 +1,8 @@
 /* One function for each phase of a deletion. */
 #include "user-service/delete_user.h"
 
-#include "common/json_text.h"
-#include "common/utf8.h"
+#include "common/base/json_text.h"
+#include "common/base/utf8.h"
 
 #include <stdlib.h>
 

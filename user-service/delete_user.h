@@ -7,7 +7,7 @@
 
 #include "user-service/acceptor.h"
 
-/* How to add a metric is said in common/metrics.h. */
+/* How to add a metric is said in common/metrics/metrics.h. */
 #define DELETE_USER_METRICS(METRIC)                                                                \
     REPLY_METRIC(METRIC, "user_service_deletions_total",                                           \
                  "Deletion requests by what became of them.")

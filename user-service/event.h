@@ -2,9 +2,9 @@
  * it alone; the hand-over is the only synchronization. */
 #pragma once
 
-#include "common/handover.h"
-#include "common/slice.h"
-#include "common/user_event.h"
+#include "common/base/slice.h"
+#include "common/threads/handover.h"
+#include "common/user/user_event.h"
 
 #include <stdint.h>
 #include <sys/queue.h>

@@ -14,7 +14,7 @@
  */
 #pragma once
 
-#include "common/digest.h"
+#include "common/base/digest.h"
 #include "user-service/event.h"
 
 struct key_entry;

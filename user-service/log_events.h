@@ -1,9 +1,9 @@
 /* What only the user-service logs. */
 #pragma once
 
-#include "common/log_events.h"
+#include "common/log/log_events.h"
 
-/* How to add an event is said in common/log.h. */
+/* How to add an event is said in common/log/log.h. */
 #define USER_LOG_EVENTS(EVENT)                                                                     \
     EVENT(event_save_refused, DEBUG, "save.refused",                                               \
           "A save ended without a confirm: it was not sent, or the broker refused it. The outbox " \

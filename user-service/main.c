@@ -1,7 +1,7 @@
 /* The user-service: wires its parts together, waits for a signal, takes them apart. */
-#include "common/digest.h"
-#include "common/lifecycle.h"
-#include "common/state_directory.h"
+#include "common/base/digest.h"
+#include "common/database/state_directory.h"
+#include "common/service/lifecycle.h"
 #include "user-service/routes.h"
 
 enum { LAST_REPLIES_WAIT_MS = 2000 };

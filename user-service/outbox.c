@@ -3,8 +3,8 @@
 
 #include "user-service/log_events.h"
 
-#include "common/clock.h"
-#include "common/thread.h"
+#include "common/base/clock.h"
+#include "common/threads/thread.h"
 
 #include <poll.h>
 #include <pthread.h>

@@ -16,9 +16,9 @@
  * is a duplicate to the session-service. */
 #pragma once
 
-#include "common/handover.h"
-#include "common/metrics.h"
-#include "common/state_directory.h"
+#include "common/database/state_directory.h"
+#include "common/metrics/metrics.h"
+#include "common/threads/handover.h"
 #include "user-service/settings.h"
 
 #include <stdatomic.h>

@@ -3,8 +3,8 @@
 
 #include "user-service/log_events.h"
 
-#include "common/clock.h"
-#include "common/jitter.h"
+#include "common/amqp/jitter.h"
+#include "common/base/clock.h"
 
 static uint32_t wait_ms(struct backoff *backoff)
 {

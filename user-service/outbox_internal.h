@@ -1,12 +1,12 @@
 /* What the outbox's source files share. */
 #pragma once
 
-#include "common/backoff.h"
+#include "common/base/backoff.h"
 #include "user-service/outbox.h"
 #include "user-service/outbox_store.h"
 #include "user-service/publisher.h"
 
-/* How to add a metric is said in common/metrics.h. */
+/* How to add a metric is said in common/metrics/metrics.h. */
 #define OUTBOX_METRICS(METRIC)                                                                     \
     METRIC(events, GAUGE, "user_service_outbox_saves", "Saves in the outbox.")                     \
     METRIC(bytes, GAUGE, "user_service_outbox_bytes", "Bytes of the saves in the outbox.")         \

@@ -3,7 +3,7 @@
 
 #include "user-service/log_events.h"
 
-#include "common/clock.h"
+#include "common/base/clock.h"
 
 void outbox_note_trouble(struct outbox *outbox, const struct error *error)
 {

@@ -1,7 +1,7 @@
 /* One table, rows in the order in which they were stored. */
 #include "user-service/outbox_store.h"
 
-#include "common/database.h"
+#include "common/database/database.h"
 
 #include <errno.h>
 #include <stdio.h>

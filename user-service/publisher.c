@@ -4,8 +4,8 @@
 
 #include "user-service/log_events.h"
 
-#include "common/clock.h"
-#include "common/thread.h"
+#include "common/base/clock.h"
+#include "common/threads/thread.h"
 
 #include <errno.h>
 #include <poll.h>

@@ -14,7 +14,7 @@
  * outbox forwards goes back to it, confirmed or not; it has no deadline but the connection's. */
 #pragma once
 
-#include "common/metrics.h"
+#include "common/metrics/metrics.h"
 #include "user-service/event.h"
 #include "user-service/settings.h"
 

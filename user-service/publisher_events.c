@@ -3,7 +3,7 @@
 
 #include "user-service/log_events.h"
 
-#include "common/clock.h"
+#include "common/base/clock.h"
 
 enum {
     /* A tenth of the confirm timeout, and at least so long: then the outbox takes what comes. */

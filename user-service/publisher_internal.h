@@ -1,13 +1,13 @@
 /* What the publisher's source files share. */
 #pragma once
 
-#include "common/broker.h"
-#include "common/connector.h"
-#include "common/nack_streak.h"
+#include "common/amqp/broker.h"
+#include "common/amqp/connector.h"
+#include "common/amqp/nack_streak.h"
 #include "user-service/confirm_window.h"
 #include "user-service/publisher.h"
 
-/* How to add a metric is said in common/metrics.h. */
+/* How to add a metric is said in common/metrics/metrics.h. */
 #define PUBLISHER_METRICS(METRIC)                                                                  \
     METRIC(in_flight, GAUGE, "user_service_saves_in_flight",                                       \
            "Saves at the publisher, not answered yet.")                                            \

@@ -3,7 +3,7 @@
 
 #include "user-service/log_events.h"
 
-#include "common/clock.h"
+#include "common/base/clock.h"
 
 void publisher_set_state(struct publisher *publisher, enum publisher_state state,
                          const char *reason)

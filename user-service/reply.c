@@ -1,7 +1,7 @@
 /* Outcomes to statuses and bodies. */
 #include "user-service/reply.h"
 
-#include "common/json_text.h"
+#include "common/base/json_text.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,8 +1,8 @@
 /* The only place that maps what became of an event to an HTTP status and body. */
 #pragma once
 
-#include "common/http_server.h"
-#include "common/metrics.h"
+#include "common/http/http_server.h"
+#include "common/metrics/metrics.h"
 #include "user-service/event.h"
 
 enum {
@@ -10,7 +10,8 @@ enum {
     REPLY_INVALID = EVENT_OUTCOMES, /* what becomes of a request that never became an event */
 };
 
-/* The line of a list of metrics (common/metrics.h) that declares what struct endpoint counts. */
+/* The line of a list of metrics (common/metrics/metrics.h) that declares what struct endpoint
+ * counts. */
 #define REPLY_METRIC(METRIC, name, help)                                                           \
     METRIC(replies, COUNTERS("outcome", EVENT_OUTCOMES_AND_NAMES(EVENT_OUTCOME_NAME) "invalid"),   \
            name, help)

@@ -1,8 +1,8 @@
 /* One function for each path. */
 #include "user-service/routes.h"
 
-#include "common/http_status.h"
-#include "common/json_text.h"
+#include "common/base/json_text.h"
+#include "common/http/http_status.h"
 
 void routes_init(struct routes *routes, const struct settings *settings,
                  struct publisher *publisher, struct outbox *outbox)

@@ -1,12 +1,12 @@
 /* The user-service's route table. */
 #pragma once
 
-#include "common/connector.h"
+#include "common/amqp/connector.h"
 #include "user-service/delete_user.h"
 #include "user-service/outbox.h"
 #include "user-service/save_user.h"
 
-/* How to add a metric is said in common/metrics.h. */
+/* How to add a metric is said in common/metrics/metrics.h. */
 #define ROUTES_METRICS(METRIC) CONNECTOR_METRIC(METRIC, "publisher")
 
 struct routes_metrics {

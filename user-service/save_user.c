@@ -1,7 +1,7 @@
 /* One function for each phase of a save. */
 #include "user-service/save_user.h"
 
-#include "common/form.h"
+#include "common/http/form.h"
 
 #include <strings.h>
 

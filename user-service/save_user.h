@@ -3,7 +3,7 @@
 
 #include "user-service/acceptor.h"
 
-/* How to add a metric is said in common/metrics.h. */
+/* How to add a metric is said in common/metrics/metrics.h. */
 #define SAVE_USER_METRICS(METRIC)                                                                  \
     REPLY_METRIC(METRIC, "user_service_saves_total", "Save requests by what became of them.")
 

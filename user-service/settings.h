@@ -1,11 +1,11 @@
 /* The user-service's options. */
 #pragma once
 
-#include "common/common_settings.h"
+#include "common/service/common_settings.h"
 
 enum outbox_mode { OUTBOX_ON, OUTBOX_OFF };
 
-/* How to add an option is said in common/options.h. */
+/* How to add an option is said in common/options/options.h. */
 #define USER_OPTIONS(OPTION)                                                                       \
     OPTION(confirm_timeout_ms, DURATION(10, 600000), "confirm-timeout", "5s",                      \
            "how long a save waits for the broker's confirm before it goes to the outbox (202), "   \

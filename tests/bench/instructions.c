@@ -4,8 +4,8 @@
  * Usage: instructions save|delivery COUNT DIRECTORY
  * save: parse, validate, serialize, choose an id, encode as frames, settle. delivery: decode,
  * judge, apply to the store (in DIRECTORY), format the log line, ack; in batches. */
-#include "common/broker_internal.h"
-#include "common/message_id.h"
+#include "common/amqp/broker_internal.h"
+#include "common/base/message_id.h"
 #include "session-service/ack_window.h"
 #include "session-service/event_dispatcher.h"
 #include "user-service/confirm_window.h"

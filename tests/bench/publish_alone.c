@@ -4,9 +4,9 @@
  * each: the library's own publish, one call for a message; batch: frames of a batch in one send.
  * Prints how many were confirmed, in how many seconds, and the CPU seconds that this process used.
  */
-#include "common/broker_internal.h"
-#include "common/clock.h"
-#include "common/user_event.h"
+#include "common/amqp/broker_internal.h"
+#include "common/base/clock.h"
+#include "common/user/user_event.h"
 #include "user-service/confirm_window.h"
 
 #include <poll.h>

@@ -1,7 +1,7 @@
 /* A broker that sends any bytes: after a login that works, or (first byte 'H') as the login itself.
  * Events until an error, deliveries whose bytes can be read and copied, and an end in time. */
-#include "common/broker.h"
-#include "common/clock.h"
+#include "common/amqp/broker.h"
+#include "common/base/clock.h"
 #include "tests/fuzz/fuzz_input.h"
 
 #include <arpa/inet.h>

@@ -1,5 +1,5 @@
 /* A form of any bytes: refused, or the text of a JSON object whose members are all strings. */
-#include "common/form.h"
+#include "common/http/form.h"
 #include "tests/fuzz/fuzz_input.h"
 
 #include <jansson.h>

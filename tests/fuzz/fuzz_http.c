@@ -3,8 +3,8 @@
  *
  * The first byte chooses how they are sent: 'P' in small pieces, 'C' and the client leaves, else at
  * once. */
-#include "common/clock.h"
-#include "common/http_server.h"
+#include "common/base/clock.h"
+#include "common/http/http_server.h"
 #include "tests/fuzz/fuzz_input.h"
 
 #include <linux/sockios.h>

@@ -3,7 +3,7 @@
  * libFuzzer's clock is a signal: calls that wait go through TEMP_FAILURE_RETRY(). */
 #pragma once
 
-#include "common/slice.h"
+#include "common/base/slice.h"
 
 #include <errno.h>
 #include <stdint.h>

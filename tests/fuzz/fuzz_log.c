@@ -1,7 +1,7 @@
 /* Fields of any bytes: one event is one line, in JSON valid JSON with the values that were given,
  * and in every format nothing that moves a cursor or reorders text. */
-#include "common/log.h"
-#include "common/utf8.h"
+#include "common/base/utf8.h"
+#include "common/log/log.h"
 #include "tests/fuzz/fuzz_input.h"
 
 #include <jansson.h>

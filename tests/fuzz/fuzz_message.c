@@ -1,6 +1,6 @@
 /* Messages of any bodies, properties and headers: a verdict and exactly one log line for each, and
  * an effect once. Each input is a few messages in one transaction, which is rolled back. */
-#include "common/log.h"
+#include "common/log/log.h"
 #include "session-service/event_dispatcher.h"
 #include "tests/fuzz/fuzz_folder.h"
 #include "tests/fuzz/fuzz_input.h"

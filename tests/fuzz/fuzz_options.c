@@ -1,7 +1,7 @@
 /* A file of options of any bytes: refused with one line that says where, or settings within their
  * limits. A secret's value (here: hunter2) is never part of what is said. */
-#include "common/broker_hosts.h"
-#include "common/http_server.h"
+#include "common/amqp/broker_hosts.h"
+#include "common/http/http_server.h"
 #include "tests/fuzz/fuzz_input.h"
 #include "user-service/settings.h"
 

@@ -1,5 +1,5 @@
 /* A damaged store: refused and left as it is, or one that takes messages. */
-#include "session-service/store.h"
+#include "session-service/store/store.h"
 #include "tests/fuzz/damaged_file.h"
 
 enum { USERS = 30 };

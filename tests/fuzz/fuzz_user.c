@@ -1,6 +1,6 @@
 /* A body of any bytes: refused with a reason, or a user whose message the other side accepts. The
  * first byte chooses the rules. */
-#include "common/log.h"
+#include "common/log/log.h"
 #include "session-service/event_handlers.h"
 #include "tests/fuzz/fuzz_input.h"
 

@@ -70,7 +70,7 @@ def test_the_command_that_formats(tmp_path):
     if not is_the_judging_format():
         pytest.skip("SKIPPED: another clang-format than 14 formats otherwise")
     tree = copy_of_the_tree(tmp_path / "tree")
-    with open(tree / "common/clock.c", "a") as file:
+    with open(tree / "common/base/clock.c", "a") as file:
         file.write("int  not_formatted ;\n")
     (command,) = FORMAT
     run(command, tree)

@@ -1,4 +1,4 @@
-"""The layering rules of ARCHITECTURE.md, by the #include lines of the three source folders."""
+"""The rooms of the source folders: what each may include is read from its README.md. And which modules are pure."""
 
 import collections
 import pathlib
@@ -9,62 +9,125 @@ import pytest
 from tree import ROOT, files, plant, with_braces_expanded
 
 FOLDERS = ("common", "user-service", "session-service")
-EVERYWHERE = "{common,user-service,session-service}/*.[ch]"
+SERVICES = ("user-service", "session-service")
 # They do no input or output and read no clock.
 PURE = ("user-service/{confirm_window,admission,key_window}.[ch]",
         "session-service/{ack_window,verdict,event_content}.[ch]",
-        "common/{backoff,nack_streak,form,user,user_*,json_text,utf8,http_syntax,log_format,slice,message}.[ch]")
-
-
-def include(path):
-    """A line that includes this, from whatever folder."""
-    return r'^\s*#\s*include\s*[<"](?:\S*/)?(?:%s)' % path
-
+        "common/base/{backoff,json_text,utf8,slice}.[ch]", "common/http/{form,http_syntax}.[ch]",
+        "common/log/log_format.[ch]", "common/amqp/{nack_streak,message}.[ch]", "common/user/*.[ch]")
+LIBRARIES = {"libmicrohttpd": r"microhttpd", "rabbitmq-c": r"rabbitmq-c/|amqp[a-z_]*\.h", "libsystemd": r"systemd/",
+             "OpenSSL": r"openssl/", "SQLite": r"sqlite3", "jansson": r"jansson", "inih": r"ini\.h", "libuuid": r"uuid/"}
+INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^">]+)[">]', re.MULTILINE)
+MAY_USE = re.compile(r"^- \*\*May use:\*\* (.*)\.$", re.MULTILINE)
+FIRST_FILE_LINES_MAX = 8  # title, purpose, three points, and what is between them
 
 # In the files `of`, except those of `but_for`, no line matches `forbids`.
 Rule = collections.namedtuple("Rule", "name of but_for forbids")
 RULES = (
-    Rule("common knows no service",
-         of=("common/*.[ch]",), but_for=(),
-         forbids=include("(user|session)-service/")),
-    Rule("the user-service knows the session-service",
-         of=("user-service/*.[ch]",), but_for=(),
-         forbids=include("session-service/")),
-    Rule("the session-service knows the user-service",
-         of=("session-service/*.[ch]",), but_for=(),
-         forbids=include("user-service/")),
-    Rule("only common/broker* includes rabbitmq-c",
-         of=(EVERYWHERE,), but_for=("common/broker{,_*}.[ch]",),
-         forbids=include(r"rabbitmq-c/|amqp[a-z_]*\.h")),
-    Rule("only common/http_* includes libmicrohttpd",
-         of=(EVERYWHERE,), but_for=("common/http_{server,connection,request,reply,framing,listen,internal}.[ch]",),
-         forbids=include("microhttpd")),
-    Rule("only common/{notify,http_listen,log}.c include libsystemd",
-         of=(EVERYWHERE,), but_for=("common/{notify,http_listen,log}.c",),
-         forbids=include("systemd/")),
-    Rule("only common/{broker_tls,auth_tokens,digest,base64}.c include OpenSSL",
-         of=(EVERYWHERE,), but_for=("common/{broker_tls,auth_tokens,digest,base64}.c", "common/broker_internal.h"),
-         forbids=include("openssl/")),
-    Rule("only common/database.c includes SQLite",
-         of=(EVERYWHERE,), but_for=("common/database.c",),
-         forbids=include("sqlite3")),
-    Rule("a pure module does no input or output and reads no clock",
-         of=PURE, but_for=(),
-         forbids=include(r"unistd\.h|sys/socket\.h|sys/epoll\.h|poll\.h|pthread\.h|(clock|broker)\.h")),
+    Rule("a pure module does no input or output and reads no clock", of=PURE, but_for=(),
+         forbids=r'^\s*#\s*include\s*[<"](?:\S*/)?(?:unistd\.h|sys/socket\.h|sys/epoll\.h|poll\.h|pthread\.h|(clock|broker)\.h)'),
     # Splitting a given time into a date is formatting; asking for the time is not.
-    Rule("a pure module includes time.h",
-         of=PURE, but_for=("common/log_format.c",),
-         forbids=include(r"time\.h")),
-    Rule("a pure module asks for the time",
-         of=PURE, but_for=(),
-         forbids=r"\b(clock_gettime|gettimeofday|time)\("),
+    Rule("a pure module includes time.h", of=PURE, but_for=("common/log/log_format.c",),
+         forbids=r"^\s*#\s*include\s*<time\.h>"),
+    Rule("a pure module asks for the time", of=PURE, but_for=(), forbids=r"\b(clock_gettime|gettimeofday|time)\("),
 )
 PRAGMA_ONCE = "no #pragma once"
 NO_SOURCES = "no sources"
+NO_FIRST_FILE = "the room has no README.md that says in a few lines what it may use"
+NOT_LISTED = "the room includes what its README.md does not list"
+NOT_USED = "the README.md lists what the room does not include"
+ROOM_CIRCLE = "rooms that include each other"
+FILE_CIRCLE = "files that include each other"
+OUTSIDE_A_ROOM = "a file of common/ that is in no room"
+OTHER_SERVICE = "common/ knows no service, and no service another"
 
 
 def is_one_of(path, patterns):
     return any(pathlib.PurePath(path).match(one) for pattern in patterns for one in with_braces_expanded(pattern))
+
+
+def room_of(path):
+    return path.rpartition("/")[0]
+
+
+def library_of(header):
+    return next((name for name, pattern in LIBRARIES.items() if re.match(pattern, header)), None)
+
+
+def included(root, path):
+    """(kind, name) of each #include of a file: a path of ours, or a library."""
+    for quote, name in INCLUDE.findall((root / path).read_text()):
+        library = library_of(name)
+        if library:
+            yield "library", library
+        elif quote == '"':
+            yield "ours", (pathlib.PurePath(name) if name.startswith(FOLDERS)
+                           else pathlib.PurePath(room_of(path)) / name).as_posix()
+
+
+def listed_in(readme):
+    """The rooms and libraries that a room may use; None where it does not say so."""
+    text = readme.read_text() if readme.is_file() else ""
+    found = MAY_USE.search(text)
+    if not found or len(text.partition("\n\n## ")[0].splitlines()) > FIRST_FILE_LINES_MAX:
+        return None
+    return {word.strip("` ") for word in re.split("[,;]", found.group(1))}
+
+
+def circles(graph):
+    """The sets of nodes from which one can come back to them."""
+    reach = {node: set() for node in graph}
+    for node in graph:
+        todo = list(graph[node])
+        while todo:
+            next_node = todo.pop()
+            if next_node not in reach[node]:
+                reach[node].add(next_node)
+                todo += graph.get(next_node, ())
+    return {frozenset(other for other in reach[node] if node in reach.get(other, ())) for node in graph
+            if node in reach[node]}
+
+
+def modules(root, sources):
+    """Which module each file is of: a .h and its .c are one, and all that include an _internal.h are one."""
+    module = {}
+    for path in sources:
+        internal = [name for kind, name in included(root, path) if kind == "ours" and name.endswith("_internal.h")]
+        module[path] = (internal or [path])[0].rpartition(".")[0].removesuffix("_internal")
+    for path in sources:
+        module[path] = module.get(path[:-1] + "c", module[path])
+    return module
+
+
+def room_violations(root, sources):
+    rooms = collections.defaultdict(set)
+    for path in sources:
+        rooms[room_of(path)] |= {room_of(name) if kind == "ours" else name for kind, name in included(root, path)}
+    for room, uses in rooms.items():
+        uses.discard(room)
+        if room == "common":
+            yield OUTSIDE_A_ROOM, room
+        for other in SERVICES:
+            if not room.startswith(other):
+                yield from ((OTHER_SERVICE, "%s: %s" % (room, use)) for use in uses if use.startswith(other))
+        listed = listed_in(root / room / "README.md")
+        if listed is None:
+            yield NO_FIRST_FILE, room
+            continue
+        yield from ((NOT_LISTED, "%s: %s" % (room, use)) for use in sorted(uses - listed))
+        yield from ((NOT_USED, "%s: %s" % (room, use)) for use in sorted(listed - uses))
+    # A service and its own rooms are one house: there the files are looked at, not the rooms.
+    common = {room: uses for room, uses in rooms.items() if room.startswith("common")}
+    yield from ((ROOM_CIRCLE, ", ".join(sorted(circle))) for circle in circles(common))
+
+
+def file_circles(root, sources):
+    module = modules(root, sources)
+    graph = collections.defaultdict(set)
+    for path in sources:
+        graph[module[path]] |= {module[name] for kind, name in included(root, path)
+                                if kind == "ours" and module.get(name, module[path]) != module[path]}
+    yield from ((FILE_CIRCLE, ", ".join(sorted(circle))) for circle in circles(dict(graph)))
 
 
 def violations(root):
@@ -79,7 +142,7 @@ def violations(root):
                           for number, line in enumerate(lines, 1) if re.search(rule.forbids, line)]
         if path.endswith(".h") and "#pragma once" not in lines:
             found.append((PRAGMA_ONCE, path))
-    return found
+    return found + list(room_violations(root, sources)) + list(file_circles(root, sources))
 
 
 def test_the_rules_hold():
@@ -93,40 +156,54 @@ def test_the_rules_are_of_files_that_exist():
     assert not stale, "rules about files that are gone: %s" % stale
 
 
+def plant_tree(root):
+    """A clean one: three rooms, and a service."""
+    for room, uses in (("common/base", "OpenSSL"), ("common/http", "`common/base`; libmicrohttpd"),
+                       ("common/log", "`common/base`"), ("user-service", "`common/http`")):
+        plant(root, room + "/README.md", "# %s\n\nIt does this.\n\n- **May use:** %s.\n" % (room, uses))
+    plant(root, "common/base/slice.h", "#pragma once\n")
+    plant(root, "common/base/digest.c", '#include <openssl/evp.h>\n#include "slice.h"\n')
+    plant(root, "common/http/reply_internal.h", '#pragma once\n#include "common/http/reply.h"\n')
+    plant(root, "common/http/reply.h", '#pragma once\n#include "common/base/slice.h"\n')
+    plant(root, "common/http/reply.c", '#include <microhttpd.h>\n#include "common/http/reply_internal.h"\n')
+    plant(root, "common/log/log_format.c", '#include <time.h>\n#include "common/base/slice.h"\n')
+    plant(root, "user-service/main.c", '#include "common/http/reply.h"\n#include <unistd.h>\n')
+
+
 PLANTED = (
-    ("common knows no service", "common/a.c", '#include "user-service/a.h"'),
-    ("common knows no service", "common/a.h", '#pragma once\n#include "../session-service/a.h"'),
-    ("the user-service knows the session-service", "user-service/a.c", '#include "session-service/a.h"'),
-    ("the session-service knows the user-service", "session-service/a.c", '#include "user-service/a.h"'),
-    ("only common/broker* includes rabbitmq-c", "user-service/a.c", "#include <rabbitmq-c/amqp.h>"),
-    ("only common/broker* includes rabbitmq-c", "common/connector.c", "# include <amqp_framing.h>"),
-    ("only common/broker* includes rabbitmq-c", "common/brokerage.c", "#include <amqp.h>"),
-    ("only common/http_* includes libmicrohttpd", "session-service/a.c", "#include <microhttpd.h>"),
-    ("only common/http_* includes libmicrohttpd", "common/http_syntax.c", "#include <microhttpd.h>"),
-    ("only common/{notify,http_listen,log}.c include libsystemd", "user-service/a.c",
-     "#include <systemd/sd-daemon.h>"),
-    ("only common/{broker_tls,auth_tokens,digest,base64}.c include OpenSSL", "common/http_reply.c",
-     "#include <openssl/evp.h>"),
-    ("only common/database.c includes SQLite", "session-service/store.c", "#include <sqlite3.h>"),
-    ("a pure module does no input or output and reads no clock", "common/form.c", "#include <unistd.h>"),
-    ("a pure module does no input or output and reads no clock", "session-service/verdict.c",
-     '#include "common/clock.h"'),
-    ("a pure module does no input or output and reads no clock", "common/user_event.c", '#include "clock.h"'),
+    (OTHER_SERVICE, "common/base/a.c", '#include "user-service/a.h"'),
+    (OTHER_SERVICE, "user-service/a.c", '#include "session-service/a.h"'),
+    (NOT_LISTED, "common/base/a.c", "# include <amqp_framing.h>"),
+    (NOT_LISTED, "common/base/a.c", "#include <rabbitmq-c/amqp.h>"),
+    (NOT_LISTED, "common/log/a.c", "#include <systemd/sd-daemon.h>"),
+    (NOT_LISTED, "common/http/a.c", '#include "common/log/log.h"'),
+    (NOT_LISTED, "user-service/a.c", "#include <sqlite3.h>"),
+    (NOT_USED, "common/log/README.md", "# log\n\n- **May use:** `common/base`; OpenSSL."),
+    (NO_FIRST_FILE, "common/user/a.c", ""),
+    (NO_FIRST_FILE, "common/log/README.md", "# log\n" + "\nIt does more.\n" * 4 + "- **May use:** `common/base`."),
+    (OUTSIDE_A_ROOM, "common/a.c", '#include "common/base/slice.h"'),
+    (ROOM_CIRCLE, "common/base/a.c", '#include "common/http/reply.h"'),
+    (FILE_CIRCLE, "common/base/slice.c", '#include "common/base/a.h"'),
+    ("a pure module does no input or output and reads no clock", "common/http/form.c", "#include <unistd.h>"),
+    ("a pure module does no input or output and reads no clock", "common/base/backoff.c", '#include "clock.h"'),
     ("a pure module includes time.h", "user-service/confirm_window.c", "#include <time.h>"),
-    ("a pure module asks for the time", "common/log_format.c", "x = time(NULL);"),
-    (PRAGMA_ONCE, "common/a.h", ""),
+    ("a pure module asks for the time", "common/log/log_format.c", '#include "common/base/slice.h"\nx = time(NULL);'),
+    (PRAGMA_ONCE, "common/base/a.h", ""),
 )
 
 
 @pytest.mark.parametrize("rule, path, text", PLANTED)
 def test_a_planted_violation_is_found(tmp_path, rule, path, text):
-    plant(tmp_path, "common/slice.h", '#pragma once\n#include "common/message.h"\n')
+    plant_tree(tmp_path)
+    if rule == FILE_CIRCLE:
+        plant(tmp_path, "common/base/a.h", '#pragma once\n#include "common/base/slice.h"\n')
     plant(tmp_path, path, text + "\n")
-    assert [name for name, place in violations(tmp_path)] == [rule]
+    assert rule in {name for name, place in violations(tmp_path)}
 
 
 def test_every_rule_has_a_planted_violation():
-    assert {rule.name for rule in RULES} | {PRAGMA_ONCE} == {rule for rule, path, text in PLANTED}
+    assert ({rule.name for rule in RULES} | {PRAGMA_ONCE, NO_FIRST_FILE, NOT_LISTED, NOT_USED, ROOM_CIRCLE, FILE_CIRCLE,
+                                             OUTSIDE_A_ROOM, OTHER_SERVICE} == {rule for rule, path, text in PLANTED})
 
 
 def test_a_tree_without_sources_is_found(tmp_path):
@@ -134,12 +211,5 @@ def test_a_tree_without_sources_is_found(tmp_path):
 
 
 def test_a_clean_tree_is_accepted(tmp_path):
-    plant(tmp_path, "common/broker.h", "#pragma once\n")
-    plant(tmp_path, "common/broker_internal.c", "#include <amqp.h>\n")
-    plant(tmp_path, "common/http_reply.c", "#include <microhttpd.h>\n")
-    plant(tmp_path, "common/log.c", "#include <systemd/sd-journal.h>\n#include <time.h>\n")
-    plant(tmp_path, "common/broker_internal.h", "#pragma once\n#include <openssl/ssl.h>\n")
-    plant(tmp_path, "common/database.c", '#include <sqlite3.h>\n#include "common/clock.h"\n')
-    plant(tmp_path, "common/log_format.c", "#include <time.h>\n")
-    plant(tmp_path, "user-service/main.c", '#include "user-service/settings.h"\n#include <unistd.h>\n')
+    plant_tree(tmp_path)
     assert violations(tmp_path) == []

@@ -8,8 +8,9 @@ import pytest
 from tree import ROOT, files, plant, with_braces_expanded
 
 ARCHITECTURE = "ARCHITECTURE.md"
-PAGES = ("README.md", ARCHITECTURE, "CONTRIBUTING.md", "CHANGELOG.md", "docs/*.md")
 SOURCES = ("common", "user-service", "session-service")
+PAGES = ("README.md", ARCHITECTURE, "CONTRIBUTING.md", "CHANGELOG.md", "docs/*.md",
+         *("%s/**/README.md" % folder for folder in SOURCES))
 FOLDERS = (*SOURCES, "scripts", "tests")
 
 FENCE = re.compile(r"^ *```.*?^ *```", re.MULTILINE | re.DOTALL)
@@ -97,7 +98,7 @@ def unknown_modules(root):
     if not modules:
         yield "%s: Layering names no module" % ARCHITECTURE
     for module in modules:
-        if not any(any(root.glob("%s/%s.[ch]" % (folder, module))) for folder in SOURCES):
+        if not any(any((root / folder).rglob(module + ".[ch]")) for folder in SOURCES):
             yield "%s: there is no module %s" % (ARCHITECTURE, module)
 
 

@@ -22,7 +22,7 @@ COMPILERS = [pytest.param(name, marks=pytest.mark.skipif(
 
 def sources(*patterns):
     return {path: path.read_text() for folder in FOLDERS for pattern in patterns
-            for path in sorted((ROOT / folder).glob(pattern))}
+            for path in sorted((ROOT / folder).rglob(pattern))}
 
 
 def compiler_flags():
@@ -41,7 +41,7 @@ def compile_source(compiler, source, *arguments):
 
 
 OPTIONS = """
-#include "common/options.h"
+#include "common/options/options.h"
 enum mode { MODE_ON, MODE_OFF };
 struct settings {
     char *text;
@@ -82,7 +82,7 @@ WRONG_OPTIONS = {
 }
 
 METRICS = """
-#include "common/metrics.h"
+#include "common/metrics/metrics.h"
 #define METRICS(METRIC) \\
     METRIC(count, COUNTER, "count_total", "A count.", .scale = 0.001) \\
     METRIC(level, GAUGE, "level", "A level.") \\
@@ -115,7 +115,7 @@ WRONG_METRICS = {
 }
 
 EVENTS = """
-#include "common/log_events.h"
+#include "common/log/log_events.h"
 void log_something(struct buffer *lines);
 void log_something(struct buffer *lines)
 {
@@ -160,13 +160,13 @@ def test_what_is_wrong_is_refused_for_that_reason(compiler, source, mistake, mes
 DETOURS = {
     "an offset that no check has seen": (
         r"\.offset = |\boffsetof\(",
-        {"common/options.h", "common/metrics.h", "common/user_event.c"}),  # the last: of a message, which is in no table
+        {"common/options/options.h", "common/metrics/metrics.h", "common/user/user_event.c"}),  # the last: of a message, which is in no table
     "a metric that is in no list": (
-        r"^ +(_Atomic|metric_counter|metric_gauge|struct metric_histogram) [^*]*;", {"common/metrics.h"}),
+        r"^ +(_Atomic|metric_counter|metric_gauge|struct metric_histogram) [^*]*;", {"common/metrics/metrics.h"}),
     "rows of metrics with a count by hand": (
-        r"\bmetrics_render\(", {"common/metrics.h", "common/metrics.c"}),
+        r"\bmetrics_render\(", {"common/metrics/metrics.h", "common/metrics/metrics.c"}),
     "an event that is in no list": (
-        r"struct log_event \w+ =|\(struct log_event\)|LOG_EVENT_DEFINE\(", {"common/log.h"}),
+        r"struct log_event \w+ =|\(struct log_event\)|LOG_EVENT_DEFINE\(", {"common/log/log.h"}),
 }
 
 
@@ -205,7 +205,7 @@ int main(void)
 def lists_in(folder, pattern):
     """The lists that the folder's headers define, each with its header."""
     return [(name, str(path.relative_to(ROOT))) for path, text in sources("*.h").items()
-            if path.parent.name == folder for name in re.findall(pattern, text, re.MULTILINE)]
+            if path.relative_to(ROOT).parts[0] == folder for name in re.findall(pattern, text, re.MULTILINE)]
 
 
 def metric_lists(folder):
@@ -221,7 +221,7 @@ def print_tables(folder, scratch):
     headers = sorted({header for _, header in metrics + events})
     # Two lists may have members of the same name, so each list has a struct of its own.
     source = PRINTER % {
-        "includes": "".join(f'#include "{header}"\n' for header in headers) + '#include "common/metrics.h"',
+        "includes": "".join(f'#include "{header}"\n' for header in headers) + '#include "common/metrics/metrics.h"',
         "members": " ".join(f"struct {{ {name}(METRIC_MEMBER) }} m_{name};" for name, _ in metrics),
         "rows": " ".join(f"{name}(ROW_{name})" for name, _ in metrics),
         "events": " ".join(f"{name}(PRINT_EVENT)" for name, _ in events),

@@ -1,7 +1,7 @@
 /* Parses a body under rules and fails the test unless the result is the expected one. */
 #pragma once
 
-#include "common/user.h"
+#include "common/user/user.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

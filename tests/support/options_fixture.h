@@ -1,7 +1,7 @@
 /* A table of options of every type, and a way to load them from arguments, variables and a file. */
 #pragma once
 
-#include "common/options.h"
+#include "common/options/options.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -2,7 +2,7 @@
  * them. */
 #pragma once
 
-#include "common/broker_internal.h"
+#include "common/amqp/broker_internal.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,5 @@
 /* Token files: what is accepted, what is refused in which words, and who is allowed. */
-#include "common/auth_tokens.h"
+#include "common/http/auth_tokens.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

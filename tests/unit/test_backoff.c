@@ -1,5 +1,5 @@
 /* Backoff: bounds, cap, and no overflow however long it goes on. */
-#include "common/backoff.h"
+#include "common/base/backoff.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

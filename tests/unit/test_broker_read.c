@@ -1,7 +1,7 @@
 /* What a broker, or who publishes through it, may send: frames in pieces and together, too large
  * and malformed ones, headers of every kind and depth, silence. The bytes come through a socket
  * pair. */
-#include "common/clock.h"
+#include "common/base/clock.h"
 #include "tests/unit/broker_pair.h"
 
 enum { DEEPEST = 26000, PARTS = 3, PART_BYTES = 100000 };

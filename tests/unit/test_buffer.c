@@ -1,5 +1,5 @@
 /* The growable buffer: content, limit, latch, ownership. */
-#include "common/buffer.h"
+#include "common/base/buffer.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

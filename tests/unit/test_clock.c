@@ -1,5 +1,5 @@
 /* The clocks: units, and which clock is which. */
-#include "common/clock.h"
+#include "common/base/clock.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,5 @@
 /* What no single option can check: URLs, the queue's name, where it is safe to listen. */
-#include "common/common_settings.h"
+#include "common/service/common_settings.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,6 +1,6 @@
 /* Digests and base64, against the vectors of FIPS 180 and RFC 4648. */
-#include "common/base64.h"
-#include "common/digest.h"
+#include "common/base/base64.h"
+#include "common/base/digest.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

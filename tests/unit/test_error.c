@@ -1,5 +1,5 @@
 /* Error texts: written, cut, wrapped. */
-#include "common/error.h"
+#include "common/base/error.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,7 +1,7 @@
 /* The dispatcher: handler, verdict and exactly one log line for each kind of delivery. */
 #include "session-service/event_dispatcher.h"
 
-#include "common/log.h"
+#include "common/log/log.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

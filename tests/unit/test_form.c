@@ -1,6 +1,6 @@
 /* Forms become JSON objects of strings; what is no form is refused without a trace in the buffer.
  */
-#include "common/form.h"
+#include "common/http/form.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

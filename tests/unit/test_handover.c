@@ -1,5 +1,5 @@
 /* Handing batches over: order, one wakeup for a batch, nothing lost between two threads. */
-#include "common/handover.h"
+#include "common/threads/handover.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

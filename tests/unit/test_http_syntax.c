@@ -1,5 +1,5 @@
 /* What may be in a request's parts, and what must not. */
-#include "common/http_syntax.h"
+#include "common/http/http_syntax.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -2,8 +2,8 @@
 /* Here poll() is a function of this test, and nothing that a header makes of it. */
 #undef _FORTIFY_SOURCE
 
-#include "common/clock.h"
-#include "common/log.h"
+#include "common/base/clock.h"
+#include "common/log/log.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

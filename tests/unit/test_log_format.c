@@ -1,5 +1,5 @@
 /* One event is one line, in JSON valid JSON, whatever the fields hold. */
-#include "common/log.h"
+#include "common/log/log.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,5 @@
 /* UUIDv7: form, time, uniqueness. */
-#include "common/message_id.h"
+#include "common/base/message_id.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

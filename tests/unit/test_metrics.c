@@ -1,5 +1,5 @@
 /* Prometheus text: every type, label and scale; buckets that add up. */
-#include "common/metrics.h"
+#include "common/metrics/metrics.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,5 @@
 /* A streak of nacks: begins with the first, ends with an ack, is judged by its age. */
-#include "common/nack_streak.h"
+#include "common/amqp/nack_streak.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,5 @@
 /* The outbox's file: order, limits, what it knows of itself, and that a rollback takes all back. */
-#include "common/database.h"
+#include "common/database/database.h"
 #include "user-service/outbox_store.h"
 
 #include <setjmp.h>

@@ -1,6 +1,6 @@
 /* What becomes of each event: before a connection, in an alarm, confirmed, refused, returned, late,
  * and when the connection is lost. The broker is only its buffer: nothing is connected. */
-#include "common/broker_internal.h"
+#include "common/amqp/broker_internal.h"
 #include "user-service/publisher_internal.h"
 
 #include <setjmp.h>

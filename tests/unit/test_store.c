@@ -1,6 +1,6 @@
 /* The store: effects, their order, sessions, attempts, pruning; refusals of files that are not its
  * own. */
-#include "session-service/store.h"
+#include "session-service/store/store.h"
 
 #include "session-service/session_queries.h"
 

@@ -1,5 +1,5 @@
 /* What is UTF-8, and its walk, count and cut. */
-#include "common/utf8.h"
+#include "common/base/utf8.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,0 +1,341 @@
+/* The life of a connection: URL, login, set-up calls that wait for their reply, close. */
+#include "common/amqp/broker.h"
+
+#include "common/amqp/broker_internal.h"
+#include "common/base/clock.h"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+static struct timeval timeval_of_ms(uint64_t duration_ms)
+{
+    return (struct timeval){.tv_sec = (time_t)(duration_ms / 1000),
+                            .tv_usec = (suseconds_t)(duration_ms % 1000) * 1000};
+}
+
+enum outcome broker_address_parse(struct slice url, struct broker_address *ret_address,
+                                  struct error *ret_error)
+{
+    char *copy = strndup(url.data, url.length);
+    if (copy == NULL) {
+        return error_set(ret_error, OUTCOME_BUSY, "no memory for a broker URL");
+    }
+    struct amqp_connection_info info;
+    if (strlen(copy) != url.length || amqp_parse_url(copy, &info) != AMQP_STATUS_OK) {
+        explicit_bzero(copy, url.length);
+        free(copy);
+        return error_set(ret_error, OUTCOME_INVALID,
+                         "a broker URL is not of the form amqp://USER:PASSWORD@HOST:PORT/VHOST, "
+                         "or amqps:// (special characters in it are written as %%XX)");
+    }
+    *ret_address = (struct broker_address){
+        .url_copy = copy,
+        .url_bytes = url.length,
+        .user = info.user,
+        .password = info.password,
+        /* "amqp://host/" is what people write for the default vhost. */
+        .vhost = info.vhost[0] == '\0' ? "/" : info.vhost,
+        .host = info.host,
+        .port = info.port,
+        .tls = info.ssl != 0,
+    };
+    return OUTCOME_OK;
+}
+
+void broker_address_done(struct broker_address *address)
+{
+    if (address->url_copy != NULL) {
+        explicit_bzero(address->url_copy, address->url_bytes);
+    }
+    free(address->url_copy);
+    *address = (struct broker_address){0};
+}
+
+enum outcome broker_refusal(int code, struct slice text, const char *what, struct error *ret_error)
+{
+    bool wrong_request =
+        code == AMQP_PRECONDITION_FAILED || code == AMQP_ACCESS_REFUSED || code == AMQP_NOT_ALLOWED;
+    return error_set(ret_error, wrong_request ? OUTCOME_INVALID : OUTCOME_TRANSIENT,
+                     "%s: the broker answered %d: %.*s", what, code, (int)text.length, text.data);
+}
+
+/* Why the library's call was no success. */
+static enum outcome reply_error(amqp_rpc_reply_t reply, const char *what, struct error *ret_error)
+{
+    if (reply.reply_type == AMQP_RESPONSE_LIBRARY_EXCEPTION) {
+        return error_set(ret_error, OUTCOME_TRANSIENT, "%s: %s", what,
+                         amqp_error_string2(reply.library_error));
+    }
+    if (reply.reply_type != AMQP_RESPONSE_SERVER_EXCEPTION) {
+        return error_set(ret_error, OUTCOME_TRANSIENT, "%s: no reply from the broker", what);
+    }
+    int code = 0;
+    amqp_bytes_t text = {0, (void *)(uintptr_t) ""};
+    if (reply.reply.id == AMQP_CONNECTION_CLOSE_METHOD) {
+        const amqp_connection_close_t *method = reply.reply.decoded;
+        code = method->reply_code;
+        text = method->reply_text;
+    } else if (reply.reply.id == AMQP_CHANNEL_CLOSE_METHOD) {
+        const amqp_channel_close_t *method = reply.reply.decoded;
+        code = method->reply_code;
+        text = method->reply_text;
+    }
+    return broker_refusal(code, broker_slice(text), what, ret_error);
+}
+
+static amqp_table_entry_t table_text(const char *key, const char *value)
+{
+    return (amqp_table_entry_t){
+        .key = amqp_cstring_bytes(key),
+        .value = {.kind = AMQP_FIELD_KIND_UTF8, .value.bytes = amqp_cstring_bytes(value)}};
+}
+
+static amqp_table_entry_t table_true(const char *key)
+{
+    return (amqp_table_entry_t){.key = amqp_cstring_bytes(key),
+                                .value = {.kind = AMQP_FIELD_KIND_BOOLEAN, .value.boolean = 1}};
+}
+
+/* The broker tells of alarms and cancelled consumers only those who announce that they listen. */
+static enum outcome login(struct broker *broker, const struct broker_address *address,
+                          const struct broker_open_options *options, struct error *ret_error)
+{
+    amqp_table_entry_t capabilities[] = {
+        table_true("connection.blocked"),           table_true("consumer_cancel_notify"),
+        table_true("publisher_confirms"),           table_true("basic.nack"),
+        table_true("authentication_failure_close"),
+    };
+    amqp_table_entry_t properties[] = {
+        table_text("connection_name", options->connection_name),
+        {.key = amqp_cstring_bytes("capabilities"),
+         .value = {.kind = AMQP_FIELD_KIND_TABLE,
+                   .value.table = {sizeof(capabilities) / sizeof(capabilities[0]), capabilities}}},
+    };
+    amqp_table_t table = {sizeof(properties) / sizeof(properties[0]), properties};
+    const char *password = options->password != NULL ? options->password : address->password;
+    amqp_rpc_reply_t reply = amqp_login_with_properties(
+        broker->connection, address->vhost, BROKER_CHANNEL, BROKER_FRAME_BYTES_MAX,
+        options->heartbeat_s, &table, AMQP_SASL_METHOD_PLAIN, address->user, password);
+    if (reply.reply_type != AMQP_RESPONSE_NORMAL) {
+        return reply_error(reply, "login", ret_error);
+    }
+    int frame_max = amqp_get_frame_max(broker->connection);
+    if (frame_max < AMQP_FRAME_MIN_SIZE) {
+        return error_set(ret_error, OUTCOME_TRANSIENT,
+                         "login: the broker wants frames of at most %d bytes; AMQP's least is %d",
+                         frame_max, AMQP_FRAME_MIN_SIZE);
+    }
+    broker->frame_max = (size_t)frame_max;
+    amqp_channel_open(broker->connection, BROKER_CHANNEL);
+    reply = amqp_get_rpc_reply(broker->connection);
+    if (reply.reply_type != AMQP_RESPONSE_NORMAL) {
+        return reply_error(reply, "channel.open", ret_error);
+    }
+    return OUTCOME_OK;
+}
+
+/* A peer that vanished without a word is noticed in the same time as one that is silent. */
+static void bound_silence(struct broker *broker)
+{
+    unsigned int timeout_ms = (unsigned int)(2 * broker->heartbeat_ms);
+    if (timeout_ms > 0) {
+        /* A kernel that refuses leaves the heartbeat to do it. */
+        (void)setsockopt(amqp_get_sockfd(broker->connection), IPPROTO_TCP, TCP_USER_TIMEOUT,
+                         &timeout_ms, sizeof(timeout_ms));
+    }
+}
+
+/* Everything up to the login. The library frees the socket with the connection. */
+static enum outcome connect_to_host(struct broker *broker, const struct broker_address *address,
+                                    const struct broker_open_options *options,
+                                    struct error *ret_error)
+{
+    enum outcome outcome = OUTCOME_OK;
+    amqp_socket_t *socket = NULL;
+    if (address->tls) {
+        outcome = broker_tls_socket(broker, address->host, &options->tls_files, &socket, ret_error);
+    } else {
+        socket = amqp_tcp_socket_new(broker->connection);
+    }
+    if (outcome != OUTCOME_OK) {
+        return outcome;
+    }
+    if (socket == NULL) {
+        return error_set(ret_error, OUTCOME_BUSY, "no memory for a broker connection");
+    }
+    struct timeval timeout = timeval_of_ms(broker->timeout_ms);
+    int status = amqp_socket_open_noblock(socket, address->host, address->port, &timeout);
+    if (status != AMQP_STATUS_OK && address->tls) {
+        return broker_tls_connect_error(broker, address->host, status, ret_error);
+    }
+    if (status != AMQP_STATUS_OK) {
+        return error_set(ret_error, OUTCOME_TRANSIENT, "connect: %s", amqp_error_string2(status));
+    }
+    status = amqp_set_handshake_timeout(broker->connection, &timeout);
+    if (status == AMQP_STATUS_OK) {
+        status = amqp_set_rpc_timeout(broker->connection, &timeout);
+    }
+    if (status != AMQP_STATUS_OK) {
+        return error_set(ret_error, OUTCOME_BUSY, "set the time limits of a connection: %s",
+                         amqp_error_string2(status));
+    }
+    return OUTCOME_OK;
+}
+
+enum outcome broker_open(const struct broker_address *address,
+                         const struct broker_open_options *options, struct broker **ret_broker,
+                         struct error *ret_error)
+{
+    struct broker *broker = calloc(1, sizeof(*broker));
+    if (broker == NULL) {
+        return error_set(ret_error, OUTCOME_BUSY, "no memory for a broker connection");
+    }
+    buffer_init(&broker->out, BROKER_UNSENT_BYTES_MAX);
+    buffer_init(&broker->header, BROKER_FRAME_BYTES_MAX + BROKER_ADDED_HEADER_BYTES);
+    buffer_init(&broker->body, BROKER_BODY_BYTES_MAX);
+    broker->timeout_ms =
+        options->timeout_ms > 0 ? options->timeout_ms : BROKER_OPERATION_TIMEOUT_MS;
+    broker->connection = amqp_new_connection();
+    enum outcome outcome =
+        broker->connection == NULL
+            ? error_set(ret_error, OUTCOME_BUSY, "no memory for a broker connection")
+            : connect_to_host(broker, address, options, ret_error);
+    if (outcome == OUTCOME_OK) {
+        outcome = login(broker, address, options, ret_error);
+    }
+    if (outcome == OUTCOME_OK) {
+        broker->heartbeat_ms = (uint64_t)amqp_get_heartbeat(broker->connection) * 1000;
+        outcome = broker_begin_reading(broker, ret_error);
+    }
+    if (outcome != OUTCOME_OK) {
+        broker_free(broker);
+        return outcome;
+    }
+    broker->healthy = true;
+    bound_silence(broker);
+    *ret_broker = broker;
+    return OUTCOME_OK;
+}
+
+/* In an alarm, or behind half a frame, the broker would not read it. */
+static void close_politely(struct broker *broker)
+{
+    amqp_connection_close_t close = {.reply_code = AMQP_REPLY_SUCCESS,
+                                     .reply_text = amqp_empty_bytes};
+    struct broker_cursor arguments;
+    struct error error;
+    if (!broker->healthy || broker->blocked || broker_unsent_bytes(broker) > 0) {
+        return;
+    }
+    enum outcome outcome = broker_append_method(broker, 0, AMQP_CONNECTION_CLOSE_METHOD, &close,
+                                                "connection.close", &error);
+    if (outcome == OUTCOME_OK) {
+        outcome = broker_wait_for(broker, AMQP_CONNECTION_CLOSE_OK_METHOD, "connection.close",
+                                  BROKER_CLOSE_TIMEOUT_MS, &arguments, NULL, &error);
+    }
+    (void)outcome; /* without an answer the socket closes all the same */
+}
+
+void broker_free(struct broker *broker)
+{
+    if (broker == NULL) {
+        return;
+    }
+    if (broker->connection != NULL) {
+        close_politely(broker);
+        (void)amqp_destroy_connection(broker->connection);
+    }
+    buffer_done(&broker->out);
+    buffer_done(&broker->header);
+    buffer_done(&broker->body);
+    free(broker->in);
+    free(broker);
+}
+
+enum outcome broker_declare_and_wait(struct broker *broker, const char *queue,
+                                     enum broker_queue_type type, struct error *ret_error)
+{
+    struct broker_cursor arguments;
+    struct error cause;
+    enum outcome outcome = broker_append_declare(broker, queue, type, &cause);
+    if (outcome == OUTCOME_OK) {
+        outcome = broker_wait_for(broker, AMQP_QUEUE_DECLARE_OK_METHOD, "queue.declare",
+                                  broker->timeout_ms, &arguments, NULL, &cause);
+    }
+    if (outcome == OUTCOME_OK) {
+        return OUTCOME_OK;
+    }
+    if (outcome != OUTCOME_INVALID) {
+        return error_set(ret_error, outcome, "%s", cause.text);
+    }
+    return error_set(
+        ret_error, OUTCOME_INVALID,
+        "queue '%s' cannot be used as a durable %s queue: set --queue-type (or --queue) "
+        "to what it is, or have an operator move it away; %s",
+        queue, type == BROKER_QUEUE_QUORUM ? "quorum" : "classic", cause.text);
+}
+
+enum outcome broker_count_and_wait(struct broker *broker, const char *queue, bool *ret_exists,
+                                   uint64_t *ret_count, struct error *ret_error)
+{
+    amqp_queue_declare_t declare = {.queue = amqp_cstring_bytes(queue), .passive = 1};
+    struct broker_cursor arguments;
+    int code = 0;
+    enum outcome outcome = broker_append_method(broker, BROKER_CHANNEL, AMQP_QUEUE_DECLARE_METHOD,
+                                                &declare, "queue.declare", ret_error);
+    if (outcome == OUTCOME_OK) {
+        outcome = broker_wait_for(broker, AMQP_QUEUE_DECLARE_OK_METHOD, "queue.declare",
+                                  broker->timeout_ms, &arguments, &code, ret_error);
+    }
+    if (outcome == OUTCOME_OK) {
+        (void)broker_take_short_string(&arguments); /* its name */
+        *ret_count = broker_take_integer(&arguments, 4);
+        *ret_exists = true;
+        return arguments.failed ? error_set(ret_error, OUTCOME_TRANSIENT,
+                                            "queue.declare: the broker's answer is cut off")
+                                : OUTCOME_OK;
+    }
+    if (code == AMQP_NOT_FOUND) {
+        *ret_exists = false;
+        return OUTCOME_OK;
+    }
+    return outcome;
+}
+
+static enum outcome ask(struct broker *broker, uint32_t request, void *method, uint32_t answer,
+                        const char *what, struct error *ret_error)
+{
+    struct broker_cursor arguments;
+    enum outcome outcome =
+        broker_append_method(broker, BROKER_CHANNEL, request, method, what, ret_error);
+    return outcome != OUTCOME_OK ? outcome
+                                 : broker_wait_for(broker, answer, what, broker->timeout_ms,
+                                                   &arguments, NULL, ret_error);
+}
+
+enum outcome broker_enable_confirms(struct broker *broker, struct error *ret_error)
+{
+    amqp_confirm_select_t select = {.nowait = 0};
+    return ask(broker, AMQP_CONFIRM_SELECT_METHOD, &select, AMQP_CONFIRM_SELECT_OK_METHOD,
+               "confirm.select", ret_error);
+}
+
+enum outcome broker_consume(struct broker *broker, const char *queue, uint16_t prefetch,
+                            struct error *ret_error)
+{
+    amqp_basic_qos_t qos = {.prefetch_count = prefetch};
+    amqp_basic_consume_t consume = {.queue = amqp_cstring_bytes(queue)};
+    enum outcome outcome =
+        ask(broker, AMQP_BASIC_QOS_METHOD, &qos, AMQP_BASIC_QOS_OK_METHOD, "basic.qos", ret_error);
+    return outcome != OUTCOME_OK ? outcome
+                                 : ask(broker, AMQP_BASIC_CONSUME_METHOD, &consume,
+                                       AMQP_BASIC_CONSUME_OK_METHOD, "basic.consume", ret_error);
+}
+
+int broker_descriptor(const struct broker *broker)
+{
+    return amqp_get_sockfd(broker->connection);
+}

@@ -1,0 +1,26 @@
+/* Exponential backoff with full jitter. */
+#include "common/base/backoff.h"
+
+void backoff_init(struct backoff *backoff, uint32_t base_ms, uint32_t cap_ms)
+{
+    *backoff = (struct backoff){.base_ms = base_ms, .cap_ms = cap_ms};
+}
+
+void backoff_reset(struct backoff *backoff)
+{
+    backoff->attempt = 0;
+}
+
+uint32_t backoff_next_ms(struct backoff *backoff, uint32_t random)
+{
+    /* From 2^32 on every base but 0 is over every cap, and 32 + 32 bits cannot overflow. */
+    uint32_t exponent = backoff->attempt < 32 ? backoff->attempt : 32;
+    uint64_t ceiling = (uint64_t)backoff->base_ms << exponent;
+    if (ceiling > backoff->cap_ms) {
+        ceiling = backoff->cap_ms;
+    }
+    if (backoff->attempt < UINT32_MAX) {
+        backoff->attempt++;
+    }
+    return (uint32_t)((random * (ceiling + 1)) >> 32);
+}

@@ -1,0 +1,425 @@
+/* Opens, checks and migrates a SQLite file, and turns SQLite's codes into outcomes. */
+#include "common/database/database.h"
+
+#include <sqlite3.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    BUSY_WAIT_MS = 1000,
+    /* Many batches share the write-back of a page: with SQLite's 4 MiB users in random order cost
+     * half as much again. */
+    JOURNAL_BYTES_KEPT = 64 * 1024 * 1024,
+    PAGE_BYTES = 4096,
+    CACHE_KIB = 32 * 1024,
+    STATEMENTS_MAX = 32,
+    SQL_BYTES_MAX = 128,
+};
+
+struct statement {
+    sqlite3_stmt *handle;
+    struct database *database;
+    int bind_code; /* the first failed bind since the reset */
+};
+
+struct database {
+    sqlite3 *handle;
+    const char *path;
+    struct statement statements[STATEMENTS_MAX];
+    size_t statement_count;
+};
+
+/* A value that a constraint refuses, or SQL that is wrong, would be a mistake of ours: BROKEN too.
+ */
+static enum outcome outcome_of(int code)
+{
+    switch (code & 0xff) {
+    case SQLITE_OK:
+    case SQLITE_ROW:
+    case SQLITE_DONE:
+        return OUTCOME_OK;
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+    case SQLITE_FULL:
+    case SQLITE_NOMEM:
+        return OUTCOME_BUSY;
+    case SQLITE_CORRUPT:
+    case SQLITE_NOTADB:
+        return OUTCOME_INVALID;
+    default:
+        return OUTCOME_BROKEN;
+    }
+}
+
+static enum outcome fail(struct database *database, int code, const char *what,
+                         struct error *ret_error)
+{
+    enum outcome outcome = outcome_of(code);
+    if (outcome == OUTCOME_INVALID) {
+        return error_set(ret_error, outcome,
+                         "%s is damaged (%s); it is left as it is: restore a back-up, or move it "
+                         "away to begin anew",
+                         database->path, sqlite3_errstr(code));
+    }
+    int number = database->handle == NULL ? 0 : sqlite3_system_errno(database->handle);
+    const char *text = sqlite3_errstr(code & 0xff);
+    if (number != 0 && (code & 0xff) != SQLITE_FULL && (code & 0xff) != SQLITE_BUSY) {
+        return error_set_errno(ret_error, outcome, number, "%s: cannot %s (%s)", database->path,
+                               what, text);
+    }
+    return error_set(ret_error, outcome, "%s: cannot %s: %s", database->path, what, text);
+}
+
+enum outcome database_execute(struct database *database, const char *sql, struct error *ret_error)
+{
+    int code = sqlite3_exec(database->handle, sql, NULL, NULL, NULL);
+    if (code == SQLITE_OK) {
+        return OUTCOME_OK;
+    }
+    return fail(database, code, sql, ret_error);
+}
+
+/* Runs SQL whose first column of its first row is the answer. */
+static enum outcome ask(struct database *database, const char *sql, char *answer, size_t size,
+                        struct error *ret_error)
+{
+    sqlite3_stmt *statement = NULL;
+    int code = sqlite3_prepare_v2(database->handle, sql, -1, &statement, NULL);
+    if (code == SQLITE_OK) {
+        code = sqlite3_step(statement);
+    }
+    answer[0] = '\0';
+    if (code == SQLITE_ROW) {
+        const unsigned char *text = sqlite3_column_text(statement, 0);
+        (void)snprintf(answer, size, "%s", text == NULL ? "" : (const char *)text);
+    }
+    enum outcome outcome =
+        outcome_of(code) == OUTCOME_OK ? OUTCOME_OK : fail(database, code, sql, ret_error);
+    sqlite3_finalize(statement);
+    return outcome;
+}
+
+static enum outcome ask_integer(struct database *database, const char *sql, int64_t *ret_integer,
+                                struct error *ret_error)
+{
+    char answer[32];
+    enum outcome outcome = ask(database, sql, answer, sizeof(answer), ret_error);
+    if (outcome == OUTCOME_OK) {
+        *ret_integer = strtoll(answer, NULL, 10);
+    }
+    return outcome;
+}
+
+static enum outcome check_identity(struct database *database,
+                                   const struct database_options *options, int64_t *ret_version,
+                                   struct error *ret_error)
+{
+    int64_t application_id = 0;
+    int64_t tables = 0;
+    enum outcome outcome =
+        ask_integer(database, "PRAGMA application_id", &application_id, ret_error);
+    if (outcome == OUTCOME_OK) {
+        outcome = ask_integer(database, "PRAGMA user_version", ret_version, ret_error);
+    }
+    if (outcome == OUTCOME_OK) {
+        outcome = ask_integer(database, "SELECT count(*) FROM sqlite_schema", &tables, ret_error);
+    }
+    if (outcome != OUTCOME_OK) {
+        return outcome;
+    }
+    bool is_new = application_id == 0 && *ret_version == 0 && tables == 0;
+    if (!is_new && application_id != options->application_id) {
+        return error_set(ret_error, OUTCOME_INVALID,
+                         "%s is not a file of this program; it is left as it is", database->path);
+    }
+    if (*ret_version < 0 || *ret_version > options->version) {
+        return error_set(ret_error, OUTCOME_INVALID,
+                         "%s was written by a newer version of this program (schema %lld; this one "
+                         "knows up to %d); it is left as it is",
+                         database->path, (long long)*ret_version, options->version);
+    }
+    return OUTCOME_OK;
+}
+
+static enum outcome check_integrity(struct database *database, struct error *ret_error)
+{
+    char answer[256];
+    enum outcome outcome =
+        ask(database, "PRAGMA quick_check(1)", answer, sizeof(answer), ret_error);
+    if (outcome == OUTCOME_OK && strcmp(answer, "ok") != 0) {
+        return fail(database, SQLITE_CORRUPT, "check", ret_error);
+    }
+    return outcome;
+}
+
+/* The check of a file's pages does not judge its schema's text. */
+static enum outcome check_statements(struct database *database,
+                                     const struct database_options *options,
+                                     struct error *ret_error)
+{
+    for (size_t i = 0; i < options->statement_count; i++) {
+        sqlite3_stmt *statement = NULL;
+        int code =
+            sqlite3_prepare_v2(database->handle, options->statements[i], -1, &statement, NULL);
+        sqlite3_finalize(statement);
+        if (code != SQLITE_OK) {
+            return fail(database, (code & 0xff) == SQLITE_ERROR ? SQLITE_CORRUPT : code,
+                        "check its schema", ret_error);
+        }
+    }
+    return OUTCOME_OK;
+}
+
+/* All steps in one transaction: a crash in between leaves the old schema. */
+static enum outcome migrate(struct database *database, const struct database_options *options,
+                            int64_t version, struct error *ret_error)
+{
+    if (version == options->version) {
+        return OUTCOME_OK;
+    }
+    enum outcome outcome = database_execute(database, "BEGIN IMMEDIATE", ret_error);
+    for (int64_t i = version; outcome == OUTCOME_OK && i < options->version; i++) {
+        outcome = database_execute(database, options->migrations[i], ret_error);
+    }
+    char sql[SQL_BYTES_MAX];
+    (void)snprintf(sql, sizeof(sql), "PRAGMA application_id = %d; PRAGMA user_version = %d",
+                   (int)options->application_id, options->version);
+    if (outcome == OUTCOME_OK) {
+        outcome = database_execute(database, sql, ret_error);
+    }
+    return outcome == OUTCOME_OK ? database_execute(database, "COMMIT", ret_error) : outcome;
+}
+
+/* What the log holds goes into the file, synced: see the header. The answer 0 means: all of it. */
+static enum outcome write_back(struct database *database, struct error *ret_error)
+{
+    int64_t busy = 0;
+    enum outcome outcome =
+        ask_integer(database, "PRAGMA wal_checkpoint(TRUNCATE)", &busy, ret_error);
+    if (outcome == OUTCOME_OK && busy != 0) {
+        return error_set(ret_error, OUTCOME_BUSY,
+                         "%s: another process reads it; its log cannot be written back",
+                         database->path);
+    }
+    return outcome;
+}
+
+static int64_t journal_bytes(const struct database_options *options)
+{
+    int64_t bytes = options->journal_bytes_max;
+    return bytes > 0 && bytes < JOURNAL_BYTES_KEPT ? bytes : JOURNAL_BYTES_KEPT;
+}
+
+static enum outcome configure(struct database *database, const struct database_options *options,
+                              struct error *ret_error)
+{
+    char sql[SQL_BYTES_MAX];
+    (void)snprintf(sql, sizeof(sql), "PRAGMA journal_size_limit = %lld; PRAGMA cache_size = -%d",
+                   (long long)journal_bytes(options), CACHE_KIB);
+    enum outcome outcome = database_execute(
+        database,
+        "PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON; PRAGMA temp_store = MEMORY;"
+        " PRAGMA secure_delete = ON", /* what is removed is personal; Debian's default too */
+        ret_error);
+    return outcome == OUTCOME_OK ? database_execute(database, sql, ret_error) : outcome;
+}
+
+static enum outcome use_log(struct database *database, const struct database_options *options,
+                            struct error *ret_error)
+{
+    char mode[16];
+    enum outcome outcome =
+        ask(database, "PRAGMA journal_mode = WAL", mode, sizeof(mode), ret_error);
+    if (outcome == OUTCOME_OK && strcmp(mode, "wal") != 0) {
+        return error_set(ret_error, OUTCOME_INVALID,
+                         "%s: this file system has no shared memory, which the write-ahead log "
+                         "needs; use a local one",
+                         database->path);
+    }
+    char sql[SQL_BYTES_MAX];
+    (void)snprintf(sql, sizeof(sql), "PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = %lld",
+                   (long long)(journal_bytes(options) / PAGE_BYTES));
+    return outcome == OUTCOME_OK ? database_execute(database, sql, ret_error) : outcome;
+}
+
+static enum outcome set_up(struct database *database, const struct database_options *options,
+                           struct error *ret_error)
+{
+    int64_t version = 0;
+    enum outcome outcome = configure(database, options, ret_error);
+    if (outcome == OUTCOME_OK && options->second) {
+        return use_log(database, options, ret_error);
+    }
+    if (outcome == OUTCOME_OK) {
+        outcome = check_identity(database, options, &version, ret_error);
+    }
+    if (outcome == OUTCOME_OK) {
+        outcome = check_integrity(database, ret_error);
+    }
+    if (outcome == OUTCOME_OK && version == options->version) {
+        outcome = check_statements(database, options, ret_error);
+    }
+    if (outcome == OUTCOME_OK) {
+        outcome = use_log(database, options, ret_error);
+    }
+    if (outcome == OUTCOME_OK && version > 0) { /* a new file has no log yet */
+        outcome = write_back(database, ret_error);
+    }
+    return outcome == OUTCOME_OK ? migrate(database, options, version, ret_error) : outcome;
+}
+
+enum outcome database_open(const struct database_options *options, struct database **ret_database,
+                           struct error *ret_error)
+{
+    struct database *database = calloc(1, sizeof(*database));
+    if (database == NULL) {
+        return error_set(ret_error, OUTCOME_BUSY, "no memory to open %s", options->path);
+    }
+    database->path = options->path;
+    /* Nobody asks how much memory SQLite has, and to count it takes a lock at each allocation. It
+     * refuses this once it was used. */
+    (void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+    int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
+    int code = sqlite3_open_v2(options->path, &database->handle,
+                               options->second ? flags : flags | SQLITE_OPEN_CREATE, NULL);
+    enum outcome outcome = OUTCOME_OK;
+    if (code != SQLITE_OK) {
+        outcome = fail(database, code, "open it", ret_error);
+    } else {
+        (void)sqlite3_busy_timeout(database->handle, BUSY_WAIT_MS);
+        /* What was found damaged, or could not be synced, must not be written by a close. */
+        (void)sqlite3_db_config(database->handle, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+        (void)sqlite3_db_config(database->handle, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
+        outcome = set_up(database, options, ret_error);
+    }
+    if (outcome != OUTCOME_OK) {
+        database_close(database);
+        return outcome;
+    }
+    *ret_database = database;
+    return OUTCOME_OK;
+}
+
+void database_close(struct database *database)
+{
+    if (database == NULL) {
+        return;
+    }
+    for (size_t i = 0; i < database->statement_count; i++) {
+        sqlite3_finalize(database->statements[i].handle);
+    }
+    (void)sqlite3_close(database->handle); /* fails only with statements left */
+    free(database);
+}
+
+enum outcome database_prepare(struct database *database, const char *sql,
+                              struct statement **ret_statement, struct error *ret_error)
+{
+    if (database->statement_count == STATEMENTS_MAX) {
+        return error_set(ret_error, OUTCOME_BUSY, "more than %d statements", STATEMENTS_MAX);
+    }
+    struct statement *statement = &database->statements[database->statement_count];
+    *statement = (struct statement){.database = database};
+    int code = sqlite3_prepare_v3(database->handle, sql, -1, SQLITE_PREPARE_PERSISTENT,
+                                  &statement->handle, NULL);
+    if (code != SQLITE_OK) {
+        return fail(database, code, "prepare a statement", ret_error);
+    }
+    database->statement_count++;
+    *ret_statement = statement;
+    return OUTCOME_OK;
+}
+
+static void note_bind(struct statement *statement, int code)
+{
+    if (code != SQLITE_OK && statement->bind_code == SQLITE_OK) {
+        statement->bind_code = code;
+    }
+}
+
+void statement_bind_integer(struct statement *statement, int parameter, int64_t value)
+{
+    note_bind(statement, sqlite3_bind_int64(statement->handle, parameter, value));
+}
+
+/* An empty slice may be NULL, which SQLite would take for the value NULL. */
+void statement_bind_text(struct statement *statement, int parameter, struct slice value)
+{
+    note_bind(statement, sqlite3_bind_text64(statement->handle, parameter,
+                                             value.data == NULL ? "" : value.data, value.length,
+                                             SQLITE_STATIC, SQLITE_UTF8));
+}
+
+void statement_bind_blob(struct statement *statement, int parameter, const void *data,
+                         size_t length)
+{
+    note_bind(statement, sqlite3_bind_blob64(statement->handle, parameter, data == NULL ? "" : data,
+                                             length, SQLITE_STATIC));
+}
+
+void statement_bind_null(struct statement *statement, int parameter)
+{
+    note_bind(statement, sqlite3_bind_null(statement->handle, parameter));
+}
+
+enum outcome statement_step(struct statement *statement, bool *ret_row, struct error *ret_error)
+{
+    int code = statement->bind_code;
+    if (code == SQLITE_OK) {
+        code = sqlite3_step(statement->handle);
+    }
+    *ret_row = code == SQLITE_ROW;
+    if (code == SQLITE_ROW) {
+        return OUTCOME_OK;
+    }
+    enum outcome outcome =
+        code == SQLITE_DONE ? OUTCOME_OK : fail(statement->database, code, "use it", ret_error);
+    statement_reset(statement);
+    return outcome;
+}
+
+enum outcome statement_run(struct statement *statement, struct error *ret_error)
+{
+    bool row;
+    enum outcome outcome = statement_step(statement, &row, ret_error);
+    if (outcome == OUTCOME_OK && row) {
+        statement_reset(statement);
+    }
+    return outcome;
+}
+
+void statement_reset(struct statement *statement)
+{
+    /* Repeats the code of a failed step, which was told. */
+    (void)sqlite3_reset(statement->handle);
+    (void)sqlite3_clear_bindings(statement->handle);
+    statement->bind_code = SQLITE_OK;
+}
+
+int64_t statement_integer(struct statement *statement, int column)
+{
+    return sqlite3_column_int64(statement->handle, column);
+}
+
+struct slice statement_text(struct statement *statement, int column)
+{
+    const void *data = sqlite3_column_blob(statement->handle, column);
+    int length = sqlite3_column_bytes(statement->handle, column);
+    return (struct slice){data, data == NULL ? 0 : (size_t)length};
+}
+
+bool statement_is_null(struct statement *statement, int column)
+{
+    return sqlite3_column_type(statement->handle, column) == SQLITE_NULL;
+}
+
+int64_t database_changes(const struct database *database)
+{
+    return sqlite3_changes64(database->handle);
+}
+
+bool database_is_idle(const struct database *database)
+{
+    return sqlite3_get_autocommit(database->handle) != 0;
+}

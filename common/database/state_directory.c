@@ -1,0 +1,87 @@
+/* The lock is the kernel's, on an open file, so that a killed process leaves none behind. What is
+ * written in the file is only for the message to a second one. */
+#include "common/database/state_directory.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { PROCESS_BYTES = 32, FILE_NAME_BYTES = 32 };
+
+enum outcome state_directory_choose(const char *option, const char *service,
+                                    struct state_directory *ret_directory, struct error *ret_error)
+{
+    char fallback[64];
+    (void)snprintf(fallback, sizeof(fallback), "/var/lib/%s", service);
+    const char *granted = getenv("STATE_DIRECTORY"); /* may be a list, separated by colons */
+    const char *path = option != NULL ? option : granted != NULL ? granted : fallback;
+    size_t length = option == NULL && granted != NULL ? strcspn(path, ":") : strlen(path);
+    if (length == 0 || length + FILE_NAME_BYTES > STATE_DIRECTORY_PATH_BYTES) {
+        return error_set(ret_error, OUTCOME_INVALID,
+                         "--state-dir: a path of 1 to %d bytes is needed",
+                         STATE_DIRECTORY_PATH_BYTES - FILE_NAME_BYTES);
+    }
+    *ret_directory = (struct state_directory){.lock_descriptor = -1};
+    memcpy(ret_directory->path, path, length);
+    return OUTCOME_OK;
+}
+
+static enum outcome refuse(const struct state_directory *directory, int descriptor,
+                           struct error *ret_error)
+{
+    char process[PROCESS_BYTES] = "";
+    ssize_t length = pread(descriptor, process, sizeof(process) - 1, 0);
+    process[length > 0 ? strspn(process, "0123456789") : 0] = '\0';
+    return error_set(ret_error, OUTCOME_INVALID,
+                     "--state-dir %s is in use by process %s; each needs a state directory of its "
+                     "own",
+                     directory->path, process[0] == '\0' ? "(unknown)" : process);
+}
+
+static bool write_process(int descriptor)
+{
+    char process[PROCESS_BYTES];
+    int length = snprintf(process, sizeof(process), "%ld\n", (long)getpid());
+    return ftruncate(descriptor, 0) == 0 &&
+           pwrite(descriptor, process, (size_t)length, 0) == (ssize_t)length;
+}
+
+enum outcome state_directory_hold(struct state_directory *directory, struct error *ret_error)
+{
+    if (mkdir(directory->path, 0700) != 0 && errno != EEXIST) {
+        return error_set_errno(ret_error, OUTCOME_INVALID, errno, "--state-dir: create %s",
+                               directory->path);
+    }
+    char path[STATE_DIRECTORY_PATH_BYTES + FILE_NAME_BYTES];
+    (void)snprintf(path, sizeof(path), "%s/lock", directory->path);
+    int descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (descriptor < 0) {
+        return error_set_errno(ret_error, OUTCOME_INVALID, errno, "--state-dir: open %s", path);
+    }
+    if (flock(descriptor, LOCK_EX | LOCK_NB) != 0) {
+        enum outcome outcome =
+            errno == EWOULDBLOCK
+                ? refuse(directory, descriptor, ret_error)
+                : error_set_errno(ret_error, OUTCOME_INVALID, errno, "--state-dir: lock %s", path);
+        close(descriptor);
+        return outcome;
+    }
+    /* On a full disk the number is missing, and the lock is held all the same. */
+    (void)write_process(descriptor);
+    directory->lock_descriptor = descriptor;
+    return OUTCOME_OK;
+}
+
+void state_directory_release(struct state_directory *directory)
+{
+    if (directory->lock_descriptor >= 0) {
+        close(directory->lock_descriptor);
+        directory->lock_descriptor = -1;
+    }
+}

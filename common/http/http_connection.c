@@ -1,0 +1,165 @@
+/* The server's own view of each connection: what it waits for and since when. The library's timeout
+ * begins anew with each byte, so that one byte now and then keeps a connection for ever: it is off,
+ * and the deadlines here are absolute. */
+#include "common/http/http_internal.h"
+
+#include <stdlib.h>
+#include <sys/socket.h>
+
+/* So many closes in a turn at most: who is served meanwhile must not notice. */
+enum { CUT_OFF_BATCH = 64 };
+
+static struct http_connection *connection_of(struct MHD_Connection *connection)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+    return info == NULL ? NULL : info->socket_context;
+}
+
+static void leave_list(struct http_server *server, struct http_connection *own)
+{
+    struct http_wait_list *list = &server->waits[own->wait];
+    if (own->older != NULL) {
+        own->older->newer = own->newer;
+    } else {
+        list->oldest = own->newer;
+    }
+    if (own->newer != NULL) {
+        own->newer->older = own->older;
+    } else {
+        list->newest = own->older;
+    }
+}
+
+static void join_list(struct http_server *server, struct http_connection *own, enum http_wait wait)
+{
+    struct http_wait_list *list = &server->waits[wait];
+    own->wait = wait;
+    own->since_ms = server->now_ms;
+    own->older = list->newest;
+    own->newer = NULL;
+    if (list->newest != NULL) {
+        list->newest->newer = own;
+    } else {
+        list->oldest = own;
+    }
+    list->newest = own;
+}
+
+void http_connection_wait_for(struct http_connection *own, enum http_wait wait)
+{
+    if (!own->is_cut_off) {
+        leave_list(own->server, own);
+        join_list(own->server, own, wait);
+    }
+}
+
+static int descriptor_of(struct MHD_Connection *connection)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    return info == NULL ? -1 : info->connect_fd;
+}
+
+/* The library takes part in this as if the client had left: it sees the end of the socket in its
+ * next turn, and calls back. */
+static void cut_off(struct http_connection *own)
+{
+    static const char late[] = "HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n"
+                               "Content-Length: 0\r\n\r\n";
+    int descriptor = descriptor_of(own->connection);
+    if (own->wait == HTTP_WAIT_BODY) {
+        /* Nothing is being sent to this client, and what is short of room does not matter. */
+        (void)!send(descriptor, late, sizeof(late) - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+        metric_add(&own->server->replies[3], 1);
+    } else if (own->wait == HTTP_WAIT_REPLY) {
+        /* What he does not read is to be forgotten with the connection. */
+        const struct linger now = {.l_onoff = 1, .l_linger = 0};
+        (void)setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+    }
+    (void)shutdown(descriptor, SHUT_RDWR);
+    leave_list(own->server, own);
+    own->is_cut_off = true;
+}
+
+void http_connections_sweep(struct http_server *server)
+{
+    int count = 0;
+    for (enum http_wait wait = HTTP_WAIT_HEAD; wait <= HTTP_WAIT_REPLY; wait++) {
+        struct http_wait_list *list = &server->waits[wait];
+        while (list->oldest != NULL && count < CUT_OFF_BATCH &&
+               server->now_ms - list->oldest->since_ms >= list->timeout_ms) {
+            cut_off(list->oldest);
+            metric_add(&server->timeouts[wait], 1);
+            count++;
+        }
+    }
+}
+
+bool http_connections_give_up_one(struct http_server *server)
+{
+    struct http_connection *oldest = server->waits[HTTP_WAIT_HEAD].oldest;
+    if (oldest != NULL) {
+        cut_off(oldest);
+    }
+    return oldest != NULL;
+}
+
+static void begin_connection(struct http_server *server, struct MHD_Connection *connection,
+                             void **connection_slot)
+{
+    atomic_fetch_add(&server->connections, 1);
+    server->accept_retry_ms = 0;
+    struct http_connection *own = calloc(1, sizeof(*own));
+    *connection_slot = own;
+    if (own == NULL) {
+        (void)shutdown(descriptor_of(connection),
+                       SHUT_RDWR); /* no memory, no deadlines: no client */
+        return;
+    }
+    own->server = server;
+    own->connection = connection;
+    join_list(server, own, HTTP_WAIT_HEAD);
+    server->new_connections++;
+}
+
+void http_connection_changed(void *closure, struct MHD_Connection *connection,
+                             void **connection_slot, enum MHD_ConnectionNotificationCode what)
+{
+    struct http_server *server = closure;
+    if (what == MHD_CONNECTION_NOTIFY_STARTED) {
+        begin_connection(server, connection, connection_slot);
+        return;
+    }
+    atomic_fetch_sub(&server->connections, 1);
+    struct http_connection *own = *connection_slot;
+    *connection_slot = NULL;
+    if (own == NULL) {
+        return;
+    }
+    if (!own->is_cut_off) {
+        leave_list(server, own);
+    }
+    server->new_connections -= !own->has_sent_request;
+    free(own);
+}
+
+struct http_connection *http_connection_begin_request(struct MHD_Connection *connection)
+{
+    struct http_connection *own = connection_of(connection);
+    if (own != NULL && !own->has_sent_request) {
+        own->has_sent_request = true;
+        own->server->new_connections--;
+    }
+    return own;
+}
+
+void *http_note_target(void *closure, const char *target, struct MHD_Connection *connection)
+{
+    struct http_connection *own = connection_of(connection);
+    (void)closure;
+    if (own != NULL) {
+        own->target = http_judge_target(target == NULL ? "" : target);
+    }
+    return NULL; /* no request yet */
+}

@@ -1,0 +1,143 @@
+/* Decides from the head whether it is certain where this request ends; what could be read in two
+ * ways by two parsers is refused, because that is how a second request is smuggled in. RFC
+ * 9112 6.3. */
+#include "common/http/http_internal.h"
+
+#include <string.h>
+#include <strings.h>
+
+enum { LINE_END_BYTES = 2 };
+
+struct judgement {
+    struct http_framing framing;
+    unsigned lengths, codings, hosts;
+    bool is_layout_known;
+    uintptr_t next; /* where in memory the next line must begin */
+};
+
+/* A lenient library ends a line at a bare LF, a value at a NUL, and joins folded lines, and a
+ * handler sees nothing of it in the strings. But it leaves them where they came in: with just CR LF
+ * between two lines, the next name begins two bytes after the value. */
+static bool is_line_where_expected(struct judgement *judged, const char *name, const char *value,
+                                   size_t value_length)
+{
+    if (!judged->is_layout_known) {
+        return true;
+    }
+    bool is_there = (uintptr_t)name == judged->next;
+    judged->next = (uintptr_t)value + value_length + LINE_END_BYTES;
+    return is_there && value != NULL;
+}
+
+static void judge_known_header(struct judgement *judged, struct slice name, struct slice value)
+{
+    struct http_framing *framing = &judged->framing;
+    if (strcasecmp(name.data, "Content-Length") == 0) {
+        judged->lengths++;
+        if (!http_parse_length(value, &framing->length)) {
+            framing->problem = "Content-Length is not a number";
+        }
+    } else if (strcasecmp(name.data, "Transfer-Encoding") == 0) {
+        judged->codings++;
+        framing->is_chunked = true;
+        if (value.length != 7 || strncasecmp(value.data, "chunked", 7) != 0) {
+            framing->problem = "the only Transfer-Encoding understood here is chunked";
+        }
+    } else if (strcasecmp(name.data, "Host") == 0) {
+        judged->hosts++;
+        if (!http_is_host(value)) {
+            framing->problem = "Host is no host name with or without a port";
+        }
+    }
+}
+
+static enum MHD_Result judge_header(void *closure, enum MHD_ValueKind kind, const char *name,
+                                    size_t name_length, const char *value, size_t value_length)
+{
+    struct judgement *judged = closure;
+    struct http_framing *framing = &judged->framing;
+    (void)kind;
+    if (!is_line_where_expected(judged, name, value, value_length)) {
+        framing->problem = "a line of the head does not end with CR LF, is folded, or holds a NUL";
+    } else if (!http_is_token((struct slice){name, name_length})) {
+        framing->problem = "a header's name has a character that is not allowed there";
+    } else if (!http_is_field_value((struct slice){value, value_length})) {
+        framing->problem = "a header's value has a control character";
+    } else {
+        judge_known_header(judged, (struct slice){name, name_length},
+                           (struct slice){value, value_length});
+    }
+    return framing->problem == NULL ? MHD_YES : MHD_NO;
+}
+
+/* The end of the head must be a line end after the last line's. */
+static bool is_end_where_expected(const struct judgement *judged,
+                                  const struct http_request *request, const char *method)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(request->connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
+    return !judged->is_layout_known ||
+           (info != NULL && (uintptr_t)method + info->header_size == judged->next + LINE_END_BYTES);
+}
+
+static const char *request_line_problem(const struct http_request *request,
+                                        const struct http_head *head)
+{
+    const struct http_target *target = &request->own->target;
+    if (target->problem != NULL) {
+        return target->problem;
+    }
+    if (!http_is_token(slice_of(head->method))) {
+        return "the method has a character that is not allowed there";
+    }
+    if (request->server->is_library_lenient &&
+        (uintptr_t)head->version != (uintptr_t)head->path + target->length + 1) {
+        return "the target holds a NUL";
+    }
+    return NULL;
+}
+
+static const char *sum_problem(const struct judgement *judged, const char *version)
+{
+    bool is_old = strcmp(version, MHD_HTTP_VERSION_1_0) == 0;
+    if (judged->lengths > 1) {
+        return "Content-Length is there more than once";
+    }
+    if (judged->codings > 1) {
+        return "Transfer-Encoding is there more than once";
+    }
+    if (judged->lengths > 0 && judged->codings > 0) {
+        return "Content-Length and Transfer-Encoding exclude each other";
+    }
+    if (judged->hosts > 1) {
+        return "Host is there more than once";
+    }
+    if (judged->hosts == 0 && !is_old) {
+        return "HTTP/1.1 needs a Host header";
+    }
+    if (judged->codings > 0 && is_old) {
+        return "HTTP/1.0 has no Transfer-Encoding";
+    }
+    return NULL;
+}
+
+struct http_framing http_judge_framing(const struct http_request *request,
+                                       const struct http_head *head)
+{
+    struct judgement judged = {
+        .framing.problem = request_line_problem(request, head),
+        .is_layout_known = request->server->is_library_lenient,
+        .next = (uintptr_t)head->version + strlen(head->version) + LINE_END_BYTES,
+    };
+    if (judged.framing.problem == NULL) {
+        (void)MHD_get_connection_values_n(request->connection, MHD_HEADER_KIND, judge_header,
+                                          &judged);
+    }
+    if (judged.framing.problem == NULL && !is_end_where_expected(&judged, request, head->method)) {
+        judged.framing.problem = "the head does not end with CR LF";
+    }
+    if (judged.framing.problem == NULL) {
+        judged.framing.problem = sum_problem(&judged, head->version);
+    }
+    return judged.framing;
+}

@@ -1,0 +1,165 @@
+/* What the HTTP server's source files share; with them the only code that sees libmicrohttpd. */
+#pragma once
+
+#include "common/http/http_server.h"
+#include "common/http/http_syntax.h"
+
+#include <microhttpd.h>
+#include <pthread.h>
+
+enum { HTTP_DISCARD_FACTOR = 4, HTTP_ALLOW_BYTES = 64 };
+
+enum http_phase {
+    HTTP_PHASE_BODY,     /* headers judged, body arriving */
+    HTTP_PHASE_DEFERRED, /* suspended: the handler's owner will reply */
+    HTTP_PHASE_REPLY,    /* `reply` is to be queued in the next call of the library */
+    HTTP_PHASE_QUEUED,   /* handed to the library */
+};
+
+/* What a connection waits for. */
+enum http_wait {
+    HTTP_WAIT_HEAD,    /* for the whole head of the next request */
+    HTTP_WAIT_BODY,    /* for the rest of the request */
+    HTTP_WAIT_REPLY,   /* for the client to take the reply */
+    HTTP_WAIT_SERVICE, /* for us: has no deadline here */
+};
+enum { HTTP_WAITS = HTTP_WAIT_SERVICE + 1 };
+
+/* Of each connection; lives from its acceptance to its close. */
+struct http_connection {
+    struct http_server *server;
+    struct MHD_Connection *connection;
+    struct http_connection *older, *newer; /* in the list of what it waits for */
+    enum http_wait wait;
+    uint64_t since_ms;
+    bool has_sent_request;
+    bool is_cut_off;           /* in no list: the library will close it */
+    struct http_target target; /* of the request whose head is arriving */
+};
+
+/* All have the same time to wait, so that the order of arrival is the order of deadlines. */
+struct http_wait_list {
+    struct http_connection *oldest, *newest;
+    uint64_t timeout_ms;
+};
+
+/* Begins with the headers of a request and ends in the library's completion callback, which frees
+ * it. A deferred request outlives its client: it ends after its reply. */
+struct http_request {
+    struct http_server *server;
+    struct MHD_Connection *connection;
+    struct http_connection *own;
+    const char *path_tail;          /* of the library's, which keeps it as long as the request */
+    const struct http_route *route; /* NULL: `reply` holds the refusal already */
+    enum http_phase phase;
+    bool in_library; /* the library is calling us with this request: no resume is needed */
+    bool must_close;
+    bool body_too_large;
+    bool body_unwelcome; /* no room for it */
+    size_t body_seen_bytes;
+    size_t body_counted_bytes; /* in the server's receiving_bytes */
+    struct buffer body;
+    struct http_reply reply;
+    char allow[HTTP_ALLOW_BYTES];
+};
+
+/* How to add a metric is said in common/metrics/metrics.h. */
+#define HTTP_METRICS(METRIC)                                                                       \
+    METRIC(replies, COUNTERS("class", "1xx", "2xx", "3xx", "4xx", "5xx"), "http_replies_total",    \
+           "HTTP replies by status class.")                                                        \
+    METRIC(connections, GAUGE, "http_connections", "Open HTTP connections.")                       \
+    METRIC(refused_connections, COUNTER, "http_refused_connections_total",                         \
+           "Connections closed at once: their address had too many.")                              \
+    METRIC(timeouts,                                                                               \
+           COUNTERS("wait", [HTTP_WAIT_HEAD] = "head", [HTTP_WAIT_BODY] = "body",                  \
+                    [HTTP_WAIT_REPLY] = "reply"),                                                  \
+           "http_timeouts_total", "Connections cut off at a deadline, by what they kept waiting.") \
+    METRIC(shown_receiving_bytes, GAUGE, "http_receiving_bytes",                                   \
+           "Memory of the request bodies that are arriving.")                                      \
+    METRIC(connection_limit, GAUGE, "http_connection_limit",                                       \
+           "Connections that may be open at once.")                                                \
+    METRIC(malformed_requests, COUNTER, "http_malformed_requests_total",                           \
+           "Requests refused because two parsers could read them in two ways.")
+
+struct http_server {
+    struct http_server_options options;
+    struct MHD_Daemon *daemon;
+    int listen_descriptor; /* until the library owns it */
+    int epoll_descriptor;
+    int control_descriptor; /* eventfd: drain */
+    pthread_t thread;
+    bool thread_started;
+    pthread_mutex_t lock; /* guards ended */
+    pthread_cond_t ended_changed;
+    bool ended;
+    atomic_bool draining;
+    struct auth_tokens *tokens;                 /* the loop's; NULL: all requests are allowed */
+    _Atomic(struct auth_tokens *) fresh_tokens; /* for the loop to take; or NULL */
+    bool resumed;                               /* the library has replies to take up */
+    bool is_library_lenient;                    /* its parser takes what must be refused */
+    bool accept_failed;                         /* in this turn */
+    bool is_library_unwatched;
+    uint64_t accept_retry_ms; /* 0: nothing is wrong */
+    uint64_t now_ms;          /* of this turn */
+    struct http_wait_list waits[HTTP_WAITS];
+    atomic_uint_least64_t turns;
+    bool is_socket_passed; /* the service manager has the listening socket too */
+    size_t active_requests, deferred_requests;
+    size_t receiving_bytes; /* memory of the bodies that are arriving */
+    size_t new_connections; /* those that have not sent a request yet */
+    HTTP_METRICS(METRIC_MEMBER)
+};
+
+struct http_head {
+    const char *path, *method, *version; /* the library's */
+};
+
+struct http_framing {
+    const char
+        *problem;    /* NULL: fine; else why it is not certain where the request ends: 400, close */
+    uint64_t length; /* declared, or 0 */
+    bool is_chunked;
+};
+
+/* Judges a request's head before anything is read of the body. */
+struct http_framing http_judge_framing(const struct http_request *request,
+                                       const struct http_head *head);
+
+/* Opens the listening socket, or takes the one that the service manager passes. */
+enum outcome http_listen(const char *listen, int *ret_descriptor, bool *ret_is_passed,
+                         struct error *ret_error);
+
+/* The address that a listening socket has, as --listen would say it. */
+void http_listen_address(int descriptor, char *ret_text, size_t size);
+
+/* The next request of this connection has its head. NULL: there was no memory for the connection.
+ */
+struct http_connection *http_connection_begin_request(struct MHD_Connection *connection);
+
+/* From now on it waits for this. */
+void http_connection_wait_for(struct http_connection *own, enum http_wait wait);
+
+/* Cuts off, some at a time, those that have waited too long. */
+void http_connections_sweep(struct http_server *server);
+
+/* Closes the connection that has been idle for longest; false: none is. */
+MUST_CHECK bool http_connections_give_up_one(struct http_server *server);
+
+/* The library's callbacks. */
+enum MHD_Result http_handle_request(void *closure, struct MHD_Connection *connection,
+                                    const char *path, const char *method, const char *version,
+                                    const char *upload_data, size_t *upload_bytes,
+                                    void **request_slot);
+void http_end_request(void *closure, struct MHD_Connection *connection, void **request_slot,
+                      enum MHD_RequestTerminationCode why);
+
+void http_connection_changed(void *closure, struct MHD_Connection *connection,
+                             void **connection_slot, enum MHD_ConnectionNotificationCode what);
+void *http_note_target(void *closure, const char *target, struct MHD_Connection *connection);
+
+/* Queues request->reply with the library. */
+enum MHD_Result http_queue_reply(struct http_request *request);
+
+/* Stores a problem as request->reply. */
+void http_set_problem(struct http_request *request, unsigned status, const char *name,
+                      const char *title, const char *detail);

@@ -1,0 +1,105 @@
+/* Replies: problem bodies, headers, and the hand-over to the library. */
+#include "common/http/http_internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <jansson.h>
+
+enum { PROBLEM_BYTES_MAX = 64 * 1024 };
+
+char *http_problem_body(unsigned status, const char *name, const char *title, const char *detail,
+                        const char *extra_members, size_t *ret_length)
+{
+    char type[96];
+    snprintf(type, sizeof(type), "/problems/%s", name);
+    json_t *root = json_pack("{s:s, s:s, s:i, s:s}", "type", type, "title", title, "status",
+                             (int)status, "detail", detail);
+    char *text = root == NULL ? NULL : json_dumps(root, JSON_COMPACT);
+    json_decref(root);
+    if (text == NULL) {
+        return NULL;
+    }
+    struct buffer body;
+    buffer_init(&body, PROBLEM_BYTES_MAX);
+    buffer_append(&body, text, strlen(text) - 1); /* its last byte is the closing brace */
+    buffer_append_text(&body, extra_members);
+    buffer_append_text(&body, "}\n");
+    free(text);
+    return buffer_take(&body, ret_length);
+}
+
+static struct http_reply problem_reply(unsigned status, const char *name, const char *title,
+                                       const char *detail)
+{
+    struct http_reply reply = {.status = status, .content_type = "application/problem+json"};
+    reply.body = http_problem_body(status, name, title, detail, "", &reply.body_length);
+    return reply; /* without memory for the body, the status still says it */
+}
+
+void http_set_problem(struct http_request *request, unsigned status, const char *name,
+                      const char *title, const char *detail)
+{
+    free(request->reply.body);
+    request->reply = problem_reply(status, name, title, detail);
+}
+
+void http_request_reply_problem(struct http_request *request, unsigned status, const char *name,
+                                const char *title, const char *detail)
+{
+    struct http_reply reply = problem_reply(status, name, title, detail);
+    http_request_reply(request, &reply);
+}
+
+static bool add_headers(struct MHD_Response *response, const struct http_request *request)
+{
+    const struct http_reply *reply = &request->reply;
+    enum MHD_Result added = MHD_YES;
+    if (reply->content_type != NULL && reply->body_length > 0) {
+        added =
+            MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, reply->content_type);
+    }
+    if (added == MHD_YES && reply->retry_after_s > 0) {
+        char seconds[16];
+        snprintf(seconds, sizeof(seconds), "%u", reply->retry_after_s);
+        added = MHD_add_response_header(response, MHD_HTTP_HEADER_RETRY_AFTER, seconds);
+    }
+    if (added == MHD_YES && reply->allow != NULL) {
+        added = MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, reply->allow);
+    }
+    if (added == MHD_YES && reply->challenge) {
+        added = MHD_add_response_header(response, MHD_HTTP_HEADER_WWW_AUTHENTICATE, "Bearer");
+    }
+    if (added == MHD_YES &&
+        (reply->close || request->must_close || http_server_is_draining(request->server))) {
+        added = MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
+    }
+    return added == MHD_YES;
+}
+
+enum MHD_Result http_queue_reply(struct http_request *request)
+{
+    struct http_reply *reply = &request->reply;
+    static char nothing[1];
+    struct MHD_Response *response =
+        reply->body == NULL ? MHD_create_response_from_buffer(0, nothing, MHD_RESPMEM_PERSISTENT)
+                            : MHD_create_response_from_buffer(reply->body_length, reply->body,
+                                                              MHD_RESPMEM_MUST_FREE);
+    if (response == NULL) {
+        return MHD_NO; /* no memory: the library closes the connection, the client sees no success
+                        */
+    }
+    reply->body = NULL;
+    enum MHD_Result queued = MHD_NO;
+    if (add_headers(response, request)) {
+        queued = MHD_queue_response(request->connection, reply->status, response);
+    }
+    MHD_destroy_response(response);
+    if (queued == MHD_YES) {
+        request->phase = HTTP_PHASE_QUEUED;
+        http_connection_wait_for(request->own, HTTP_WAIT_REPLY);
+        metric_add(&request->server->replies[reply->status / 100 - 1], 1);
+    }
+    return queued;
+}

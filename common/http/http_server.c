@@ -1,0 +1,362 @@
+/* The loop around libmicrohttpd, and the phases of a request. */
+#include "common/http/http_internal.h"
+
+#include "common/base/clock.h"
+#include "common/base/descriptors.h"
+#include "common/log/log_events.h"
+#include "common/threads/thread.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+enum {
+    CONNECTION_MEMORY_BYTES = 16 * 1024,
+    LONGEST_WAIT_MS = 1000,
+    ACCEPT_PAUSE_MS = 100,
+    OTHER_DESCRIPTORS = 32,       /* of the broker, the store, the log */
+    LAST_ACCEPT_TURNS = 64,       /* the library accepts up to ten connections in a turn */
+    FIRST_REQUEST_WAIT_MS = 1000, /* in a drain, for who has connected and sent nothing yet */
+};
+
+bool http_server_is_draining(const struct http_server *server)
+{
+    return atomic_load(&server->draining);
+}
+
+PRINTF_LIKE(2, 0)
+static void log_library_message(void *closure, const char *format, va_list arguments)
+{
+    struct http_server *server = closure;
+    char text[256];
+    /* There is no other sign of these. */
+    if (strncmp(format, "Error accepting connection", 26) == 0) {
+        server->accept_failed = true;
+    } else if (strncmp(format, "Server reached connection limit", 31) == 0) {
+        metric_add(&server->refused_connections, 1);
+    }
+    if (log_enabled(LOG_LEVEL_DEBUG)) {
+        vsnprintf(text, sizeof(text), format, arguments);
+        log_at(&event_http_library, log_string("message", text));
+    }
+}
+
+/* One thread calls it at a time: it needs no locks, and no eventfd to write to at each resume. */
+#if MHD_VERSION >= 0x00097707
+enum { SINGLE_THREADED = MHD_USE_NO_THREAD_SAFETY };
+#else
+enum { SINGLE_THREADED = 0 }; /* there it is so without a word */
+#endif
+
+static enum outcome start_library(struct http_server *server, struct error *ret_error)
+{
+    const struct http_server_options *options = &server->options;
+    /* What is younger refuses by itself what cannot be judged from a handler. What is older does
+     * not, at any setting; strictly it only sends the head of a refusal twice. */
+    server->is_library_lenient = strncmp(MHD_get_version(), "0.", 2) == 0;
+    server->daemon = MHD_start_daemon(
+        MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_TURBO | MHD_USE_ERROR_LOG |
+            SINGLE_THREADED,
+        0, NULL, NULL, http_handle_request, server, MHD_OPTION_EXTERNAL_LOGGER, log_library_message,
+        server, MHD_OPTION_LISTEN_SOCKET, server->listen_descriptor, MHD_OPTION_NOTIFY_COMPLETED,
+        http_end_request, server, MHD_OPTION_NOTIFY_CONNECTION, http_connection_changed, server,
+        MHD_OPTION_URI_LOG_CALLBACK, http_note_target, server, MHD_OPTION_CONNECTION_LIMIT,
+        options->connections_max, MHD_OPTION_PER_IP_CONNECTION_LIMIT,
+        options->connections_per_address_max, MHD_OPTION_CONNECTION_TIMEOUT, 0,
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY_BYTES,
+        MHD_OPTION_STRICT_FOR_CLIENT, server->is_library_lenient ? 0 : 1,
+        MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_END);
+    if (server->daemon == NULL) {
+        return error_set(ret_error, OUTCOME_TRANSIENT, "start the HTTP library on %s",
+                         options->listen);
+    }
+    return OUTCOME_OK;
+}
+
+/* Connections must leave descriptors for the rest of the service. */
+static void limit_connections(struct http_server_options *options)
+{
+    size_t wanted = (size_t)options->connections_max + OTHER_DESCRIPTORS;
+    size_t limit = descriptors_raise_limit(wanted);
+    if (limit < wanted) {
+        options->connections_max =
+            limit > OTHER_DESCRIPTORS ? (unsigned)limit - OTHER_DESCRIPTORS : 1;
+        log_at(&event_http_connection_limit_lowered, log_integer("descriptors", (int64_t)limit),
+               log_integer("connections", options->connections_max));
+    }
+}
+
+static enum outcome watch(struct http_server *server, int descriptor, struct error *ret_error)
+{
+    struct epoll_event event = {.events = EPOLLIN, .data.fd = descriptor};
+    if (epoll_ctl(server->epoll_descriptor, EPOLL_CTL_ADD, descriptor, &event) != 0) {
+        return error_set_errno(ret_error, OUTCOME_TRANSIENT, errno, "watch a descriptor");
+    }
+    return OUTCOME_OK;
+}
+
+static int library_descriptor(const struct http_server *server)
+{
+    const union MHD_DaemonInfo *info =
+        MHD_get_daemon_info(server->daemon, MHD_DAEMON_INFO_EPOLL_FD);
+    return info == NULL ? -1 : info->epoll_fd;
+}
+
+static enum outcome set_up_loop(struct http_server *server, struct error *ret_error)
+{
+    server->epoll_descriptor = epoll_create1(EPOLL_CLOEXEC);
+    server->control_descriptor = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (server->epoll_descriptor < 0 || server->control_descriptor < 0) {
+        return error_set_errno(ret_error, OUTCOME_TRANSIENT, errno, "set up the HTTP loop");
+    }
+    int library = library_descriptor(server);
+    if (library < 0) {
+        return error_set(ret_error, OUTCOME_BROKEN, "this libmicrohttpd was built without epoll");
+    }
+    enum outcome outcome = watch(server, library, ret_error);
+    if (outcome == OUTCOME_OK) {
+        outcome = watch(server, server->control_descriptor, ret_error);
+    }
+    if (outcome == OUTCOME_OK && server->options.wake_descriptor >= 0) {
+        outcome = watch(server, server->options.wake_descriptor, ret_error);
+    }
+    return outcome;
+}
+
+enum outcome http_server_create(const struct http_server_options *options,
+                                struct http_server **ret_server, struct error *ret_error)
+{
+    struct http_server *server = calloc(1, sizeof(*server));
+    if (server == NULL) {
+        return error_set(ret_error, OUTCOME_BUSY, "no memory for the HTTP server");
+    }
+    server->options = *options;
+    limit_connections(&server->options);
+    metric_set(&server->connection_limit, server->options.connections_max);
+    server->waits[HTTP_WAIT_HEAD].timeout_ms = options->idle_timeout_ms;
+    server->waits[HTTP_WAIT_BODY].timeout_ms = options->request_timeout_ms;
+    server->waits[HTTP_WAIT_REPLY].timeout_ms = options->reply_timeout_ms;
+    server->listen_descriptor = server->epoll_descriptor = server->control_descriptor = -1;
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&server->ended_changed, &attributes);
+    pthread_condattr_destroy(&attributes);
+    pthread_mutex_init(&server->lock, NULL);
+    enum outcome outcome = http_listen(options->listen, &server->listen_descriptor,
+                                       &server->is_socket_passed, ret_error);
+    if (outcome == OUTCOME_OK) {
+        outcome = start_library(server, ret_error);
+    }
+    if (outcome == OUTCOME_OK) {
+        outcome = set_up_loop(server, ret_error);
+    }
+    if (outcome != OUTCOME_OK) {
+        http_server_free(server);
+        return outcome;
+    }
+    server->tokens = options->tokens;
+    *ret_server = server;
+    return OUTCOME_OK;
+}
+
+void http_server_address(const struct http_server *server, char ret_text[HTTP_ADDRESS_BYTES])
+{
+    http_listen_address(server->listen_descriptor, ret_text, HTTP_ADDRESS_BYTES);
+}
+
+static void stop_accepting(struct http_server *server)
+{
+    /* Who is in the backlog has connected as far as he knows: he is taken in before the door
+     * closes. Where the service manager keeps the socket open, the next process does it. */
+    for (int i = 0; i < LAST_ACCEPT_TURNS && !server->is_socket_passed; i++) {
+        MHD_run(server->daemon);
+    }
+    if (MHD_quiesce_daemon(server->daemon) != MHD_INVALID_SOCKET) {
+        close(server->listen_descriptor);
+        server->listen_descriptor = -1;
+    }
+}
+
+/* Out of descriptors the library spins where it has no connection; where it has some, it accepts no
+ * more until one of them closes. So the first is not listened to for a moment, and of the others
+ * the one that has been idle for longest is closed. */
+static void mind_accepting(struct http_server *server)
+{
+    bool has_connections = atomic_load(&server->connections) > 0;
+    if (server->accept_failed) {
+        server->accept_failed = false;
+        server->accept_retry_ms = server->now_ms + ACCEPT_PAUSE_MS;
+        if (!has_connections && !server->is_library_unwatched) {
+            server->is_library_unwatched = epoll_ctl(server->epoll_descriptor, EPOLL_CTL_DEL,
+                                                     library_descriptor(server), NULL) == 0;
+        }
+        return;
+    }
+    bool is_pause_over = server->accept_retry_ms != 0 && server->now_ms >= server->accept_retry_ms;
+    if (server->is_library_unwatched && (has_connections || is_pause_over)) {
+        struct error error;
+        server->is_library_unwatched =
+            watch(server, library_descriptor(server), &error) != OUTCOME_OK;
+    } else if (is_pause_over && !http_connections_give_up_one(server)) {
+        server->accept_retry_ms = server->now_ms + ACCEPT_PAUSE_MS;
+        return;
+    }
+    if (is_pause_over) {
+        server->accept_retry_ms = 0;
+    }
+}
+
+static int wait_ms(struct http_server *server)
+{
+    MHD_UNSIGNED_LONG_LONG library_ms = 0;
+    int longest_ms = server->accept_retry_ms != 0 ? ACCEPT_PAUSE_MS : LONGEST_WAIT_MS;
+    if (MHD_get_timeout(server->daemon, &library_ms) == MHD_YES &&
+        library_ms < (unsigned)longest_ms && !server->is_library_unwatched) {
+        return (int)library_ms;
+    }
+    return longest_ms;
+}
+
+static void wait_for_events(struct http_server *server, int timeout_ms)
+{
+    struct epoll_event events[4];
+    int count = epoll_wait(server->epoll_descriptor, events, 4, timeout_ms);
+    for (int i = 0; i < count; i++) {
+        if (events[i].data.fd == server->control_descriptor) {
+            uint64_t value = 0;
+            (void)!read(server->control_descriptor, &value, sizeof(value));
+        } else if (events[i].data.fd == server->options.wake_descriptor) {
+            server->options.on_wake(server->options.context);
+        }
+    }
+}
+
+static bool is_drained(const struct http_server *server, uint64_t begin_ms)
+{
+    uint64_t elapsed_ms = clock_monotonic_ms() - begin_ms;
+    if (elapsed_ms >= server->options.drain_timeout_ms) {
+        return server->deferred_requests == 0;
+    }
+    return server->active_requests == 0 &&
+           (server->new_connections == 0 || elapsed_ms >= FIRST_REQUEST_WAIT_MS);
+}
+
+static void *run_loop(void *argument)
+{
+    struct http_server *server = argument;
+    uint64_t drain_begin_ms = 0;
+    bool drained = false;
+    while (!drained) {
+        atomic_fetch_add_explicit(&server->turns, 1, memory_order_relaxed);
+        server->now_ms = clock_monotonic_ms();
+        http_connections_sweep(server);
+        mind_accepting(server);
+        do {
+            server->resumed = false;
+            MHD_run(server->daemon);
+            if (server->options.on_turn != NULL) {
+                server->options.on_turn(server->options.context);
+            }
+        } while (server->resumed);
+        if (http_server_is_draining(server)) {
+            if (drain_begin_ms == 0) {
+                drain_begin_ms = clock_monotonic_ms();
+                stop_accepting(server);
+                continue;
+            }
+            drained = is_drained(server, drain_begin_ms);
+        }
+        if (!drained) {
+            wait_for_events(server, drain_begin_ms == 0 ? wait_ms(server) : 10);
+        }
+    }
+    pthread_mutex_lock(&server->lock);
+    server->ended = true;
+    pthread_cond_broadcast(&server->ended_changed);
+    pthread_mutex_unlock(&server->lock);
+    return NULL;
+}
+
+const atomic_uint_least64_t *http_server_turns(const struct http_server *server)
+{
+    return &server->turns;
+}
+
+void http_server_set_tokens(struct http_server *server, struct auth_tokens *tokens)
+{
+    auth_tokens_free(atomic_exchange(&server->fresh_tokens, tokens));
+}
+
+enum outcome http_server_start(struct http_server *server, struct error *ret_error)
+{
+    enum outcome outcome = thread_start(&server->thread, "http", run_loop, server, ret_error);
+    server->thread_started = outcome == OUTCOME_OK;
+    return outcome;
+}
+
+void http_server_begin_drain(struct http_server *server)
+{
+    uint64_t one = 1;
+    atomic_store(&server->draining, true);
+    /* Fails only where the counter is at its limit, and then the loop is awake anyway. */
+    (void)!write(server->control_descriptor, &one, sizeof(one));
+}
+
+bool http_server_wait(struct http_server *server, uint64_t timeout_ms)
+{
+    uint64_t deadline_ms = clock_monotonic_ms() + timeout_ms;
+    struct timespec deadline = {.tv_sec = (time_t)(deadline_ms / 1000),
+                                .tv_nsec = (long)(deadline_ms % 1000) * 1000000};
+    pthread_mutex_lock(&server->lock);
+    while (!server->ended && clock_monotonic_ms() < deadline_ms) {
+        pthread_cond_timedwait(&server->ended_changed, &server->lock, &deadline);
+    }
+    bool ended = server->ended;
+    pthread_mutex_unlock(&server->lock);
+    return ended;
+}
+
+void http_server_free(struct http_server *server)
+{
+    if (server == NULL) {
+        return;
+    }
+    if (server->thread_started) {
+        pthread_join(server->thread, NULL);
+    }
+    if (server->daemon != NULL) {
+        if (server->listen_descriptor >= 0 &&
+            MHD_quiesce_daemon(server->daemon) == MHD_INVALID_SOCKET) {
+            server->listen_descriptor = -1; /* the library closes what it still owns */
+        }
+        MHD_stop_daemon(server->daemon);
+    }
+    if (server->listen_descriptor >= 0) {
+        close(server->listen_descriptor);
+    }
+    if (server->epoll_descriptor >= 0) {
+        close(server->epoll_descriptor);
+    }
+    if (server->control_descriptor >= 0) {
+        close(server->control_descriptor);
+    }
+    auth_tokens_free(server->tokens);
+    auth_tokens_free(atomic_load(&server->fresh_tokens));
+    pthread_cond_destroy(&server->ended_changed);
+    pthread_mutex_destroy(&server->lock);
+    free(server);
+}
+
+#define ROW(...) METRIC_ROW(struct http_server, __VA_ARGS__)
+METRIC_TABLE(append_metrics, struct http_server, HTTP_METRICS(ROW))
+
+void http_server_append_metrics(const struct http_server *server, struct buffer *text)
+{
+    append_metrics(text, server);
+}

@@ -1,0 +1,115 @@
+/* A small HTTP/1.1 server: one thread, one epoll loop around libmicrohttpd, a table of routes.
+ * Only http_internal.h includes microhttpd.h.
+ *
+ * A handler runs on the loop's thread with the whole body and never blocks. It replies at once, or
+ * defers: then it must reply later, on the loop's thread (from on_wake), exactly once. */
+#pragma once
+
+#include "common/base/buffer.h"
+#include "common/http/auth_tokens.h"
+#include "common/metrics/metrics.h"
+
+#include <stdint.h>
+
+struct http_server;
+struct http_request;
+
+struct http_route {
+    const char *method; /* "GET" also serves HEAD */
+    const char *path; /* exact, without the query; one that ends with '/' takes what follows, which
+                       * is http_request_path_tail() and never empty */
+    void (*handle)(struct http_request *request, void *context);
+    bool open; /* serves also those who show no token */
+};
+
+struct http_server_options {
+    const char *listen; /* ADDR:PORT, [ADDR6]:PORT; not used where systemd passes a socket */
+    struct auth_tokens *tokens; /* taken on success; NULL: no request is authenticated */
+    size_t body_bytes_max;
+    unsigned connections_max;
+    unsigned connections_per_address_max; /* 0: no limit */
+    /* For the whole head of a request since the connection or the last reply; then for its body;
+     * then for the client to take the reply. However they drip. */
+    uint64_t idle_timeout_ms, request_timeout_ms, reply_timeout_ms;
+    size_t receiving_bytes_max;      /* of all bodies that are arriving; 0: no limit */
+    const struct http_route *routes; /* borrowed */
+    size_t route_count;
+    void *context;       /* for handlers and callbacks */
+    int wake_descriptor; /* an eventfd to watch, or -1; the callback reads it */
+    void (*on_wake)(void *context);
+    void (*on_turn)(void *context); /* after every turn of the loop, before it waits; or NULL */
+    uint64_t drain_timeout_ms;      /* after http_server_begin_drain() the loop ends at the latest
+                                     * then, deferred requests excepted: those must be replied to */
+};
+
+/* Binds and listens, or takes the socket that systemd passes. INVALID: the address, or a passed
+ * socket that is not one listening stream socket; TRANSIENT: in use. */
+MUST_CHECK enum outcome http_server_create(const struct http_server_options *options,
+                                           struct http_server **ret_server,
+                                           struct error *ret_error);
+
+/* True where the server would listen on a loopback address, "localhost" or a local socket of the
+ * file system. INVALID: as for http_server_create(). */
+MUST_CHECK enum outcome http_listen_is_loopback(const char *listen, bool *ret_loopback,
+                                                struct error *ret_error);
+
+/* Where the server listens, which a passed socket decides and not its options. Before
+ * http_server_begin_drain(). */
+enum { HTTP_ADDRESS_BYTES = 80 };
+void http_server_address(const struct http_server *server, char ret_text[HTTP_ADDRESS_BYTES]);
+
+/* Takes tokens to use instead of those before, from the next request on. Any thread. */
+void http_server_set_tokens(struct http_server *server, struct auth_tokens *tokens);
+
+MUST_CHECK enum outcome http_server_start(struct http_server *server, struct error *ret_error);
+
+/* Stops accepting; replies carry Connection: close; the loop ends when no request is left, and none
+ * is expected: who has just connected gets a moment to send his first. Any thread. */
+void http_server_begin_drain(struct http_server *server);
+
+/* Waits for the loop's end; false after `timeout_ms`. Any thread but the loop's. */
+MUST_CHECK bool http_server_wait(struct http_server *server, uint64_t timeout_ms);
+
+/* After http_server_wait() returned true, or before http_server_start(). NULL is fine. */
+void http_server_free(struct http_server *server);
+
+/* Counts the turns of the loop, at least one a second. Any thread. */
+const atomic_uint_least64_t *http_server_turns(const struct http_server *server);
+
+bool http_server_is_draining(const struct http_server *server);
+
+/* Of a request, all borrowed until the reply; the body only until the handler returns. */
+struct slice http_request_body(const struct http_request *request);
+struct slice http_request_header(const struct http_request *request,
+                                 const char *name); /* empty: none */
+struct slice http_request_query(const struct http_request *request, const char *name);
+struct slice http_request_path_tail(const struct http_request *request); /* decoded */
+size_t http_request_header_count(const struct http_request *request, const char *name);
+
+struct http_reply {
+    unsigned status;
+    const char *content_type; /* a literal */
+    char *body;               /* taken: malloc()ed, freed by the server; may be NULL */
+    size_t body_length;
+    unsigned retry_after_s; /* 0: no such header */
+    const char *allow;      /* a literal or NULL */
+    bool challenge;         /* 401: says which authentication is wanted */
+    bool close;
+};
+
+/* Takes reply->body. */
+void http_request_reply(struct http_request *request, const struct http_reply *reply);
+
+/* A body of RFC 9457: type is "/problems/<name>", title and detail are JSON-escaped here.
+ * `extra_members` is JSON text that begins with a comma, or "". Returns owned, NULL: no memory. */
+MUST_CHECK char *http_problem_body(unsigned status, const char *name, const char *title,
+                                   const char *detail, const char *extra_members,
+                                   size_t *ret_length);
+void http_request_reply_problem(struct http_request *request, unsigned status, const char *name,
+                                const char *title, const char *detail);
+
+/* Promises a later http_request_reply(). */
+void http_request_defer(struct http_request *request);
+
+/* Appends its metrics for GET /metrics. Any thread. */
+void http_server_append_metrics(const struct http_server *server, struct buffer *text);

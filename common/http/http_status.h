@@ -1,0 +1,27 @@
+/* The routes that every service has: alive, ready, metrics. HTTP thread. */
+#pragma once
+
+#include "common/http/http_server.h"
+
+enum { HTTP_METRICS_BYTES_MAX = 1024 * 1024 };
+
+/* 200 with a copy of `text`. */
+void http_reply_text(struct http_request *request, const char *content_type, const char *text);
+
+/* A route: the process lives and its HTTP loop turns; that is all it says. */
+void http_get_healthz(struct http_request *request, void *context);
+
+void http_reply_not_ready(struct http_request *request, const char *reason);
+
+/* How to add a metric is said in common/metrics/metrics.h. */
+#define LOG_METRICS(METRIC)                                                                        \
+    METRIC(lost_writes, COUNTER, "log_lost_writes_total",                                          \
+           "Log lines or batches that could not be written.")
+
+struct log_metrics {
+    LOG_METRICS(METRIC_MEMBER)
+};
+
+/* Appends the metrics of the server and of the log to `text`, replies with it and frees it. */
+void http_reply_metrics(struct http_request *request, const struct http_server *server,
+                        struct buffer *text);

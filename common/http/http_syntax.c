@@ -1,0 +1,136 @@
+/* Checks of single parts of a request; who is strict here cannot be read in two ways. */
+#include "common/http/http_syntax.h"
+
+#include <string.h>
+#include <strings.h>
+
+enum { LENGTH_DIGITS_MAX = 18 };
+
+static bool is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
+static bool is_hex_digit(char c)
+{
+    return is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
+}
+
+static bool is_alphanumeric(char c)
+{
+    return is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
+static bool is_one_of(char c, const char *set)
+{
+    return c != '\0' && strchr(set, c) != NULL;
+}
+
+bool http_is_token(struct slice text)
+{
+    for (size_t i = 0; i < text.length; i++) {
+        if (!is_alphanumeric(text.data[i]) && !is_one_of(text.data[i], "!#$%&'*+-.^_`|~")) {
+            return false;
+        }
+    }
+    return text.length > 0;
+}
+
+bool http_is_field_value(struct slice text)
+{
+    for (size_t i = 0; i < text.length; i++) {
+        unsigned char c = (unsigned char)text.data[i];
+        if ((c < 0x20 && c != '\t') || c == 0x7f) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool http_parse_length(struct slice text, uint64_t *ret_length)
+{
+    uint64_t value = 0;
+    if (text.length == 0 || text.length > LENGTH_DIGITS_MAX) {
+        return false;
+    }
+    for (size_t i = 0; i < text.length; i++) {
+        if (!is_digit(text.data[i])) {
+            return false;
+        }
+        value = value * 10 + (uint64_t)(text.data[i] - '0');
+    }
+    *ret_length = value;
+    return true;
+}
+
+bool http_is_host(struct slice text)
+{
+    bool in_brackets = text.length > 0 && text.data[0] == '[';
+    size_t i = in_brackets ? 1 : 0;
+    for (; i < text.length; i++) {
+        char c = text.data[i];
+        if (in_brackets && c == ']') {
+            in_brackets = false;
+            i++;
+            break;
+        }
+        if (!in_brackets && c == ':') {
+            break;
+        }
+        if (!is_alphanumeric(c) && !is_one_of(c, in_brackets ? ":.-_~" : "-._~%!$&'()*+,;=")) {
+            return false;
+        }
+    }
+    if (i < text.length && text.data[i++] != ':') {
+        return false;
+    }
+    while (i < text.length && is_digit(text.data[i])) {
+        i++;
+    }
+    return !in_brackets && i == text.length;
+}
+
+/* The length of "http://host:port", or 0 where the target does not begin like that. */
+static size_t origin_length(const char *target)
+{
+    size_t scheme = strncasecmp(target, "http://", 7) == 0    ? 7
+                    : strncasecmp(target, "https://", 8) == 0 ? 8
+                                                              : 0;
+    size_t authority = scheme == 0 ? 0 : strcspn(target + scheme, "/?#%");
+    bool is_host = authority > 0 && target[scheme + authority] != '%' &&
+                   http_is_host((struct slice){target + scheme, authority});
+    return is_host ? scheme + authority : 0;
+}
+
+static const char *character_problem(const char *p)
+{
+    if ((unsigned char)*p <= ' ' || (unsigned char)*p >= 0x7f || *p == '#') {
+        return "the target has a character that must be encoded";
+    }
+    if (*p != '%') {
+        return NULL;
+    }
+    if (!is_hex_digit(p[1]) || !is_hex_digit(p[2])) {
+        return "the target has a % that begins no encoded character";
+    }
+    return p[1] == '0' && p[2] == '0' ? "the target has an encoded NUL" : NULL;
+}
+
+struct http_target http_judge_target(const char *target)
+{
+    struct http_target judged = {.path_offset = origin_length(target), .plain_length = SIZE_MAX};
+    const char *p = target + judged.path_offset;
+    if (*p != '/' && strcmp(target, "*") != 0 && judged.path_offset == 0) {
+        judged.problem = "the target is neither a path nor an http address";
+    }
+    const char *path_end = p + strcspn(p, "?");
+    for (size_t decoded = 0; *p != '\0' && judged.problem == NULL; decoded++) {
+        judged.problem = character_problem(p);
+        if (p < path_end && judged.plain_length == SIZE_MAX && strncasecmp(p, "%2f", 3) == 0) {
+            judged.plain_length = decoded;
+        }
+        p += *p == '%' && judged.problem == NULL ? 3 : 1;
+    }
+    judged.length = (size_t)(p - target) + strlen(p);
+    return judged;
+}

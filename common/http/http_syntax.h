@@ -1,0 +1,29 @@
+/* What RFC 9110 and 9112 allow in the parts of a request. */
+#pragma once
+
+#include "common/base/slice.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+bool http_is_token(struct slice text);
+
+/* False where a control character other than tab is in it. */
+bool http_is_field_value(struct slice text);
+
+/* Digits only, and few enough that no sum overflows; *ret_length is not touched on failure. */
+bool http_parse_length(struct slice text, uint64_t *ret_length);
+
+/* uri-host [":" port], or empty. */
+bool http_is_host(struct slice text);
+
+struct http_target {
+    const char *problem; /* NULL: fine */
+    size_t length;       /* as it came, with the query */
+    size_t path_offset;  /* more than 0 in the absolute form: the path begins there, or is empty */
+    /* How much of the decoded path is before its first encoded slash; SIZE_MAX: there is none. */
+    size_t plain_length;
+};
+
+/* Judges a target as it came, terminated by a NUL. */
+struct http_target http_judge_target(const char *target);

@@ -1,0 +1,58 @@
+/* What both services log: every event of common/, and those of the broker. */
+#pragma once
+
+#include "common/log/log.h"
+
+/* How to add an event is said in common/log/log.h. */
+#define COMMON_LOG_EVENTS(EVENT)                                                                   \
+    EVENT(event_service_started, INFO, "service.started",                                          \
+          "The service serves HTTP at this address. It may not be connected to the broker yet.",   \
+          "")                                                                                      \
+    EVENT(event_service_reloaded, INFO, "service.reloaded",                                        \
+          "The file of tokens was read again, and so many tokens are in force.", "")               \
+    EVENT(event_service_reload_failed, ERROR, "service.reload_failed",                             \
+          "The file of tokens could not be read again. The tokens that were read before stay in "  \
+          "force.",                                                                                \
+          "Mend what the error names, and reload again.")                                          \
+    EVENT(event_service_notify_failed, WARNING, "service.notify_failed",                           \
+          "The service manager could not be told of the state. It may take the service for one "   \
+          "that hangs. This is logged once.",                                                      \
+          "Read the error; look at NotifyAccess= and at the socket that NOTIFY_SOCKET names.")     \
+    EVENT(event_service_draining, INFO, "service.draining",                                        \
+          "A signal asks the service to stop. It takes nothing new, and finishes what it has "     \
+          "accepted.",                                                                             \
+          "")                                                                                      \
+    EVENT(event_service_drain_timeout, ERROR, "service.drain_timeout",                             \
+          "Something was still under way when the time to stop was over. The process ends with "   \
+          "exit status 1. What was not confirmed was not answered with success, and what was not " \
+          "acknowledged comes again.",                                                             \
+          "Raise --drain-timeout where this happens often; see whether the broker or the disk is " \
+          "slow.")                                                                                 \
+    EVENT(event_service_stopped, INFO, "service.stopped",                                          \
+          "The service has finished what it had accepted, and ends with exit status 0.", "")       \
+    EVENT(event_http_connection_limit_lowered, WARNING, "http.connection_limit_lowered",           \
+          "The process may not open enough descriptors for --connection-limit. Only so many "      \
+          "connections are taken.",                                                                \
+          "Raise LimitNOFILE= of the unit, or lower --connection-limit.")                          \
+    EVENT(event_http_library, DEBUG, "http.library",                                               \
+          "The HTTP library says something about a connection, such as one that the client has "   \
+          "closed.",                                                                               \
+          "")                                                                                      \
+    EVENT(event_broker_connected, INFO, "broker.connected",                                        \
+          "A connection to the broker is there, and its login was accepted.", "")                  \
+    EVENT(event_broker_connecting_failed, WARNING, "broker.connecting_failed",                     \
+          "An attempt to connect failed, and is made again after retry_ms at the next host. The "  \
+          "same error is logged only once in a while.",                                            \
+          "The error says what to look at: the broker, the network, the name, the password, the "  \
+          "certificate or the type of the queue.")                                                 \
+    EVENT(event_broker_disconnected, WARNING, "broker.disconnected",                               \
+          "A connection was lost or given up. It is made again.",                                  \
+          "Look at the log of the broker, where it happens again.")                                \
+    EVENT(event_broker_blocked, WARNING, "broker.blocked",                                         \
+          "The broker takes no publishes: it has an alarm, or it refuses or confirms too late. "   \
+          "The user-service puts saves into its outbox; in the session-service the copies of "     \
+          "dead letters wait.",                                                                    \
+          "Read the reason: free memory or disk of the broker, or lower its load.")                \
+    EVENT(event_broker_unblocked, INFO, "broker.unblocked", "The broker takes publishes again.", "")
+
+COMMON_LOG_EVENTS(LOG_EVENT_DEFINE)

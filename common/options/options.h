@@ -1,0 +1,140 @@
+/* Options from one table: default < file (--config, INI) < environment < command line.
+ *
+ * One list of a program's options declares both the members of its settings struct and the rows of
+ * its table, so that the two cannot differ:
+ *
+ *     #define SOME_OPTIONS(OPTION)                                                         \
+ *         OPTION(prefetch, INTEGER(1, 2000), "prefetch", "500", "how many at once")
+ *     struct settings {
+ *         SOME_OPTIONS(OPTION_MEMBER)
+ *     };
+ *     #define ROW(...) OPTION_ROW(struct settings, __VA_ARGS__)
+ *     static const struct option_row rows[] = {SOME_OPTIONS(ROW)};
+ *
+ * How to add an option: add one line to the list, which is
+ *
+ *     OPTION(member, kind, "name", default, "help", further fields of struct option_row)
+ *
+ * The kind decides the C type of the member and what is allowed:
+ *
+ *     TEXT("FILE")                         char *, owned by the settings
+ *     CHOICE(enum mode, "MODE", "on|off")  the enum, its values in the order of the choices
+ *     INTEGER(minimum, maximum)            int64_t
+ *     DURATION(minimum, maximum)           int64_t milliseconds: 500ms, 5s, 2m, 1h
+ *     SIZE(minimum, maximum)               int64_t bytes: 65536, 64KiB, 1MiB, 1GiB
+ *     FLAG                                 bool, true where it is given; takes no value
+ *
+ * "FILE" and "MODE" stand for the value in the help. The default is a text that is parsed like any
+ * other value; NULL leaves the member NULL or 0. The further fields are those that have no place
+ * of their own in the line, such as `.secret = true`; most options need none. Then document the
+ * option in the manual page and the sample file in docs/.
+ *
+ * Every program also has --help, --version, --check-config and --config FILE. In the environment an
+ * option is PREFIX_ plus its name in upper case with '_' for '-'. The file has `name = value`
+ * lines, in no section. An unknown key, a bad value or a value out of range is an error that names
+ * the source (file and line, variable, or flag), the option, and what is allowed; the value of a
+ * secret is never shown.
+ */
+#pragma once
+
+#include "common/base/error.h"
+#include "common/base/static_check.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum option_type {
+    OPTION_TEXT,
+    OPTION_CHOICE,
+    OPTION_INTEGER,
+    OPTION_DURATION,
+    OPTION_SIZE,
+    OPTION_FLAG,
+};
+
+struct option_row {
+    const char *name;       /* "confirm-timeout" */
+    const char *value_name; /* "DURATION", for the help; NULL: a flag */
+    enum option_type type;
+    size_t offset;            /* in the settings struct; only OPTION_ROW() sets it */
+    const char *default_text; /* parsed like any other value; NULL: a NULL text, or 0 */
+    int64_t minimum, maximum; /* of numbers */
+    const char *choices;      /* "quorum|classic" */
+    const char *environment;  /* a second variable name, or NULL; PREFIX_NAME wins over it */
+    bool secret;              /* may hold a password: never printed; and given on the command line
+                               * it is overwritten in argv after parsing */
+    bool command_line_only;   /* neither in the file nor in the environment */
+    const char *help;         /* one line */
+};
+
+/* What a line of the list becomes: a member, and a row. `member` of a row may be a path, such as
+ * common.listen. */
+#define OPTION_MEMBER(member, kind, ...) OPTION_C_TYPE_##kind member;
+#define OPTION_ROW(settings, member, kind, option_name, option_default, option_help, ...)          \
+    {.name = (option_name),                                                                        \
+     .offset = OPTION_OFFSET(settings, member, OPTION_C_TYPE_##kind),                              \
+     .default_text = (option_default),                                                             \
+     .help = (option_help),                                                                        \
+     OPTION_FIELDS_##kind,                                                                         \
+     __VA_ARGS__},
+
+#define OPTION_C_TYPE_TEXT(of_value) char *
+#define OPTION_C_TYPE_CHOICE(type, of_value, of_choices) type
+#define OPTION_C_TYPE_INTEGER(least, most) int64_t
+#define OPTION_C_TYPE_DURATION(least, most) int64_t
+#define OPTION_C_TYPE_SIZE(least, most) int64_t
+#define OPTION_C_TYPE_FLAG bool
+
+#define OPTION_FIELDS_TEXT(of_value) .type = OPTION_TEXT, .value_name = (of_value)
+#define OPTION_FIELDS_CHOICE(c_type, of_value, of_choices)                                         \
+    .type = OPTION_CHOICE, .value_name = (of_value),                                               \
+    .choices = (of_choices) + STATIC_CHECK_TYPE((c_type *)0, unsigned *, "a choice is an enum")
+#define OPTION_FIELDS_INTEGER(least, most)                                                         \
+    .type = OPTION_INTEGER, .value_name = "N", .minimum = (least), .maximum = (most)
+#define OPTION_FIELDS_DURATION(least, most)                                                        \
+    .type = OPTION_DURATION, .value_name = "DURATION", .minimum = (least), .maximum = (most)
+#define OPTION_FIELDS_SIZE(least, most)                                                            \
+    .type = OPTION_SIZE, .value_name = "SIZE", .minimum = (least), .maximum = (most)
+#define OPTION_FIELDS_FLAG .type = OPTION_FLAG, .command_line_only = true
+
+/* The loader writes through the offset as the kind says, so a member of another type would be
+ * overwritten together with its neighbour. */
+#define OPTION_OFFSET(settings, member, c_type)                                                    \
+    (offsetof(settings, member) + STATIC_CHECK_TYPE(&((settings *)0)->member,                      \
+                                                    __typeof__(c_type) *,                          \
+                                                    "the option's kind asks for another C type"))
+
+struct options_program {
+    const char *name;               /* "user-service" */
+    const char *environment_prefix; /* "USER_SERVICE" */
+    const char *summary;            /* the first line of the help */
+    const char *operands;           /* what may stand beside the options, for the usage line; NULL:
+                                     * nothing */
+    const struct option_row *rows;
+    size_t count;
+};
+
+enum options_action {
+    OPTIONS_RUN,
+    OPTIONS_EXIT,         /* --help or --version was printed to standard output */
+    OPTIONS_CHECK_CONFIG, /* everything was read and is valid: say so and exit 0 */
+};
+
+/* What stood beside the options: into argv, the array owned (free()). */
+struct options_operands {
+    char **items;
+    size_t count;
+};
+
+/* Fills the zeroed `settings`, and `ret_operands`, which is NULL for a program without any. On
+ * failure (OUTCOME_INVALID) the settings hold nothing to free. Main thread only. */
+MUST_CHECK enum outcome options_load(const struct options_program *program, int argc, char **argv,
+                                     void *settings, struct options_operands *ret_operands,
+                                     enum options_action *ret_action, struct error *ret_error);
+
+/* Frees the texts; safe on zeroed settings. Secrets are wiped first. */
+void options_done(const struct options_program *program, void *settings);
+
+/* Prints the help: one block for each row with its default, variable and range. */
+void options_print_help(const struct options_program *program);

@@ -1,0 +1,97 @@
+/* What no single row of the options can check. */
+#include "common/service/common_settings.h"
+
+#include "common/amqp/broker_hosts.h"
+#include "common/http/http_server.h"
+
+#include <string.h>
+
+/* AMQP's limit, less the ".dead" of the queue beside it. */
+enum { QUEUE_NAME_BYTES_MAX = 255 - 5 };
+
+static enum outcome check_queue(const char *queue, struct error *ret_error)
+{
+    size_t length = queue == NULL ? 0 : strlen(queue);
+    if (length == 0 || length > QUEUE_NAME_BYTES_MAX) {
+        return error_set(ret_error, OUTCOME_INVALID,
+                         "queue: a name of 1 to %d bytes is needed, this one has %zu",
+                         QUEUE_NAME_BYTES_MAX, length);
+    }
+    if (strncmp(queue, "amq.", 4) == 0) {
+        return error_set(ret_error, OUTCOME_INVALID,
+                         "queue: names that begin with \"amq.\" are the broker's own");
+    }
+    return OUTCOME_OK;
+}
+
+static enum outcome check_listen(const struct common_settings *settings, struct error *ret_error)
+{
+    bool is_loopback = false;
+    enum outcome outcome = http_listen_is_loopback(settings->listen, &is_loopback, ret_error);
+    if (outcome != OUTCOME_OK || is_loopback || settings->auth == AUTH_NONE ||
+        settings->auth_token_file != NULL) {
+        return outcome;
+    }
+    return error_set(ret_error, OUTCOME_INVALID,
+                     "listen: %s can be reached from other machines, and no request is "
+                     "authenticated; use a loopback address, or --auth-token-file, or say --auth "
+                     "none to accept that anyone who reaches it may use it",
+                     settings->listen);
+}
+
+struct broker_tls_files common_settings_tls_files(const struct common_settings *settings)
+{
+    return (struct broker_tls_files){
+        .ca_file = settings->amqp_ca_file,
+        .cert_file = settings->amqp_cert_file,
+        .key_file = settings->amqp_key_file,
+    };
+}
+
+static enum outcome check_tokens(const struct common_settings *settings, struct error *ret_error)
+{
+    if (settings->auth_token_file == NULL) {
+        return OUTCOME_OK;
+    }
+    if (settings->auth == AUTH_NONE) {
+        return error_set(ret_error, OUTCOME_INVALID,
+                         "--auth none and --auth-token-file contradict each other");
+    }
+    struct auth_tokens *tokens = NULL;
+    enum outcome outcome = auth_tokens_read(settings->auth_token_file, &tokens, ret_error);
+    if (outcome == OUTCOME_OK) {
+        auth_tokens_free(tokens);
+    }
+    return outcome;
+}
+
+enum outcome common_settings_check_broker(const struct common_settings *settings,
+                                          struct error *ret_error)
+{
+    struct broker_hosts hosts = {.count = 0};
+    enum outcome outcome = broker_hosts_parse(settings->amqp_url, &hosts, ret_error);
+    const struct broker_tls_files tls_files = common_settings_tls_files(settings);
+    /* The system's authorities are two megabytes that nobody needs without TLS. */
+    bool files_matter =
+        tls_files.ca_file != NULL || tls_files.cert_file != NULL || tls_files.key_file != NULL;
+    for (size_t i = 0; i < hosts.count; i++) {
+        files_matter = files_matter || hosts.addresses[i].tls;
+    }
+    broker_hosts_done(&hosts);
+    if (outcome == OUTCOME_OK) {
+        outcome = check_queue(settings->queue, ret_error);
+    }
+    if (outcome == OUTCOME_OK && files_matter) {
+        outcome = broker_tls_check_files(&tls_files, ret_error);
+    }
+    return outcome;
+}
+
+enum outcome common_settings_check(const struct common_settings *settings, struct error *ret_error)
+{
+    enum outcome outcome = common_settings_check_broker(settings, ret_error);
+    if (outcome == OUTCOME_OK) {
+        outcome = check_listen(settings, ret_error);
+    }
+    return outcome == OUTCOME_OK ? check_tokens(settings, ret_error) : outcome;
+}

@@ -1,0 +1,230 @@
+/* Signals, configuration, log and exit codes of a service. */
+#include "common/service/lifecycle.h"
+
+#include "common/amqp/broker.h"
+#include "common/log/log_events.h"
+#include "common/service/notify.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+enum {
+    TICK_MS_MAX = 1000,
+    AFTER_DRAIN_MS = 20000, /* last replies, what is at hand is stored, threads end */
+};
+
+static void stop_signals(sigset_t *ret_signals)
+{
+    sigemptyset(ret_signals);
+    sigaddset(ret_signals, SIGTERM);
+    sigaddset(ret_signals, SIGINT);
+    sigaddset(ret_signals, SIGHUP);
+}
+
+int lifecycle_fail(const struct options_program *program, enum outcome outcome,
+                   const struct error *error)
+{
+    fprintf(stderr, "%s%s: %s\n", log_priority(LOG_LEVEL_ERROR, STDERR_FILENO), program->name,
+            error->text);
+    return outcome == OUTCOME_INVALID ? EXIT_CONFIGURATION : EXIT_RUN_TIME;
+}
+
+/* Where one is closed the next file or socket would get its number, and what is printed or logged.
+ * What takes its place fails as the closed one would. */
+static void hold_standard_descriptors(void)
+{
+    for (int number = STDIN_FILENO; number <= STDERR_FILENO; number++) {
+        if (fcntl(number, F_GETFD) < 0 && errno == EBADF) {
+            (void)open("/dev/null", number == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+        }
+    }
+}
+
+void lifecycle_protect_process(void)
+{
+    /* Memory holds people's data: no core. Lowering always works. */
+    const struct rlimit none = {0};
+    (void)setrlimit(RLIMIT_CORE, &none);
+    signal(SIGPIPE, SIG_IGN); /* a reader of the log or a client that left is an error, no death */
+    hold_standard_descriptors();
+}
+
+static void raise_limits(void)
+{
+    /* --connection-limit is worth what the operator has granted, not the shell's soft limit. What
+     * cannot be raised shows when descriptors run out: then accepting waits. */
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+        files.rlim_cur = files.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &files);
+    }
+}
+
+bool lifecycle_begin(const struct options_program *program, int argc, char **argv, void *settings,
+                     const struct common_settings *common, int *ret_exit_code)
+{
+    sigset_t signals;
+    stop_signals(&signals);
+    pthread_sigmask(SIG_BLOCK, &signals, NULL);
+    lifecycle_protect_process();
+    raise_limits();
+
+    struct error error;
+    enum options_action action = OPTIONS_RUN;
+    enum outcome outcome = options_load(program, argc, argv, settings, NULL, &action, &error);
+    if (outcome == OUTCOME_OK && action == OPTIONS_EXIT) {
+        *ret_exit_code = EXIT_OK;
+        return false;
+    }
+    if (outcome == OUTCOME_OK) {
+        outcome = common_settings_check(common, &error);
+    }
+    if (outcome != OUTCOME_OK) {
+        *ret_exit_code = lifecycle_fail(program, outcome, &error);
+        return false;
+    }
+    if (action == OPTIONS_CHECK_CONFIG) {
+        puts("configuration is valid");
+        *ret_exit_code = EXIT_OK;
+        return false;
+    }
+    log_init(program->name, common->log_format, common->log_level, STDERR_FILENO);
+    return true;
+}
+
+void lifecycle_log_started(const struct common_settings *common, const struct http_server *server)
+{
+    char address[HTTP_ADDRESS_BYTES];
+    http_server_address(server, address);
+    log_at(
+        &event_service_started, log_string("version", PROJECT_VERSION),
+        log_string("listen", address), log_string("queue", common->queue),
+        log_string("queue_type", common->queue_type == BROKER_QUEUE_QUORUM ? "quorum" : "classic"));
+}
+
+enum outcome lifecycle_read_tokens(const struct common_settings *common,
+                                   struct auth_tokens **ret_tokens, struct error *ret_error)
+{
+    if (common->auth_token_file == NULL) {
+        *ret_tokens = NULL;
+        return OUTCOME_OK;
+    }
+    return auth_tokens_read(common->auth_token_file, ret_tokens, ret_error);
+}
+
+/* A file that cannot be used changes nothing: whoever had access keeps it. */
+static void reload(const struct lifecycle_watch *watch)
+{
+    notify_reloading();
+    struct error error;
+    struct auth_tokens *tokens = NULL;
+    if (lifecycle_read_tokens(watch->common, &tokens, &error) != OUTCOME_OK) {
+        log_at(&event_service_reload_failed, log_string("error", error.text));
+    } else {
+        size_t count = tokens == NULL ? 0 : auth_tokens_count(tokens);
+        if (tokens != NULL) {
+            http_server_set_tokens(watch->server, tokens);
+        }
+        log_at(&event_service_reloaded, log_integer("tokens", (int64_t)count));
+    }
+    notify_ready();
+}
+
+struct watch_state {
+    uint64_t seen[LIFECYCLE_LOOPS_MAX];
+    uint64_t watchdog_ms;
+    bool status_known, was_ready;
+    struct error reason;
+};
+
+/* The manager is told that we live only by the work of every loop, never by this thread alone. */
+static void feed_watchdog(const struct lifecycle_watch *watch, struct watch_state *state)
+{
+    uint64_t turns[LIFECYCLE_LOOPS_MAX];
+    for (size_t i = 0; i < watch->loop_count; i++) {
+        turns[i] = atomic_load(watch->loops[i].turns);
+        if (turns[i] == state->seen[i]) {
+            return;
+        }
+    }
+    /* cppcheck-suppress uninitvar ; as many as the loop above has written */
+    memcpy(state->seen, turns, watch->loop_count * sizeof(turns[0]));
+    notify_alive();
+}
+
+static void show_status(const struct lifecycle_watch *watch, struct watch_state *state)
+{
+    struct error reason = {.text = ""};
+    bool is_ready = watch->is_ready(watch->context, &reason);
+    if (state->status_known && is_ready == state->was_ready &&
+        strcmp(reason.text, state->reason.text) == 0) {
+        return;
+    }
+    state->status_known = true;
+    state->was_ready = is_ready;
+    state->reason = reason;
+    if (is_ready && reason.text[0] == '\0') {
+        notify_status("ready; connected to the broker");
+    } else {
+        char text[ERROR_TEXT_BYTES + 16];
+        (void)snprintf(text, sizeof(text), "%s: %s", is_ready ? "degraded" : "not ready",
+                       reason.text);
+        notify_status(text);
+    }
+}
+
+/* Returns the signal, or -1 after the time of one tick. */
+static int wait_for_signal(uint64_t watchdog_ms)
+{
+    sigset_t signals;
+    stop_signals(&signals);
+    if (!notify_is_wanted()) {
+        return sigwaitinfo(&signals, NULL);
+    }
+    long tick_ms = TICK_MS_MAX;
+    if (watchdog_ms > 0 && watchdog_ms / 4 < TICK_MS_MAX) {
+        tick_ms = (long)watchdog_ms / 4 + 1;
+    }
+    const struct timespec tick = {.tv_sec = tick_ms / 1000, .tv_nsec = tick_ms % 1000 * 1000000};
+    return sigtimedwait(&signals, NULL, &tick);
+}
+
+void lifecycle_wait_for_stop(const struct lifecycle_watch *watch)
+{
+    struct watch_state state = {.watchdog_ms = notify_watchdog_ms()};
+    notify_ready();
+    for (;;) {
+        if (notify_is_wanted()) {
+            show_status(watch, &state);
+            if (state.watchdog_ms > 0) {
+                feed_watchdog(watch, &state);
+            }
+        }
+        int number = wait_for_signal(state.watchdog_ms);
+        if (number == SIGHUP) {
+            reload(watch);
+        } else if (number > 0) {
+            log_at(&event_service_draining,
+                   log_string("signal", number == SIGTERM ? "SIGTERM" : "SIGINT"));
+            break;
+        }
+    }
+    notify_stopping((uint64_t)watch->common->drain_timeout_ms + AFTER_DRAIN_MS);
+    notify_status("draining");
+}
+
+int lifecycle_end(bool drained)
+{
+    if (!drained) {
+        log_at(&event_service_drain_timeout,
+               log_string("error", "not everything ended within --drain-timeout"));
+        return EXIT_RUN_TIME;
+    }
+    log_event(&event_service_stopped, NULL, 0);
+    return EXIT_OK;
+}

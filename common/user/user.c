@@ -1,0 +1,176 @@
+/* A user: parse, and give its text and its id. */
+#include "common/user/user_internal.h"
+
+#include "common/base/json_text.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+/* The parser's own words where they quote the text, or speak of the parser; else they stay. */
+static const struct cause {
+    const char *start;
+    const char *text;
+} causes[] = {
+    {"too big ", "an integer does not fit in 64 bits (send it as a string)"},
+    {"real number overflow", "a number is too large (send it as a string)"},
+    {"invalid Unicode", "an escape is half of a surrogate pair"},
+    {"\\u0000 is not allowed", "the character U+0000 is not allowed"},
+    {"NUL byte in object key", "the character U+0000 is not allowed"},
+    {"duplicate object key", "the object has this member already"},
+};
+
+static const char *type_name(const json_t *value)
+{
+    switch (json_typeof(value)) {
+    case JSON_OBJECT:
+        return "an object";
+    case JSON_ARRAY:
+        return "an array";
+    case JSON_STRING:
+        return "a string";
+    case JSON_INTEGER:
+    case JSON_REAL:
+        return "a number";
+    case JSON_TRUE:
+    case JSON_FALSE:
+        return "a boolean";
+    case JSON_NULL:
+        return "null";
+    }
+    return "unknown";
+}
+
+/* What follows " near " in the parser's text is a piece of the person's data. */
+static void add_syntax_problem(const json_error_t *error, struct user_problems *problems)
+{
+    const char *quote = strstr(error->text, " near '");
+    size_t length = quote == NULL ? strlen(error->text) : (size_t)(quote - error->text);
+    const char *text = error->text;
+    for (size_t i = 0; i < sizeof(causes) / sizeof(causes[0]); i++) {
+        if (strncmp(text, causes[i].start, strlen(causes[i].start)) == 0) {
+            text = causes[i].text;
+            length = strlen(text);
+            break;
+        }
+    }
+    user_problems_add(problems, NULL, "line %d, column %d: %.*s", error->line, error->column,
+                      (int)length, text);
+}
+
+static enum user_result parse_object(struct slice body, size_t flags, json_t **ret_root,
+                                     struct user_problems *ret_problems)
+{
+    ret_problems->count = 0;
+    if (body.length == 0) {
+        user_problems_add(ret_problems, NULL, "line 1, column 0: the text is empty");
+        return USER_MALFORMED;
+    }
+    /* The parser leaves the text empty where memory ran out. */
+    json_error_t error = {.text = ""};
+    json_t *root = json_loadb(body.data, body.length, flags | JSON_DECODE_ANY, &error);
+    if (root == NULL) {
+        if (error.text[0] == '\0' || json_error_code(&error) == json_error_out_of_memory) {
+            return USER_NO_MEMORY;
+        }
+        add_syntax_problem(&error, ret_problems);
+        return USER_MALFORMED;
+    }
+    if (!json_is_object(root)) {
+        user_problems_add(ret_problems, NULL, "must be a JSON object, not %s", type_name(root));
+        json_decref(root);
+        return USER_INVALID;
+    }
+    *ret_root = root;
+    return USER_OK;
+}
+
+static struct user make_user(json_t *root, struct slice body)
+{
+    return (struct user){
+        .root = root, .text = body, .has_id = json_object_getn(root, "id", 2) != NULL};
+}
+
+enum user_result user_parse(struct slice body, const struct user_rules *rules,
+                            struct user *ret_user, struct user_problems *ret_problems)
+{
+    *ret_user = (struct user){0};
+    json_t *root;
+    enum user_result result = parse_object(body, JSON_REJECT_DUPLICATES, &root, ret_problems);
+    if (result != USER_OK) {
+        return result;
+    }
+    user_check(root, rules, ret_problems);
+    if (ret_problems->count > 0) {
+        json_decref(root);
+        return USER_INVALID;
+    }
+    *ret_user = make_user(root, body);
+    return USER_OK;
+}
+
+enum user_result user_parse_any_object(struct slice body, struct user *ret_user,
+                                       struct user_problems *ret_problems)
+{
+    *ret_user = (struct user){0};
+    json_t *root;
+    enum user_result result = parse_object(body, 0, &root, ret_problems);
+    if (result == USER_OK) {
+        *ret_user = make_user(root, body);
+    }
+    return result == USER_INVALID ? USER_MALFORMED : result;
+}
+
+void user_done(struct user *user)
+{
+    json_decref(user->root);
+    *user = (struct user){0};
+}
+
+void user_append_text(const struct user *user, const char *assigned_id, struct buffer *json)
+{
+    static const char id_start[] = "{\"id\":\"";
+    struct slice text = user->text;
+    bool insert = !user->has_id && assigned_id != NULL;
+    size_t id_length = insert ? strlen(assigned_id) : 0;
+
+    /* One growth instead of several; the bound is above what is written, so it may not fit. */
+    size_t bytes_max = text.length + id_length + sizeof(id_start) + 1;
+    if (bytes_max <= json->limit && json->length <= json->limit - bytes_max) {
+        (void)buffer_reserve(json, bytes_max);
+    }
+    if (insert) {
+        buffer_append(json, id_start, sizeof(id_start) - 1);
+        buffer_append(json, assigned_id, id_length);
+        buffer_append_text(json, json_object_size(user->root) == 0 ? "\"" : "\",");
+        const char *brace = memchr(text.data, '{', text.length);
+        size_t skipped = (size_t)(brace - text.data) + 1;
+        text = (struct slice){text.data + skipped, text.length - skipped};
+    }
+    json_text_append_compact(text, json);
+}
+
+bool user_id_text(const struct user *user, char scratch[24], struct slice *ret_id)
+{
+    enum { SCRATCH_BYTES = 24 };
+    const json_t *id = json_object_getn(user->root, "id", 2);
+    if (json_is_string(id)) {
+        *ret_id = user_string(id);
+        return true;
+    }
+    if (!json_is_integer(id)) {
+        return false;
+    }
+    int length = snprintf(scratch, SCRATCH_BYTES, "%" JSON_INTEGER_FORMAT, json_integer_value(id));
+    *ret_id = (struct slice){scratch, (size_t)length};
+    return true;
+}
+
+bool user_email_text(const struct user *user, struct slice *ret_email)
+{
+    const json_t *email = json_object_getn(user->root, "email", 5);
+    if (!json_is_string(email) || json_string_length(email) == 0) {
+        return false;
+    }
+    *ret_email = user_string(email);
+    return true;
+}

@@ -1,0 +1,59 @@
+/* The queue's contract: a saved user as a message, and a delivered message as an event. Pure.
+ *
+ * To change what is on the wire: add, never rename or remove; a consumer must understand both forms
+ * before any producer sends the new one. tests/unit/test_user_event.c pins the present form. */
+#pragma once
+
+#include "common/amqp/message.h"
+#include "common/user/user.h"
+
+#define USER_SAVED_TYPE "user.saved"
+#define USER_DELETED_TYPE "user.deleted"
+#define USER_EVENT_APP_ID "user-service"
+#define USER_EVENT_CONTENT_TYPE "application/json"
+#define USER_EVENT_HEADER_SAVED_AT "saved_at_ms"
+#define USER_EVENT_HEADER_TRACEPARENT "traceparent"
+
+enum { USER_EVENT_ID_BYTES_MAX = 128, USER_EVENT_TRACEPARENT_BYTES = 55 };
+
+/* True for 1..USER_EVENT_ID_BYTES_MAX printable ASCII characters (0x20..0x7e). */
+bool user_event_id_is_valid(struct slice message_id);
+
+/* True for the form `00-<32 hex>-<16 hex>-<2 hex>` of W3C Trace Context. */
+bool user_event_traceparent_is_valid(struct slice traceparent);
+
+/* Fills the message of an event of that type; everything is borrowed. `traceparent` may be empty.
+ */
+void user_event_encode(struct slice type, struct slice body, struct slice message_id,
+                       uint64_t saved_at_ms, struct slice traceparent, struct message *ret_message);
+
+enum user_event_kind {
+    USER_EVENT_IDENTIFIED, /* has a message id: a user that satisfies the rules */
+    USER_EVENT_BARE,       /* no message id: any JSON object (clients of the old demo) */
+    USER_EVENT_IMPOSSIBLE, /* can never be handled: reason and detail say why */
+    USER_EVENT_NO_MEMORY,  /* not the message's fault: try again */
+};
+
+struct user_event {
+    enum user_event_kind kind;
+    struct user user;    /* owned unless IMPOSSIBLE or NO_MEMORY: user_event_done() */
+    int64_t saved_at_ms; /* header, else the timestamp in ms, else -1 */
+    const char *reason;  /* IMPOSSIBLE: a stable word: not-json, invalid-user, too-large,
+                          * invalid-message-id; unknown-type and unsupported-content are found
+                          * by who knows the types */
+    char detail[256];    /* IMPOSSIBLE: for a person; never a member's value */
+};
+
+/* Reads the body of one type of event. USER_INVALID: it is JSON, and not what the type asks for.
+ * `bare`: the message has no id. */
+typedef enum user_result user_event_parse(struct slice body, bool bare,
+                                          const struct user_rules *rules, struct user *ret_user,
+                                          struct user_problems *ret_problems);
+
+/* Decodes a delivered message, whatever its type; `parse` reads the body. Borrows `message` (the
+ * user's text points into its body). */
+void user_event_decode(const struct message *message, user_event_parse *parse,
+                       const struct user_rules *rules, size_t body_bytes_max,
+                       struct user_event *ret_event);
+
+void user_event_done(struct user_event *event);

@@ -1,0 +1,24 @@
+/* What the files of the user module share. */
+#pragma once
+
+#include "common/user/user.h"
+
+/* Where a value is: a chain of places on the stack, up to the user object (NULL). */
+struct user_place {
+    const struct user_place *parent;
+    struct slice name; /* data NULL: an element of an array */
+    size_t index;
+};
+
+/* `detail` never holds a member's value. Does nothing where USER_PROBLEMS_MAX are told already. */
+void user_problems_add(struct user_problems *problems, const struct user_place *place,
+                       const char *detail_format, ...) PRINTF_LIKE(3, 4);
+
+/* Appends what is wrong with `root`, an object, to `problems`. */
+void user_check(json_t *root, const struct user_rules *rules, struct user_problems *problems);
+
+/* Borrows the value. */
+static inline struct slice user_string(const json_t *string)
+{
+    return (struct slice){json_string_value(string), json_string_length(string)};
+}

@@ -1,0 +1,410 @@
+/* One connection: gets, publishes and acks, many on their way at once. */
+#include "session-service/dead_letters_command/dead_letter_walk.h"
+
+#include "session-service/dead_letter_list.h"
+#include "session-service/delivery_batch.h"
+
+#include "common/amqp/broker_hosts.h"
+#include "common/base/clock.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum {
+    WINDOW = 256, /* letters asked for, at hand or waiting for their confirm */
+    LONGEST_WAIT_MS = 500,
+    PROGRESS_EVERY_MS = 2000,
+    ACK_ROUNDS = 3,
+    DELIVERIES_UNTIL_MOVED = 10, /* of the 20 that RabbitMQ 4 allows */
+};
+
+struct published {
+    uint64_t publish_tag, delivery_tag;
+    bool moved; /* to the end of its own queue */
+};
+
+struct walk {
+    const struct dead_letter_walk_options *options;
+    struct dead_letter_walk_result *result;
+    char queue[DEAD_LETTER_QUEUE_BYTES];
+    struct broker *broker;
+    struct delivery_batch batch;
+    uint64_t limit, asked, sent, acked; /* letters */
+    size_t gets;                        /* without a reply yet */
+    struct published published[WINDOW]; /* ascending publish tags */
+    size_t published_count;
+    uint64_t next_publish_tag;
+    bool at_end;  /* nothing more is asked for */
+    bool ending;  /* and nothing more is judged */
+    bool refused; /* `refusal` says why */
+    bool blocked;
+    struct error refusal;
+    uint64_t started_ms, progress_ms, told_ms;
+};
+
+/* What is on its way is still waited for. */
+static void refuse(struct walk *walk, const char *why)
+{
+    walk->ending = true;
+    if (!walk->refused) {
+        walk->refused = true;
+        error_set(&walk->refusal, OUTCOME_TRANSIENT, "%s", why);
+    }
+}
+
+static enum outcome open_connection(struct walk *walk, struct error *ret_error)
+{
+    const struct common_settings *settings = &walk->options->settings->common;
+    struct broker_hosts hosts;
+    enum outcome outcome = broker_hosts_parse(settings->amqp_url, &hosts, ret_error);
+    if (outcome != OUTCOME_OK) {
+        return outcome;
+    }
+    const struct broker_open_options options = {
+        .connection_name = "dead-letters command",
+        .heartbeat_s = settings_heartbeat_s(walk->options->settings),
+        .tls_files = common_settings_tls_files(settings),
+        .timeout_ms = DEAD_LETTER_WALK_PATIENCE_MS,
+    };
+    for (size_t i = 0; i < hosts.count; i++) {
+        struct error cause;
+        const struct broker_address *address = &hosts.addresses[i];
+        outcome = broker_hosts_open(address, &options, settings->amqp_password_file, &walk->broker,
+                                    &cause);
+        if (outcome == OUTCOME_OK) {
+            break;
+        }
+        error_set(ret_error, outcome, "broker %s:%d: %.400s", address->host, address->port,
+                  cause.text);
+    }
+    broker_hosts_done(&hosts);
+    return outcome;
+}
+
+static uint64_t letters_allowed(const struct walk *walk, uint64_t now_ms)
+{
+    uint64_t rate = walk->options->rate;
+    return rate == 0 ? UINT64_MAX : 1 + (now_ms - walk->started_ms) * rate / 1000;
+}
+
+/* Every letter at hand may have to be sent back, so no more are taken than may be sent. */
+static enum outcome ask_for_letters(struct walk *walk, uint64_t now_ms, struct error *ret_error)
+{
+    uint64_t allowed = letters_allowed(walk, now_ms);
+    while (!walk->ending && !walk->at_end && walk->asked < walk->limit &&
+           walk->gets + walk->published_count < WINDOW && walk->sent + walk->gets < allowed) {
+        enum outcome outcome = broker_append_get(walk->broker, walk->queue, ret_error);
+        if (outcome != OUTCOME_OK) {
+            return outcome;
+        }
+        walk->asked++;
+        walk->gets++;
+    }
+    return OUTCOME_OK;
+}
+
+static enum outcome take_confirm(struct walk *walk, const struct broker_event *event,
+                                 struct error *ret_error)
+{
+    if (event->type == BROKER_EVENT_NACK) {
+        refuse(walk, "the queue to send to refuses messages");
+    }
+    size_t kept = 0;
+    for (size_t i = 0; i < walk->published_count; i++) {
+        const struct published *one = &walk->published[i];
+        bool is_meant =
+            event->multiple ? one->publish_tag <= event->tag : one->publish_tag == event->tag;
+        if (!is_meant) {
+            walk->published[kept++] = *one;
+            continue;
+        }
+        /* After a return no ack is proof: it carries no tag. The letters stay where they are. */
+        if (walk->refused) {
+            continue;
+        }
+        enum outcome outcome = broker_append_ack(walk->broker, one->delivery_tag, false, ret_error);
+        if (outcome != OUTCOME_OK) {
+            return outcome;
+        }
+        walk->acked++;
+        walk->result->sent_back += one->moved ? 0 : 1;
+    }
+    walk->published_count = kept;
+    return OUTCOME_OK;
+}
+
+static enum outcome take_event(struct walk *walk, const struct broker_event *event,
+                               struct error *ret_error)
+{
+    switch (event->type) {
+    case BROKER_EVENT_DELIVERY:
+        walk->gets--;
+        return delivery_batch_add(&walk->batch, &event->delivery, ret_error);
+    case BROKER_EVENT_EMPTY:
+        walk->gets--;
+        walk->at_end = true;
+        return OUTCOME_OK;
+    case BROKER_EVENT_ACK:
+    case BROKER_EVENT_NACK:
+        return take_confirm(walk, event, ret_error);
+    case BROKER_EVENT_RETURN:
+        refuse(walk, "the queue to send to does not exist");
+        return OUTCOME_OK;
+    case BROKER_EVENT_BLOCKED:
+        walk->blocked = true;
+        return OUTCOME_OK;
+    case BROKER_EVENT_UNBLOCKED:
+        walk->blocked = false;
+        return OUTCOME_OK;
+    case BROKER_EVENT_NONE:
+    case BROKER_EVENT_DECLARED:
+    case BROKER_EVENT_CANCELLED:
+        break;
+    }
+    return OUTCOME_OK;
+}
+
+static enum outcome read_events(struct walk *walk, uint64_t now_ms, struct error *ret_error)
+{
+    while (!delivery_batch_is_full(&walk->batch)) {
+        struct broker_event event;
+        enum outcome outcome = broker_read(walk->broker, &event, ret_error);
+        if (outcome != OUTCOME_OK || event.type == BROKER_EVENT_NONE) {
+            return outcome;
+        }
+        walk->progress_ms = now_ms;
+        outcome = take_event(walk, &event, ret_error);
+        if (outcome != OUTCOME_OK) {
+            return outcome;
+        }
+    }
+    return OUTCOME_OK;
+}
+
+static enum outcome publish(struct walk *walk, const struct broker_delivery *delivery, bool moved,
+                            struct error *ret_error)
+{
+    /* What the session-service counts on stays; the rest would be about a time that is over. */
+    struct message_header kept[2];
+    struct broker_copy copy = {.queue = walk->queue, .headers = kept};
+    if (!moved) {
+        copy.queue = walk->options->settings->common.queue;
+        copy.dropped_prefix = DEAD_LETTER_HEADER_PREFIX;
+        const char *const names[] = {DEAD_LETTER_FIRST_AT, DEAD_LETTER_COUNT};
+        for (size_t i = 0; i < 2; i++) {
+            const struct message_header *header =
+                message_find_header(&delivery->message, names[i], MESSAGE_HEADER_INTEGER);
+            if (header != NULL) {
+                kept[copy.header_count++] = *header;
+            }
+        }
+    }
+    enum outcome outcome = broker_append_copy(walk->broker, delivery->message.body,
+                                              delivery->raw_properties, &copy, ret_error);
+    if (outcome == OUTCOME_OK) {
+        walk->published[walk->published_count++] = (struct published){
+            .publish_tag = walk->next_publish_tag++, .delivery_tag = delivery->tag, .moved = moved};
+    }
+    return outcome;
+}
+
+static bool is_worn(const struct message *message)
+{
+    const struct message_header *count =
+        message_find_header(message, BROKER_HEADER_DELIVERY_COUNT, MESSAGE_HEADER_INTEGER);
+    return count != NULL && count->integer >= DELIVERIES_UNTIL_MOVED;
+}
+
+static enum outcome act(struct walk *walk, const struct broker_delivery *delivery,
+                        struct error *ret_error)
+{
+    struct dead_letter_walk_result *result = walk->result;
+    result->seen++;
+    enum outcome outcome = OUTCOME_OK;
+    switch (walk->options->judge(walk->options->context, &delivery->message, result->seen)) {
+    case DEAD_LETTER_LEAVE:
+        if (is_worn(&delivery->message)) {
+            outcome = publish(walk, delivery, true, ret_error);
+        }
+        break;
+    case DEAD_LETTER_REMOVE:
+        outcome = broker_append_ack(walk->broker, delivery->tag, false, ret_error);
+        result->removed += outcome == OUTCOME_OK ? 1 : 0;
+        walk->acked++;
+        break;
+    case DEAD_LETTER_SEND_BACK:
+        outcome = publish(walk, delivery, false, ret_error);
+        walk->sent++;
+        break;
+    }
+    return outcome;
+}
+
+static enum outcome act_on_batch(struct walk *walk, struct error *ret_error)
+{
+    struct delivery_batch *batch = &walk->batch;
+    enum outcome outcome = OUTCOME_OK;
+    for (size_t i = 0; outcome == OUTCOME_OK && !walk->ending && i < batch->count; i++) {
+        outcome = act(walk, &batch->items[i].delivery, ret_error);
+    }
+    delivery_batch_clear(batch);
+    return outcome;
+}
+
+static bool is_finished(const struct walk *walk)
+{
+    bool asks_more = !walk->ending && !walk->at_end && walk->asked < walk->limit;
+    return !asks_more && walk->gets == 0 && walk->published_count == 0 &&
+           broker_unsent_bytes(walk->broker) == 0;
+}
+
+static enum outcome check_patience(struct walk *walk, uint64_t now_ms, struct error *ret_error)
+{
+    if (walk->gets == 0 && walk->published_count == 0) {
+        walk->progress_ms = now_ms;
+    }
+    if (now_ms - walk->progress_ms < DEAD_LETTER_WALK_PATIENCE_MS) {
+        return OUTCOME_OK;
+    }
+    return error_set(ret_error, OUTCOME_TRANSIENT, "the broker has not answered for %d s%s",
+                     DEAD_LETTER_WALK_PATIENCE_MS / 1000,
+                     walk->blocked ? ": it blocks publishing (memory or disk alarm)" : "");
+}
+
+static void tell_progress(struct walk *walk, uint64_t now_ms)
+{
+    const struct dead_letter_walk_options *options = walk->options;
+    if (options->tell_progress != NULL && now_ms - walk->told_ms >= PROGRESS_EVERY_MS) {
+        walk->told_ms = now_ms;
+        options->tell_progress(options->context, walk->result->seen, walk->limit);
+    }
+}
+
+static void wait_for_broker(const struct walk *walk)
+{
+    struct pollfd watched = {.fd = broker_descriptor(walk->broker), .events = POLLIN};
+    if (broker_unsent_bytes(walk->broker) > 0) {
+        watched.events = POLLOUT; /* nothing is read before it is sent */
+    }
+    uint64_t rate = walk->options->rate;
+    uint64_t wait_ms = rate > 0 && rate < 1000 ? 1000 / rate : rate > 0 ? 1 : LONGEST_WAIT_MS;
+    wait_ms = wait_ms < LONGEST_WAIT_MS ? wait_ms : LONGEST_WAIT_MS;
+    const struct timespec timeout = {.tv_nsec = (long)wait_ms * 1000000};
+    /* Whatever it says, the loop looks at everything: a signal only ends the wait. */
+    (void)ppoll(&watched, 1, &timeout, walk->options->signals_while_waiting);
+}
+
+static enum outcome go_over_letters(struct walk *walk, struct error *ret_error)
+{
+    while (!is_finished(walk)) {
+        uint64_t now_ms = clock_monotonic_ms();
+        if (*walk->options->stop != 0) {
+            walk->ending = true;
+        }
+        enum outcome outcome = ask_for_letters(walk, now_ms, ret_error);
+        if (outcome == OUTCOME_OK) {
+            outcome = broker_flush(walk->broker, ret_error);
+        }
+        if (outcome == OUTCOME_OK) {
+            outcome = read_events(walk, now_ms, ret_error);
+        }
+        bool was_full = delivery_batch_is_full(&walk->batch);
+        if (outcome == OUTCOME_OK) {
+            outcome = act_on_batch(walk, ret_error);
+        }
+        if (outcome == OUTCOME_OK) {
+            outcome = broker_flush(walk->broker, ret_error);
+        }
+        if (outcome == OUTCOME_OK) {
+            outcome = check_patience(walk, now_ms, ret_error);
+        }
+        if (outcome != OUTCOME_OK) {
+            return outcome;
+        }
+        tell_progress(walk, now_ms);
+        if (!was_full && !is_finished(walk)) {
+            wait_for_broker(walk);
+        }
+    }
+    return OUTCOME_OK;
+}
+
+/* A quorum queue's acks are commands that the channel sends on when the queue has caught up, and
+ * forgets when it is closed before. A get is answered by the queue itself, after the acks before
+ * it; what the channel had kept back it sends then, before it takes the next request. */
+static enum outcome see_acks_taken(struct walk *walk, struct error *ret_error)
+{
+    struct error cause;
+    enum outcome outcome = OUTCOME_OK;
+    walk->ending = true;
+    for (int round = 0; outcome == OUTCOME_OK && round < ACK_ROUNDS; round++) {
+        bool exists = false;
+        uint64_t count = 0;
+        outcome = broker_append_get(walk->broker, walk->queue, &cause);
+        if (outcome == OUTCOME_OK) {
+            walk->gets++;
+            outcome = go_over_letters(walk, &cause);
+        }
+        if (outcome == OUTCOME_OK) {
+            outcome = broker_count_and_wait(walk->broker, walk->queue, &exists, &count, &cause);
+        }
+    }
+    return outcome == OUTCOME_OK
+               ? OUTCOME_OK
+               : error_set(ret_error, OUTCOME_TRANSIENT,
+                           "the broker does not say whether it took the last acks, so that some "
+                           "letters may still be there: %.300s",
+                           cause.text);
+}
+
+static enum outcome walk_connected(struct walk *walk, struct error *ret_error)
+{
+    struct dead_letter_walk_result *result = walk->result;
+    enum outcome outcome = broker_count_and_wait(walk->broker, walk->queue, &result->queue_exists,
+                                                 &result->total, ret_error);
+    if (outcome != OUTCOME_OK || !result->queue_exists) {
+        return outcome;
+    }
+    outcome = broker_enable_confirms(walk->broker, ret_error);
+    if (outcome != OUTCOME_OK) {
+        return outcome;
+    }
+    uint64_t letters_max = walk->options->letters_max;
+    walk->limit = letters_max > 0 && letters_max < result->total ? letters_max : result->total;
+    walk->next_publish_tag = 1;
+    walk->started_ms = walk->progress_ms = walk->told_ms = clock_monotonic_ms();
+    outcome = go_over_letters(walk, ret_error);
+    if (outcome == OUTCOME_OK && walk->acked > 0) {
+        outcome = see_acks_taken(walk, ret_error);
+    }
+    if (outcome == OUTCOME_OK && walk->refused) {
+        outcome = error_set(ret_error, OUTCOME_TRANSIENT, "%s", walk->refusal.text);
+    }
+    return outcome;
+}
+
+enum outcome dead_letter_walk(const struct dead_letter_walk_options *options,
+                              struct dead_letter_walk_result *ret_result, struct error *ret_error)
+{
+    *ret_result = (struct dead_letter_walk_result){0};
+    struct walk *walk = calloc(1, sizeof(*walk));
+    if (walk == NULL) {
+        return error_set(ret_error, OUTCOME_BUSY, "no memory");
+    }
+    walk->options = options;
+    walk->result = ret_result;
+    dead_letter_queue_name(options->settings->common.queue, walk->queue);
+    enum outcome outcome = delivery_batch_init(&walk->batch, ret_error);
+    if (outcome == OUTCOME_OK) {
+        outcome = open_connection(walk, ret_error);
+    }
+    if (outcome == OUTCOME_OK) {
+        outcome = walk_connected(walk, ret_error);
+    }
+    broker_free(walk->broker);
+    delivery_batch_done(&walk->batch);
+    free(walk);
+    return outcome;
+}

@@ -1,0 +1,260 @@
+/* Options and verbs of the command, and how each verb judges a letter. */
+#include "session-service/dead_letters_command/dead_letters_command.h"
+
+#include "session-service/dead_letters_command/dead_letter_print.h"
+#include "session-service/dead_letters_command/dead_letter_verbs.h"
+
+#include "common/service/lifecycle.h"
+#include "common/threads/thread.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { EXIT_NOT_ALL = 3, PAGE_LETTERS = 100 };
+
+#define COMMAND_ROW(...) OPTION_ROW(struct command_settings, __VA_ARGS__)
+#define COMMON_ROW(member, ...)                                                                    \
+    OPTION_ROW(struct command_settings, service.common.member, __VA_ARGS__)
+#define SESSION_ROW(member, ...) OPTION_ROW(struct command_settings, service.member, __VA_ARGS__)
+
+static const struct option_row rows[] = {COMMAND_OPTIONS(COMMAND_ROW) COMMON_OPTIONS(
+    COMMON_ROW, SESSION_LISTEN_DEFAULT) SESSION_OPTIONS(SESSION_ROW)};
+
+static struct command the_command; /* a signal ends it */
+
+static void on_signal(int number)
+{
+    (void)number;
+    the_command.stop = 1;
+}
+
+static void tell_progress(void *context, uint64_t seen, uint64_t total)
+{
+    const struct command *command = context;
+    fprintf(stderr, "%s: %" PRIu64 " of %" PRIu64 " letters looked at\n", command->verb->name, seen,
+            total);
+}
+
+/* A flag that a verb does not know must not be passed over: it may be what makes it harmless. */
+static enum outcome check_flags(const struct command *command, struct error *ret_error)
+{
+    const struct command_settings *settings = &command->settings;
+    const struct {
+        const char *name;
+        bool given;
+        enum verb_name of;
+    } flags[] = {
+        {"limit", settings->limit != 0, VERB_LIST}, {"after", settings->after != 0, VERB_LIST},
+        {"all", settings->all, VERB_REDRIVE},       {"dry-run", settings->dry_run, VERB_REDRIVE},
+        {"force", settings->force, VERB_REDRIVE},   {"rate", settings->rate != 0, VERB_REDRIVE},
+    };
+    for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++) {
+        if (flags[i].given && command->verb != &dead_letter_verbs[flags[i].of]) {
+            return error_set(ret_error, OUTCOME_INVALID, "%s takes no --%s", command->verb->name,
+                             flags[i].name);
+        }
+    }
+    return OUTCOME_OK;
+}
+
+static enum outcome take_operands(struct command *command, const struct options_operands *operands,
+                                  struct error *ret_error)
+{
+    static const char needed[] = "list, show ID..., redrive [ID...] or purge ID... is needed; see "
+                                 "--help";
+    for (size_t i = 0; operands->count > 0 && i < VERBS; i++) {
+        if (strcmp(operands->items[0], dead_letter_verbs[i].name) == 0) {
+            command->verb = &dead_letter_verbs[i];
+        }
+    }
+    if (command->verb == NULL) {
+        return error_set(ret_error, OUTCOME_INVALID, "%s", needed);
+    }
+    command->wanted_count = operands->count - 1;
+    if (!command->verb->takes_ids && command->wanted_count > 0) {
+        return error_set(ret_error, OUTCOME_INVALID, "%s takes no ids", command->verb->name);
+    }
+    if (command->verb->takes_ids && !command->settings.all && command->wanted_count == 0) {
+        return error_set(ret_error, OUTCOME_INVALID, "%s needs at least one id%s",
+                         command->verb->name,
+                         command->verb == &dead_letter_verbs[VERB_REDRIVE] ? ", or --all" : "");
+    }
+    if (command->settings.all && command->wanted_count > 0) {
+        return error_set(ret_error, OUTCOME_INVALID, "--all and ids contradict each other");
+    }
+    /* One more than there are, so never none. */
+    /* NOLINTNEXTLINE(clang-analyzer-optin.portability.UnixAPI) */
+    command->wanted = calloc(command->wanted_count + 1, sizeof(*command->wanted));
+    if (command->wanted == NULL) {
+        return error_set(ret_error, OUTCOME_BUSY, "no memory");
+    }
+    for (size_t i = 0; i < command->wanted_count; i++) {
+        command->wanted[i].id = operands->items[i + 1];
+    }
+    return check_flags(command, ret_error);
+}
+
+static void tell_list(const struct command *command, const struct dead_letter_walk_result *result)
+{
+    if (result->total == 0) {
+        fprintf(stderr, "no dead letters\n");
+    } else if (result->seen < result->total) {
+        fprintf(stderr,
+                "%" PRIu64 " of %" PRIu64 " dead letters; for the next page: --after %" PRIu64 "\n",
+                result->seen - (uint64_t)command->settings.after, result->total, result->seen);
+    }
+}
+
+static void tell_summary(struct command *command, const struct dead_letter_walk_result *result)
+{
+    if (!command->settings.json) {
+        printf("%" PRIu64 " sent back, %" PRIu64 " purged, %" PRIu64 " left, of %" PRIu64
+               " dead letters\n",
+               result->sent_back, result->removed, command->left, result->total);
+    } else {
+        printf("{\"sent_back\":%" PRIu64 ",\"purged\":%" PRIu64 ",\"left\":%" PRIu64
+               ",\"total\":%" PRIu64 "}\n",
+               result->sent_back, result->removed, command->left, result->total);
+    }
+}
+
+/* After a walk that went to its end. */
+static bool tell_missing(const struct command *command)
+{
+    bool all_found = true;
+    for (size_t i = 0; i < command->wanted_count; i++) {
+        if (!command->wanted[i].found) {
+            fprintf(stderr, "no dead letter has the id %s\n", command->wanted[i].id);
+            all_found = false;
+        }
+    }
+    return all_found;
+}
+
+static int finish(struct command *command, const struct options_program *program,
+                  const struct dead_letter_walk_result *result, enum outcome outcome,
+                  const struct error *error)
+{
+    bool lists = command->verb == &dead_letter_verbs[VERB_LIST];
+    bool shows = command->verb == &dead_letter_verbs[VERB_SHOW];
+    bool failed = outcome != OUTCOME_OK;
+    if (lists && !failed) {
+        tell_list(command, result);
+    } else if (!lists && !shows && (!failed || result->queue_exists)) {
+        tell_summary(command, result);
+    }
+    if (failed) {
+        return lifecycle_fail(program, outcome, error);
+    }
+    if (fflush(stdout) != 0 || command->unprinted) {
+        struct error unwritten;
+        error_set_errno(&unwritten, OUTCOME_TRANSIENT,
+                        command->unprinted ? command->print_errno : errno,
+                        "cannot write to standard output");
+        return lifecycle_fail(program, OUTCOME_TRANSIENT, &unwritten);
+    }
+    if (command->stop != 0) {
+        fprintf(stderr, "interrupted: the rest is as it was\n");
+        return EXIT_NOT_ALL;
+    }
+    bool all_found = tell_missing(command);
+    return all_found && command->left == 0 ? EXIT_OK : EXIT_NOT_ALL;
+}
+
+struct walk {
+    const struct dead_letter_walk_options *options;
+    struct dead_letter_walk_result result;
+    enum outcome outcome;
+    struct error error;
+};
+
+static void *run_walk(void *argument)
+{
+    struct walk *walk = argument;
+    walk->outcome = dead_letter_walk(walk->options, &walk->result, &walk->error);
+    return NULL;
+}
+
+/* The letters are read on a thread for its stack's sake; it inherits the signals' mask. */
+static int run(struct command *command, const struct options_program *program)
+{
+    struct sigaction action = {.sa_handler = on_signal};
+    sigset_t blocked;
+    sigset_t while_waiting;
+    sigemptyset(&blocked);
+    sigaddset(&blocked, SIGINT);
+    sigaddset(&blocked, SIGTERM);
+    pthread_sigmask(SIG_BLOCK, &blocked, &while_waiting);
+    (void)sigaction(SIGINT, &action, NULL);
+    (void)sigaction(SIGTERM, &action, NULL);
+
+    const struct command_settings *settings = &command->settings;
+    bool lists = command->verb == &dead_letter_verbs[VERB_LIST];
+    const struct dead_letter_walk_options options = {
+        .settings = &settings->service,
+        .letters_max = lists ? (uint64_t)settings->after +
+                                   (uint64_t)(settings->limit > 0 ? settings->limit : PAGE_LETTERS)
+                             : 0,
+        .rate = (uint64_t)settings->rate,
+        .stop = &command->stop,
+        .signals_while_waiting = &while_waiting,
+        .judge = dead_letter_judge,
+        .tell_progress = tell_progress,
+        .context = command,
+    };
+    struct walk walk = {.options = &options};
+    struct error error;
+    pthread_t thread;
+    enum outcome outcome = thread_start(&thread, "dead-letters", run_walk, &walk, &error);
+    if (outcome == OUTCOME_OK) {
+        pthread_join(thread, NULL);
+        outcome = walk.outcome;
+        error = walk.error;
+    }
+    return finish(command, program, &walk.result, outcome, &error);
+}
+
+int dead_letters_command(int argc, char **argv)
+{
+    const struct options_program program = {
+        .name = "session-service dead-letters",
+        .environment_prefix = settings_program.environment_prefix,
+        .summary = "Lists, shows, sends back and removes the messages that were put aside.",
+        .operands = "list | show ID... | redrive [ID...] | purge ID...",
+        .rows = rows,
+        .count = sizeof(rows) / sizeof(rows[0]),
+    };
+
+    lifecycle_protect_process();
+    struct command *command = &the_command;
+    struct options_operands operands = {0};
+    enum options_action action = OPTIONS_RUN;
+    struct error error;
+    enum outcome outcome =
+        options_load(&program, argc, argv, &command->settings, &operands, &action, &error);
+    if (outcome == OUTCOME_OK && action == OPTIONS_EXIT) {
+        free(operands.items);
+        return EXIT_OK;
+    }
+    if (outcome == OUTCOME_OK) {
+        outcome = common_settings_check_broker(&command->settings.service.common, &error);
+    }
+    if (outcome == OUTCOME_OK && action == OPTIONS_RUN) {
+        outcome = take_operands(command, &operands, &error);
+    }
+    int exit_code = EXIT_OK;
+    if (outcome != OUTCOME_OK) {
+        exit_code = lifecycle_fail(&program, outcome, &error);
+    } else if (action == OPTIONS_CHECK_CONFIG) {
+        puts("configuration is valid");
+    } else {
+        exit_code = run(command, &program);
+    }
+    free(operands.items);
+    free(command->wanted);
+    options_done(&program, &command->settings);
+    return exit_code;
+}

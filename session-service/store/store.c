@@ -1,0 +1,378 @@
+/* The schema, and the statements of a transaction. */
+#include "session-service/store/store_internal.h"
+
+#include "common/base/digest.h"
+
+enum {
+    /* Of each table in one step: twice what came in since the last, so that an entry is gone after
+     * one and a half times its retention, however many come; and some where nothing comes. */
+    PRUNE_ROWS_MIN = 500,
+    PRUNE_ROWS_MAX = 20000,
+};
+
+/* Few trees, because they are what a message costs: a user has one row, with the open session in
+ * it, and the inbox is one tree. `sessions` is how the session's part is read. */
+static const char *const migrations[] = {
+    "CREATE TABLE inbox ("
+    " message_id TEXT NOT NULL PRIMARY KEY,"
+    " payload_hash BLOB NOT NULL," /* SHA-256 of the body */
+    " handled_at_ms INTEGER NOT NULL) WITHOUT ROWID;"
+    "CREATE TABLE users ("
+    " user_id TEXT NOT NULL PRIMARY KEY," /* the id; 'email:...' or 'sha256:...' without one */
+    " body TEXT NOT NULL,"
+    " saved_at_ms INTEGER NOT NULL,"
+    " message_id TEXT NOT NULL," /* '' where the message had none */
+    " saves INTEGER NOT NULL,"   /* messages with an id that took effect */
+    " session_id TEXT,"
+    " opened_at_ms INTEGER,"
+    " extended_at_ms INTEGER,"
+    " expires_at_ms INTEGER,"
+    " session_saves INTEGER) WITHOUT ROWID;"
+    "CREATE UNIQUE INDEX users_by_session ON users (session_id) WHERE session_id IS NOT NULL;"
+    "CREATE VIEW sessions AS SELECT session_id AS id, user_id, opened_at_ms, extended_at_ms,"
+    " expires_at_ms, session_saves AS saves FROM users WHERE session_id IS NOT NULL;"
+    "CREATE TABLE attempts ("
+    " key TEXT NOT NULL PRIMARY KEY,"
+    " count INTEGER NOT NULL,"
+    " at_ms INTEGER NOT NULL) WITHOUT ROWID;",
+    /* The body last: what stands behind a large one is only found by reading all of it. */
+    "CREATE TABLE users_2 ("
+    " user_id TEXT NOT NULL PRIMARY KEY,"
+    " saved_at_ms INTEGER NOT NULL,"
+    " message_id TEXT NOT NULL,"
+    " saves INTEGER NOT NULL,"
+    " session_id TEXT,"
+    " opened_at_ms INTEGER,"
+    " extended_at_ms INTEGER,"
+    " expires_at_ms INTEGER,"
+    " session_saves INTEGER,"
+    " body TEXT NOT NULL) WITHOUT ROWID;"
+    "INSERT INTO users_2 SELECT user_id, saved_at_ms, message_id, saves, session_id, opened_at_ms,"
+    " extended_at_ms, expires_at_ms, session_saves, body FROM users;"
+    "DROP VIEW sessions;"
+    "DROP TABLE users;"
+    "ALTER TABLE users_2 RENAME TO users;"
+    "CREATE UNIQUE INDEX users_by_session ON users (session_id) WHERE session_id IS NOT NULL;"
+    "CREATE VIEW sessions AS SELECT session_id AS id, user_id, opened_at_ms, extended_at_ms,"
+    " expires_at_ms, session_saves AS saves FROM users WHERE session_id IS NOT NULL;",
+    "CREATE TABLE tombstones ("
+    " user_hash TEXT NOT NULL PRIMARY KEY," /* SHA-256 of the user_id, which may be an address */
+    " deleted_at_ms INTEGER NOT NULL,"
+    " message_id TEXT NOT NULL,"
+    " handled_at_ms INTEGER NOT NULL) WITHOUT ROWID;",
+};
+
+#define IS_NEWER "(excluded.saved_at_ms, excluded.message_id) >= (saved_at_ms, message_id)"
+#define IS_OPEN "expires_at_ms > excluded.extended_at_ms"
+
+#define UPSERT                                                                                     \
+    "INSERT INTO users VALUES (?1, ?3, ?4, ?5, ?6, ?7, ?7, ?8, 1, ?2)"                             \
+    " ON CONFLICT DO UPDATE SET"                                                                   \
+    " body = CASE WHEN " IS_NEWER " THEN excluded.body ELSE body END,"                             \
+    " message_id = CASE WHEN " IS_NEWER " THEN excluded.message_id ELSE message_id END,"           \
+    " saved_at_ms = max(saved_at_ms, excluded.saved_at_ms),"                                       \
+    " saves = saves + excluded.saves,"                                                             \
+    " session_id = CASE WHEN " IS_OPEN " THEN session_id ELSE excluded.session_id END,"            \
+    " opened_at_ms = CASE WHEN " IS_OPEN " THEN opened_at_ms ELSE excluded.opened_at_ms END,"      \
+    " session_saves = CASE WHEN " IS_OPEN " THEN session_saves + 1 ELSE 1 END,"                    \
+    " extended_at_ms = excluded.extended_at_ms,"                                                   \
+    " expires_at_ms = excluded.expires_at_ms"                                                      \
+    " RETURNING session_saves = 1, (saved_at_ms, message_id) = (?3, ?4)"
+
+static const char *const statements[STATEMENTS] = {
+    [INSERT_INBOX] = "INSERT INTO inbox VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
+    [SELECT_HASH] = "SELECT payload_hash FROM inbox WHERE message_id = ?1",
+    [UPSERT_USER] = UPSERT,
+    [UPSERT_USER_AND_COUNT] = UPSERT ", saves",
+    [DELETE_USER] =
+        "DELETE FROM users WHERE user_id = ?1 AND (saved_at_ms, message_id) <= (?2, ?3)",
+    /* DELETE_USER has run: a user who is there is newer. */
+    [INSERT_TOMBSTONE] =
+        "INSERT INTO tombstones SELECT ?4, ?2, ?3, ?5"
+        " WHERE NOT EXISTS (SELECT 1 FROM users WHERE user_id = ?1)"
+        " ON CONFLICT DO UPDATE SET deleted_at_ms = excluded.deleted_at_ms,"
+        " message_id = excluded.message_id, handled_at_ms = excluded.handled_at_ms"
+        " WHERE (excluded.deleted_at_ms, excluded.message_id) >= (deleted_at_ms, message_id)",
+    [HAS_TOMBSTONES] = "SELECT EXISTS (SELECT 1 FROM tombstones)",
+    [DELETE_TOMBSTONE] =
+        "DELETE FROM tombstones WHERE user_hash = ?1 AND (deleted_at_ms, message_id) <= (?2, ?3)",
+    [DELETE_BURIED_USER] = "DELETE FROM users WHERE user_id = ?1"
+                           " AND EXISTS (SELECT 1 FROM tombstones WHERE user_hash = ?2)",
+    [COUNT_ATTEMPT] = "INSERT INTO attempts VALUES (?1, 1, ?2)"
+                      " ON CONFLICT DO UPDATE SET count = count + 1, at_ms = excluded.at_ms"
+                      " RETURNING count",
+    [FORGET_ATTEMPTS] = "DELETE FROM attempts WHERE key = ?1",
+    [NEXT_INBOX] = "SELECT max(message_id), count(*) FROM (SELECT message_id FROM inbox"
+                   " WHERE message_id > ?1 ORDER BY message_id LIMIT ?2)",
+    [PRUNE_INBOX] = "DELETE FROM inbox WHERE message_id > ?1 AND message_id <= ?2"
+                    " AND handled_at_ms <= ?3",
+    [NEXT_SESSIONS] = "SELECT max(session_id), count(*) FROM (SELECT session_id FROM users"
+                      " WHERE session_id > ?1 ORDER BY session_id LIMIT ?2)",
+    [SWEEP_SESSIONS] = "UPDATE users SET session_id = NULL, opened_at_ms = NULL,"
+                       " extended_at_ms = NULL, expires_at_ms = NULL, session_saves = NULL"
+                       " WHERE session_id > ?1 AND session_id <= ?2 AND expires_at_ms <= ?3",
+    [PRUNE_ATTEMPTS] = "DELETE FROM attempts WHERE at_ms <= ?1",
+    [NEXT_TOMBSTONES] = "SELECT max(user_hash), count(*) FROM (SELECT user_hash FROM tombstones"
+                        " WHERE user_hash > ?1 ORDER BY user_hash LIMIT ?2)",
+    [PRUNE_TOMBSTONES] = "DELETE FROM tombstones WHERE user_hash > ?1 AND user_hash <= ?2"
+                         " AND handled_at_ms <= ?3",
+};
+
+const struct store_schema store_schema = {
+    .migrations = migrations,
+    .version = sizeof(migrations) / sizeof(migrations[0]),
+    .statements = statements,
+    .statement_count = STATEMENTS,
+};
+
+static enum outcome compare_with_inbox(struct store *store, const struct store_event *event,
+                                       const unsigned char hash[DIGEST_BYTES],
+                                       enum store_result *ret_result, struct error *ret_error)
+{
+    struct statement *select = store->statements[SELECT_HASH];
+    statement_bind_text(select, 1, event->message_id);
+    bool found = false;
+    enum outcome outcome = statement_step(select, &found, ret_error);
+    if (outcome != OUTCOME_OK) {
+        return outcome;
+    }
+    struct slice known = found ? statement_text(select, 0) : (struct slice){0};
+    bool same = slice_equal(known, (struct slice){(const char *)hash, DIGEST_BYTES});
+    statement_reset(select);
+    *ret_result = same ? STORE_DUPLICATE : STORE_CONFLICT;
+    return OUTCOME_OK;
+}
+
+/* Begins an event: *ret_effect says whether it is to take effect. */
+static enum outcome enter_inbox(struct store *store, const struct store_event *event,
+                                int64_t now_ms, struct store_effect *ret_effect,
+                                struct error *ret_error)
+{
+    *ret_effect = (struct store_effect){.result = STORE_APPLIED};
+    store->applied++;
+    if (event->message_id.length == 0) {
+        return OUTCOME_OK;
+    }
+    unsigned char hash[DIGEST_BYTES];
+    enum outcome outcome = digest_of(event->payload, hash, ret_error);
+    if (outcome != OUTCOME_OK) {
+        return outcome;
+    }
+    struct statement *insert = store->statements[INSERT_INBOX];
+    statement_bind_text(insert, 1, event->message_id);
+    statement_bind_blob(insert, 2, hash, sizeof(hash));
+    statement_bind_integer(insert, 3, now_ms);
+    outcome = statement_run(insert, ret_error);
+    if (outcome == OUTCOME_OK && database_changes(store->database) == 0) {
+        return compare_with_inbox(store, event, hash, &ret_effect->result, ret_error);
+    }
+    return outcome;
+}
+
+/* Makes sure that store->tombstones is known. While there are any it stays so until pruning, since
+ * a removal of the last one may be rolled back. */
+static enum outcome ask_for_tombstones(struct store *store, struct error *ret_error)
+{
+    if (store->tombstones != TOMBSTONES_UNKNOWN) {
+        return OUTCOME_OK;
+    }
+    struct statement *ask = store->statements[HAS_TOMBSTONES];
+    bool row = false;
+    enum outcome outcome = statement_step(ask, &row, ret_error);
+    if (outcome == OUTCOME_OK && row) {
+        store->tombstones = statement_integer(ask, 0) != 0 ? TOMBSTONES_SOME : TOMBSTONES_NONE;
+        statement_reset(ask);
+    }
+    return outcome;
+}
+
+static enum outcome hash_user(const struct store_event *event, char ret_hash[DIGEST_TEXT_BYTES],
+                              struct error *ret_error)
+{
+    unsigned char digest[DIGEST_BYTES];
+    enum outcome outcome = digest_of(event->user_key, digest, ret_error);
+    if (outcome == OUTCOME_OK) {
+        digest_text(digest, ret_hash);
+    }
+    return outcome;
+}
+
+/* Runs a statement whose first parameters are a key and the event's place in the order. */
+static enum outcome run_for_event(struct store *store, enum statement_name name, struct slice key,
+                                  const struct store_event *event, struct error *ret_error)
+{
+    struct statement *statement = store->statements[name];
+    statement_bind_text(statement, 1, key);
+    statement_bind_integer(statement, 2, event->saved_at_ms);
+    statement_bind_text(statement, 3, event->message_id);
+    return statement_run(statement, ret_error);
+}
+
+/* A user who was not there has been saved: that ends an older deletion, and has no effect where the
+ * deletion is newer. */
+static enum outcome compare_with_tombstone(struct store *store, const struct store_event *event,
+                                           struct store_effect *effect, struct error *ret_error)
+{
+    char hash[DIGEST_TEXT_BYTES];
+    enum outcome outcome = hash_user(event, hash, ret_error);
+    if (outcome == OUTCOME_OK) {
+        outcome = run_for_event(store, DELETE_TOMBSTONE, slice_of(hash), event, ret_error);
+    }
+    if (outcome == OUTCOME_OK) {
+        struct statement *remove = store->statements[DELETE_BURIED_USER];
+        statement_bind_text(remove, 1, event->user_key);
+        statement_bind_text(remove, 2, slice_of(hash));
+        outcome = statement_run(remove, ret_error);
+    }
+    if (outcome == OUTCOME_OK && database_changes(store->database) > 0) {
+        effect->session_opened = effect->user_changed = false;
+    }
+    return outcome;
+}
+
+static enum outcome upsert_user(struct store *store, const struct store_event *event,
+                                int64_t now_ms, struct store_effect *effect,
+                                struct error *ret_error)
+{
+    char session_id[MESSAGE_ID_TEXT_BYTES];
+    enum outcome outcome =
+        message_id_generate(&store->ids, (uint64_t)now_ms, session_id, ret_error);
+    if (outcome == OUTCOME_OK) {
+        outcome = ask_for_tombstones(store, ret_error);
+    }
+    if (outcome != OUTCOME_OK) {
+        return outcome;
+    }
+    bool counts = store->tombstones != TOMBSTONES_NONE;
+    struct statement *upsert = store->statements[counts ? UPSERT_USER_AND_COUNT : UPSERT_USER];
+    statement_bind_text(upsert, 1, event->user_key);
+    statement_bind_text(upsert, 2, event->body);
+    statement_bind_integer(upsert, 3, event->saved_at_ms);
+    statement_bind_text(upsert, 4, event->message_id);
+    statement_bind_integer(upsert, 5, event->message_id.length > 0);
+    statement_bind_text(upsert, 6, slice_of(session_id));
+    statement_bind_integer(upsert, 7, now_ms);
+    statement_bind_integer(upsert, 8, now_ms + store->options.session_ttl_ms);
+    bool row = false;
+    bool may_be_new = false; /* one who is there has more saves, or had none with an id */
+    outcome = statement_step(upsert, &row, ret_error);
+    if (outcome == OUTCOME_OK && row) {
+        effect->session_opened = statement_integer(upsert, 0) != 0;
+        effect->user_changed = statement_integer(upsert, 1) != 0;
+        may_be_new = counts && effect->session_opened && statement_integer(upsert, 2) <= 1;
+        statement_reset(upsert);
+    }
+    return may_be_new ? compare_with_tombstone(store, event, effect, ret_error) : outcome;
+}
+
+enum outcome store_save_user(struct store *store, const struct store_event *event, int64_t now_ms,
+                             struct store_effect *ret_effect, struct error *ret_error)
+{
+    enum outcome outcome = enter_inbox(store, event, now_ms, ret_effect, ret_error);
+    if (outcome == OUTCOME_OK && ret_effect->result == STORE_APPLIED) {
+        outcome = upsert_user(store, event, now_ms, ret_effect, ret_error);
+    }
+    return outcome;
+}
+
+static enum outcome bury_user(struct store *store, const struct store_event *event, int64_t now_ms,
+                              struct store_effect *effect, struct error *ret_error)
+{
+    char hash[DIGEST_TEXT_BYTES];
+    enum outcome outcome = hash_user(event, hash, ret_error);
+    if (outcome == OUTCOME_OK) {
+        outcome = run_for_event(store, DELETE_USER, event->user_key, event, ret_error);
+    }
+    if (outcome == OUTCOME_OK) {
+        struct statement *insert = store->statements[INSERT_TOMBSTONE];
+        statement_bind_text(insert, 4, slice_of(hash));
+        statement_bind_integer(insert, 5, now_ms);
+        store->tombstones = TOMBSTONES_SOME;
+        outcome = run_for_event(store, INSERT_TOMBSTONE, event->user_key, event, ret_error);
+        effect->user_changed = outcome == OUTCOME_OK && database_changes(store->database) > 0;
+    }
+    return outcome;
+}
+
+enum outcome store_delete_user(struct store *store, const struct store_event *event, int64_t now_ms,
+                               struct store_effect *ret_effect, struct error *ret_error)
+{
+    enum outcome outcome = enter_inbox(store, event, now_ms, ret_effect, ret_error);
+    if (outcome == OUTCOME_OK && ret_effect->result == STORE_APPLIED) {
+        outcome = bury_user(store, event, now_ms, ret_effect, ret_error);
+    }
+    return outcome;
+}
+
+/* Finds the end of the next few rows after the cursor, removes those of them that are old, and
+ * moves the cursor; at the end of the table it begins anew. */
+static enum outcome prune_rows(struct store *store, enum statement_name next_name,
+                               enum statement_name prune_name, int64_t rows, int64_t until_ms,
+                               char cursor[STORE_CURSOR_BYTES], struct error *ret_error)
+{
+    struct statement *next = store->statements[next_name];
+    char last[STORE_CURSOR_BYTES] = "";
+    statement_bind_text(next, 1, slice_of(cursor));
+    statement_bind_integer(next, 2, rows);
+    bool row = false;
+    enum outcome outcome = statement_step(next, &row, ret_error);
+    if (outcome != OUTCOME_OK || !row) {
+        return outcome;
+    }
+    struct slice end = statement_text(next, 0);
+    if (end.length < sizeof(last) && end.length > 0) {
+        memcpy(last, end.data, end.length);
+    }
+    bool is_last = statement_integer(next, 1) < rows;
+    statement_reset(next);
+    if (last[0] != '\0') {
+        struct statement *prune = store->statements[prune_name];
+        statement_bind_text(prune, 1, slice_of(cursor));
+        statement_bind_text(prune, 2, slice_of(last));
+        statement_bind_integer(prune, 3, until_ms);
+        outcome = statement_run(prune, ret_error);
+    }
+    if (outcome == OUTCOME_OK) {
+        memcpy(cursor, is_last ? "" : last, is_last ? 1 : sizeof(last));
+    }
+    return outcome;
+}
+
+enum outcome store_prune(struct store *store, int64_t now_ms, struct error *ret_error)
+{
+    int64_t old_ms = now_ms - store->options.inbox_retention_ms;
+    int64_t rows = 2 * store->applied;
+    rows = rows < PRUNE_ROWS_MIN ? PRUNE_ROWS_MIN : rows > PRUNE_ROWS_MAX ? PRUNE_ROWS_MAX : rows;
+    enum outcome outcome = store_begin(store, ret_error);
+    if (outcome == OUTCOME_OK) {
+        outcome = ask_for_tombstones(store, ret_error);
+    }
+    if (outcome == OUTCOME_OK && store->tombstones == TOMBSTONES_SOME) {
+        outcome = prune_rows(store, NEXT_TOMBSTONES, PRUNE_TOMBSTONES, rows, old_ms,
+                             store->tombstone_cursor, ret_error);
+        store->tombstones = TOMBSTONES_UNKNOWN; /* the last one may be gone */
+    }
+    if (outcome == OUTCOME_OK) {
+        outcome = prune_rows(store, NEXT_INBOX, PRUNE_INBOX, rows, old_ms, store->inbox_cursor,
+                             ret_error);
+    }
+    if (outcome == OUTCOME_OK) {
+        outcome = prune_rows(store, NEXT_SESSIONS, SWEEP_SESSIONS, rows, now_ms,
+                             store->session_cursor, ret_error);
+    }
+    if (outcome == OUTCOME_OK) {
+        struct statement *prune = store->statements[PRUNE_ATTEMPTS];
+        statement_bind_integer(prune, 1, old_ms);
+        outcome = statement_run(prune, ret_error);
+    }
+    if (outcome == OUTCOME_OK) {
+        outcome = store_commit(store, ret_error);
+    }
+    if (outcome == OUTCOME_OK) {
+        store->applied = 0;
+    }
+    if (outcome != OUTCOME_OK) {
+        store_rollback(store, outcome);
+    }
+    return outcome;
+}

@@ -1,0 +1,94 @@
+/* What handled messages have done, durable: the inbox, the users, and their sessions.
+ *
+ *          store_begin      store_save_user ...      store_commit
+ *  idle -----------------> in a transaction -----------------------> idle
+ *                                 |  any failure: store_rollback
+ *
+ * The file is opened by the first store_begin() that can, and anew after a failure that leaves in
+ * doubt what is on disk. One thread at a time. */
+#pragma once
+
+#include "common/base/error.h"
+#include "common/base/message_id.h"
+#include "common/base/slice.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct database;
+struct store;
+
+struct store_options {
+    const char *directory; /* borrowed; held by this process */
+    int64_t session_ttl_ms;
+    int64_t inbox_retention_ms;
+};
+
+enum { STORE_PATH_BYTES = 1100, STORE_APPLICATION_ID = 0x53535631 /* "SSV1" */ };
+
+/* Opens nothing. */
+MUST_CHECK enum outcome store_create(const struct store_options *options, struct store **ret_store,
+                                     struct error *ret_error);
+/* Rolls back. NULL is fine. */
+void store_free(struct store *store);
+
+/* Opens the file where it is not open. INVALID: never without a person (damaged, of another
+ * program, newer). BUSY, TRANSIENT, BROKEN: not now. */
+MUST_CHECK enum outcome store_open(struct store *store, struct error *ret_error);
+
+/* Begins a transaction, opening the file if need be. Outcomes as for store_open(). */
+MUST_CHECK enum outcome store_begin(struct store *store, struct error *ret_error);
+MUST_CHECK enum outcome store_commit(struct store *store, struct error *ret_error);
+/* Ends a transaction that failed; `why` is the failure's outcome: BROKEN and INVALID also close the
+ * file. Outside of a transaction it does no harm. */
+void store_rollback(struct store *store, enum outcome why);
+
+/* All borrowed. */
+struct store_event {
+    struct slice message_id; /* empty: bare, which is never a duplicate */
+    struct slice payload;    /* the same id with another one is a conflict */
+    struct slice user_key;
+    struct slice body;
+    int64_t saved_at_ms; /* the time of the event */
+};
+
+enum store_result {
+    STORE_APPLIED,
+    STORE_DUPLICATE, /* this id was applied before, with the same payload */
+    STORE_CONFLICT,  /* this id was applied before, with another payload: nothing is changed */
+};
+
+struct store_effect {
+    enum store_result result;
+    bool session_opened;
+    bool user_changed; /* false: a newer save or deletion of the user is known, and stays */
+};
+
+/* In a transaction: gives the user the body as his state, and a session. A user who was deleted
+ * later than that stays away. */
+MUST_CHECK enum outcome store_save_user(struct store *store, const struct store_event *event,
+                                        int64_t now_ms, struct store_effect *ret_effect,
+                                        struct error *ret_error);
+
+/* In a transaction: removes the user and his session, unless his state is newer. A tombstone, which
+ * holds the time and no personal data, keeps older saves away for the retention of the inbox. */
+MUST_CHECK enum outcome store_delete_user(struct store *store, const struct store_event *event,
+                                          int64_t now_ms, struct store_effect *ret_effect,
+                                          struct error *ret_error);
+
+/* Counts, in a transaction of its own, one more attempt to handle the message of that key;
+ * *ret_count includes it. */
+MUST_CHECK enum outcome store_count_attempt(struct store *store, struct slice key, int64_t now_ms,
+                                            int64_t *ret_count, struct error *ret_error);
+/* In a transaction: the message was handled. */
+MUST_CHECK enum outcome store_forget_attempts(struct store *store, struct slice key,
+                                              struct error *ret_error);
+
+/* Removes, in a transaction of its own, what has had its time, among the next few rows only: old
+ * inbox entries and tombstones, expired sessions. */
+MUST_CHECK enum outcome store_prune(struct store *store, int64_t now_ms, struct error *ret_error);
+
+/* Opens another connection to the file, for another thread that reads, and ends sessions. The file
+ * must have been opened before. */
+MUST_CHECK enum outcome store_open_second(const struct store *store, struct database **ret_database,
+                                          struct error *ret_error);
