@@ -230,19 +230,24 @@ class Judgement:
                 self.broken["misplaced"].append("%s: %s" % (message_id, reason))
 
     def _judge_users(self):
-        saved, deleted = {}, {}  # {user: [(time, message id)]}
+        saved, deleted, deleted_again = {}, {}, {}  # {user: [(time, message id)]}
         for key in self.inbox.items():
             attempted = self.attempts.get(key)
             if attempted is not None and attempted.user is not None:
                 events = deleted if attempted.deletes else saved
-                events.setdefault(attempted.user, []).append((self.log.times.get(key[0], (0, 0))[0], key[0]))
+                least, most = self.log.times.get(key[0], (0, 0))
+                events.setdefault(attempted.user, []).append((least, key[0]))
+                if attempted.deletes:
+                    deleted_again.setdefault(attempted.user, []).append((most, key[0]))
         for user in set(saved) | set(self.users):
             saves, saved_at, message_id, body = self.users.get(user, (0, 0, None, ""))
+            # A deletion that was sent twice may have come with two times, and either counts.
             all_saves, newest_deletion = saved.get(user, []), max(deleted.get(user, [(-1, "")]))
+            last_deletion = max(deleted_again.get(user, [newest_deletion]))
             # Where a user was deleted, whether an older save has counted depends on which came first.
             if saves > len(all_saves):
                 self.broken["double"].append("user %s: %d saves" % (user, saves))
-            if saves < sum(save > newest_deletion for save in all_saves):
+            if saves < sum(save > last_deletion for save in all_saves):
                 self.broken["missing"].append("user %s: %d saves" % (user, saves))
             if user not in self.users:
                 continue

@@ -98,11 +98,16 @@ class Clients:
         elif what < 0.06:
             client.save(message_id, payload)
             client.save(message_id, payload)
+        elif what < 0.09:
+            self._insist(client.erase, message_id, "shared%d" % rng.randrange(SHARED_USERS), rng)
         else:
-            kind = client.save(message_id, payload)
-            if kind == UNKNOWN and rng.random() < 0.3:
-                self.stopping.wait(RETRY_S)
-                client.save(message_id, payload)
+            self._insist(client.save, message_id, payload, rng)
+
+    def _insist(self, request, message_id, about, rng):
+        """Some clients ask again, with the same key, where they do not know what came of it."""
+        if request(message_id, about) == UNKNOWN and rng.random() < 0.3:
+            self.stopping.wait(RETRY_S)
+            request(message_id, about)
 
     def record(self, status, begin):
         now = time.monotonic()
@@ -126,16 +131,23 @@ class Client:
 
     def save(self, message_id, payload):
         """Returns the attempt's class."""
+        return self._request(self.clients.attempts.begin(message_id, payload), "POST", "/users/save", payload, {
+            "Content-Type": "application/json", "Idempotency-Key": message_id})
+
+    def erase(self, message_id, user):
+        """Returns the attempt's class. The message's body is what the service makes of the path."""
+        attempt = self.clients.attempts.begin(message_id, compact({"id": user}), message_type=DELETED)
+        return self._request(attempt, "DELETE", "/users/" + user, None, {"Idempotency-Key": message_id})
+
+    def _request(self, attempt, method, path, body, headers):
         attempts = self.clients.attempts
         begin = time.monotonic()
-        attempt = attempts.begin(message_id, payload)
         status, name = None, ""
         try:
             if self.connection is None:
                 self.connection = http.client.HTTPConnection("127.0.0.1", self.clients.port,
                                                              timeout=TIMEOUT_S)
-            self.connection.request("POST", "/users/save", payload, {
-                "Content-Type": "application/json", "Idempotency-Key": message_id})
+            self.connection.request(method, path, body, headers)
             reply = self.connection.getresponse()
             reply.read()
             status = reply.status

@@ -107,7 +107,17 @@ def killed_around_deletions(stage):
     stage.strangers.publish_all([("first", gone, True, [], 1000), ("newer", back, True, [], 3000),
                                  ("deletion", gone, True, [], 2000, DELETED)])
     eventually(lambda: stage.session.events(DELETED), "it is deleted")
+    # Over HTTP: who asked is answered, and then both services are killed.
+    client = Client(Clients(stage.user.port, stage.attempts, stage.queue, plain=True))
+    for message_id, user in (("erase-1", "erased"), ("erase-2", "erased-and-new")):
+        client.save("save-" + message_id, compact({"id": user}))
+        client.erase(message_id, user)
+    client.save("save-again", compact({"id": "erased-and-new", "n": 2}))
+    client.close()
+    stage.user.kill()
     stage.session.kill()
+    stage.user.start()
+    stage.strangers.publish_all([("erased-late", compact({"id": "erased"}), True, [], 1500)])
     stage.strangers.publish_all([("first", gone, True, [], 1000), ("late", gone, True, [], 1500),
                                  ("older", back, True, [], 2000, DELETED)])
     stage.strangers.deletions(random.Random(1), 40)

@@ -258,6 +258,15 @@ def test_users_who_are_deleted_stay_away_and_come_back(run):
     assert status == 0, output
 
 
+def test_a_deletion_that_came_with_two_times_may_count_with_either(run):
+    """Asked again with the same key: the later one has come first, and taken the save between them away."""
+    run.add("m8", user(6), OK, 20)
+    run.delete("d1", 6, 30)
+    run.lines.append({"event": DELETED, "outcome": "duplicate", "message_id": "d1", "saved_at_ms": 10})
+    status, output = run.write().check()
+    assert status == 0, output
+
+
 @pytest.mark.parametrize("name", ["attempts", "session-service.db", "dead", "log"])
 @pytest.mark.parametrize("damage", ["gone", "garbage"])
 def test_what_cannot_be_read_is_no_pass(run, name, damage):

@@ -30,7 +30,7 @@ PLANTED = {
     "no-deduplication": ("strangers_on_the_queue", {"double"}),
     "conflict-is-a-duplicate": ("strangers_on_the_queue", {"lost"}),
     "older-overwrites-newer": ("strangers_on_the_queue", {"stale"}),
-    "no-tombstone": ("killed_around_deletions", {"revived"}),
+    "no-tombstone": ("killed_around_deletions", {"revived", "stale"}),
     "deletion-removes-a-newer-user": ("killed_around_deletions", {"missing"}),
     "log-lines-dropped": ("strangers_on_the_queue", {"unlogged"}),
     "dead-letter-dropped": ("strangers_on_the_queue", {"lost"}),
