@@ -323,6 +323,17 @@ enum outcome broker_enable_confirms(struct broker *broker, struct error *ret_err
                "confirm.select", ret_error);
 }
 
+enum outcome broker_reopen_channel(struct broker *broker, struct error *ret_error)
+{
+    amqp_channel_close_t close = {.reply_code = AMQP_REPLY_SUCCESS};
+    amqp_channel_open_t open = {.out_of_band = amqp_empty_bytes};
+    enum outcome outcome = ask(broker, AMQP_CHANNEL_CLOSE_METHOD, &close,
+                               AMQP_CHANNEL_CLOSE_OK_METHOD, "channel.close", ret_error);
+    return outcome != OUTCOME_OK ? outcome
+                                 : ask(broker, AMQP_CHANNEL_OPEN_METHOD, &open,
+                                       AMQP_CHANNEL_OPEN_OK_METHOD, "channel.open", ret_error);
+}
+
 enum outcome broker_consume(struct broker *broker, const char *queue, uint16_t prefetch,
                             struct error *ret_error)
 {

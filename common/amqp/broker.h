@@ -75,6 +75,9 @@ MUST_CHECK enum outcome broker_count_and_wait(struct broker *broker, const char 
                                               bool *ret_exists, uint64_t *ret_count,
                                               struct error *ret_error);
 MUST_CHECK enum outcome broker_enable_confirms(struct broker *broker, struct error *ret_error);
+/* A moment later all that was delivered and not acked is in its queue again, in front of the rest:
+ * a nack would have RabbitMQ 3 put it at the end. Confirms are not enabled any more. */
+MUST_CHECK enum outcome broker_reopen_channel(struct broker *broker, struct error *ret_error);
 MUST_CHECK enum outcome broker_consume(struct broker *broker, const char *queue, uint16_t prefetch,
                                        struct error *ret_error);
 

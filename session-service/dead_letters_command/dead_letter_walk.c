@@ -18,6 +18,8 @@ enum {
     PROGRESS_EVERY_MS = 2000,
     ACK_ROUNDS = 3,
     DELIVERIES_UNTIL_MOVED = 10, /* of the 20 that RabbitMQ 4 allows */
+    LETTERS_BACK_MAX_MS = 5000,  /* another command may have taken them */
+    LETTERS_BACK_LOOK_MS = 10,
 };
 
 struct published {
@@ -31,9 +33,9 @@ struct walk {
     char queue[DEAD_LETTER_QUEUE_BYTES];
     struct broker *broker;
     struct delivery_batch batch;
-    uint64_t limit, asked, sent, acked; /* letters */
-    size_t gets;                        /* without a reply yet */
-    struct published published[WINDOW]; /* ascending publish tags */
+    uint64_t limit, asked, delivered, sent, acked; /* letters */
+    size_t gets;                                   /* without a reply yet */
+    struct published published[WINDOW];            /* ascending publish tags */
     size_t published_count;
     uint64_t next_publish_tag;
     bool at_end;  /* nothing more is asked for */
@@ -141,6 +143,7 @@ static enum outcome take_event(struct walk *walk, const struct broker_event *eve
     switch (event->type) {
     case BROKER_EVENT_DELIVERY:
         walk->gets--;
+        walk->delivered++;
         return delivery_batch_add(&walk->batch, &event->delivery, ret_error);
     case BROKER_EVENT_EMPTY:
         walk->gets--;
@@ -282,15 +285,15 @@ static void tell_progress(struct walk *walk, uint64_t now_ms)
     }
 }
 
-static void wait_for_broker(const struct walk *walk)
+static void wait_for_broker(const struct walk *walk, uint64_t longest_ms)
 {
     struct pollfd watched = {.fd = broker_descriptor(walk->broker), .events = POLLIN};
     if (broker_unsent_bytes(walk->broker) > 0) {
         watched.events = POLLOUT; /* nothing is read before it is sent */
     }
     uint64_t rate = walk->options->rate;
-    uint64_t wait_ms = rate > 0 && rate < 1000 ? 1000 / rate : rate > 0 ? 1 : LONGEST_WAIT_MS;
-    wait_ms = wait_ms < LONGEST_WAIT_MS ? wait_ms : LONGEST_WAIT_MS;
+    uint64_t wait_ms = rate > 0 && rate < 1000 ? 1000 / rate : rate > 0 ? 1 : longest_ms;
+    wait_ms = wait_ms < longest_ms ? wait_ms : longest_ms;
     const struct timespec timeout = {.tv_nsec = (long)wait_ms * 1000000};
     /* Whatever it says, the loop looks at everything: a signal only ends the wait. */
     (void)ppoll(&watched, 1, &timeout, walk->options->signals_while_waiting);
@@ -325,7 +328,7 @@ static enum outcome go_over_letters(struct walk *walk, struct error *ret_error)
         }
         tell_progress(walk, now_ms);
         if (!was_full && !is_finished(walk)) {
-            wait_for_broker(walk);
+            wait_for_broker(walk, LONGEST_WAIT_MS);
         }
     }
     return OUTCOME_OK;
@@ -359,6 +362,28 @@ static enum outcome see_acks_taken(struct walk *walk, struct error *ret_error)
                            cause.text);
 }
 
+/* The connection's close gives them back too, but a moment after this process has ended, and a
+ * command that follows at once would not find them. A signal ends the wait. */
+static enum outcome give_back(struct walk *walk, struct error *ret_error)
+{
+    sig_atomic_t signals = *walk->options->stop;
+    bool exists = false;
+    uint64_t ready = 0;
+    enum outcome outcome =
+        broker_count_and_wait(walk->broker, walk->queue, &exists, &ready, ret_error);
+    if (outcome == OUTCOME_OK && exists) {
+        outcome = broker_reopen_channel(walk->broker, ret_error);
+    }
+    uint64_t awaited = ready + walk->delivered - walk->acked;
+    uint64_t until_ms = clock_monotonic_ms() + LETTERS_BACK_MAX_MS;
+    while (outcome == OUTCOME_OK && exists && ready < awaited && *walk->options->stop == signals &&
+           clock_monotonic_ms() < until_ms) {
+        wait_for_broker(walk, LETTERS_BACK_LOOK_MS);
+        outcome = broker_count_and_wait(walk->broker, walk->queue, &exists, &ready, ret_error);
+    }
+    return outcome;
+}
+
 static enum outcome walk_connected(struct walk *walk, struct error *ret_error)
 {
     struct dead_letter_walk_result *result = walk->result;
@@ -378,6 +403,9 @@ static enum outcome walk_connected(struct walk *walk, struct error *ret_error)
     outcome = go_over_letters(walk, ret_error);
     if (outcome == OUTCOME_OK && walk->acked > 0) {
         outcome = see_acks_taken(walk, ret_error);
+    }
+    if (outcome == OUTCOME_OK && walk->delivered > walk->acked) {
+        outcome = give_back(walk, ret_error);
     }
     if (outcome == OUTCOME_OK && walk->refused) {
         outcome = error_set(ret_error, OUTCOME_TRANSIENT, "%s", walk->refusal.text);

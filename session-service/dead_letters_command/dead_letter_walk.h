@@ -5,10 +5,11 @@
  *                                   | remove
  *                                   +-------------------------------------> acked: gone
  *                                   | leave
- *                                   +--> in the queue again when the connection closes
+ *                                   +--> in the queue again when the walk ends
  *
  * Ended at any instruction it loses nothing: an original is acked only after the confirm of what
- * was published. At worst a message is in both queues; sent back again it is a duplicate.
+ * was published. At worst a message is in both queues; sent back again it is a duplicate. What a
+ * killed command held is in the queue again once the broker has noticed that it is gone.
  *
  * Quorum queues count how often a message was handed out, and RabbitMQ 4 drops it after 20 times:
  * a letter that is looked at so often is moved to the queue's end in the same way. */
@@ -28,7 +29,7 @@ struct dead_letter_walk_options {
     const struct settings *settings;
     uint64_t letters_max;                  /* go no further than so many; 0: to the end */
     uint64_t rate;                         /* letters sent back in a second at the most; 0: any */
-    const volatile sig_atomic_t *stop;     /* set by a signal's handler: end in good order */
+    const volatile sig_atomic_t *stop;     /* counts the signals: end in good order */
     const sigset_t *signals_while_waiting; /* the mask in which those signals are not blocked */
     /* `position` counts from 1. The delivery is borrowed for the call. */
     enum dead_letter_action (*judge)(void *context, const struct message *message,
@@ -45,8 +46,9 @@ struct dead_letter_walk_result {
     uint64_t removed, sent_back;
 };
 
-/* Blocks until everything is done and the broker has taken the acks. *ret_result is true also after
- * a failure. INVALID: the configuration; TRANSIENT and BROKEN: the broker, its text says what. */
+/* Blocks until everything is done, the broker has taken the acks, and what was left is ready again.
+ * *ret_result is true also after a failure. INVALID: the configuration; TRANSIENT and BROKEN: the
+ * broker, its text says what. */
 MUST_CHECK enum outcome dead_letter_walk(const struct dead_letter_walk_options *options,
                                          struct dead_letter_walk_result *ret_result,
                                          struct error *ret_error);

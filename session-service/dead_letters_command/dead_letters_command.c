@@ -28,7 +28,7 @@ static struct command the_command; /* a signal ends it */
 static void on_signal(int number)
 {
     (void)number;
-    the_command.stop = 1;
+    the_command.stop++;
 }
 
 static void tell_progress(void *context, uint64_t seen, uint64_t total)
