@@ -169,9 +169,9 @@ static void take_confirm(struct dead_letters *letters, const struct broker_event
                          struct ack_window *window, uint64_t now_ms)
 {
     if (event->type == BROKER_EVENT_NACK) {
-        nack_streak_note_nack(&letters->nacks, now_ms);
+        nack_streak_record_nack(&letters->nacks, now_ms);
     } else {
-        nack_streak_note_ack(&letters->nacks);
+        nack_streak_record_ack(&letters->nacks);
     }
     struct dead_letter_list about =
         dead_letter_list_take_confirmed(&letters->published, event->tag, event->multiple);
@@ -290,7 +290,7 @@ static enum outcome exchange(struct dead_letters *letters, struct ack_window *wi
         outcome = read_events(letters, window, now_ms, ret_error);
     }
     if (outcome == OUTCOME_OK) {
-        outcome = nack_streak_judge(&letters->nacks, now_ms, ret_error);
+        outcome = nack_streak_check(&letters->nacks, now_ms, ret_error);
     }
     /* As long as the socket takes everything nothing wakes poll() for the rest. */
     while (outcome == OUTCOME_OK && broker_unsent_bytes(letters->broker) == 0 &&

@@ -163,11 +163,11 @@ enum outcome publisher_take_broker_event(struct publisher *publisher,
             publisher->proven = true;
             connector_succeeded(publisher->connector);
         }
-        nack_streak_note_ack(&publisher->nacks);
+        nack_streak_record_ack(&publisher->nacks);
         return confirm_window_settle(&publisher->window, heard->tag, heard->multiple, confirmed,
                                      publisher, ret_error);
     case BROKER_EVENT_NACK:
-        nack_streak_note_nack(&publisher->nacks, publisher->now_ms);
+        nack_streak_record_nack(&publisher->nacks, publisher->now_ms);
         return confirm_window_settle(&publisher->window, heard->tag, heard->multiple, refused,
                                      publisher, ret_error);
     case BROKER_EVENT_RETURN:
@@ -260,7 +260,7 @@ enum outcome publisher_judge_confirms(struct publisher *publisher, struct error 
                             late ? "the broker is slow to confirm" : "");
     }
     publisher->late = late;
-    return nack_streak_judge(&publisher->nacks, publisher->now_ms, ret_error);
+    return nack_streak_check(&publisher->nacks, publisher->now_ms, ret_error);
 }
 
 static void collect_unsettled(void *item, bool returned, void *context)

@@ -6,20 +6,20 @@ void nack_streak_begin(struct nack_streak *streak)
     streak->since_ms = 0;
 }
 
-void nack_streak_note_ack(struct nack_streak *streak)
+void nack_streak_record_ack(struct nack_streak *streak)
 {
     streak->since_ms = 0;
     streak->patience_ms = 0;
 }
 
-void nack_streak_note_nack(struct nack_streak *streak, uint64_t now_ms)
+void nack_streak_record_nack(struct nack_streak *streak, uint64_t now_ms)
 {
     if (streak->since_ms == 0) {
         streak->since_ms = now_ms;
     }
 }
 
-enum outcome nack_streak_judge(struct nack_streak *streak, uint64_t now_ms, struct error *ret_error)
+enum outcome nack_streak_check(struct nack_streak *streak, uint64_t now_ms, struct error *ret_error)
 {
     uint64_t patience_ms =
         streak->patience_ms < NACK_STREAK_MS_MIN ? NACK_STREAK_MS_MIN : streak->patience_ms;

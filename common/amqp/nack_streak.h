@@ -21,9 +21,9 @@ struct nack_streak {
 /* Another connection: it is borne as long as the last one has made it. */
 void nack_streak_begin(struct nack_streak *streak);
 
-void nack_streak_note_ack(struct nack_streak *streak);
-void nack_streak_note_nack(struct nack_streak *streak, uint64_t now_ms);
+void nack_streak_record_ack(struct nack_streak *streak);
+void nack_streak_record_nack(struct nack_streak *streak, uint64_t now_ms);
 
 /* TRANSIENT: it lasts so long that the connection is of no more use. Said once for each. */
-MUST_CHECK enum outcome nack_streak_judge(struct nack_streak *streak, uint64_t now_ms,
+MUST_CHECK enum outcome nack_streak_check(struct nack_streak *streak, uint64_t now_ms,
                                           struct error *ret_error);

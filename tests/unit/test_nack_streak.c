@@ -14,9 +14,9 @@ enum { BEGIN_MS = 5000 };
 static enum outcome judge_after(struct nack_streak *streak, uint64_t age_ms, struct error *error)
 {
     nack_streak_begin(streak);
-    nack_streak_note_nack(streak, BEGIN_MS);
-    nack_streak_note_nack(streak, BEGIN_MS + age_ms); /* the first one counts */
-    return nack_streak_judge(streak, BEGIN_MS + age_ms, error);
+    nack_streak_record_nack(streak, BEGIN_MS);
+    nack_streak_record_nack(streak, BEGIN_MS + age_ms); /* the first one counts */
+    return nack_streak_check(streak, BEGIN_MS + age_ms, error);
 }
 
 static void test_without_nacks_or_with_an_ack_it_is_none(void **state)
@@ -24,10 +24,10 @@ static void test_without_nacks_or_with_an_ack_it_is_none(void **state)
     (void)state;
     struct error error;
     struct nack_streak streak = {0};
-    assert_int_equal(nack_streak_judge(&streak, UINT64_MAX, &error), OUTCOME_OK);
-    nack_streak_note_nack(&streak, BEGIN_MS);
-    nack_streak_note_ack(&streak);
-    assert_int_equal(nack_streak_judge(&streak, UINT64_MAX, &error), OUTCOME_OK);
+    assert_int_equal(nack_streak_check(&streak, UINT64_MAX, &error), OUTCOME_OK);
+    nack_streak_record_nack(&streak, BEGIN_MS);
+    nack_streak_record_ack(&streak);
+    assert_int_equal(nack_streak_check(&streak, UINT64_MAX, &error), OUTCOME_OK);
 }
 
 static void test_each_connection_is_borne_longer_until_an_ack(void **state)
@@ -47,9 +47,9 @@ static void test_each_connection_is_borne_longer_until_an_ack(void **state)
             assert_int_equal(judge_after(&streak, patience_ms + 1, &error), OUTCOME_TRANSIENT);
             assert_non_null(strstr(error.text, connections[i].told));
             /* Told once. */
-            assert_int_equal(nack_streak_judge(&streak, UINT64_MAX, &error), OUTCOME_OK);
+            assert_int_equal(nack_streak_check(&streak, UINT64_MAX, &error), OUTCOME_OK);
         }
-        nack_streak_note_ack(&streak);
+        nack_streak_record_ack(&streak);
     }
 }
 
