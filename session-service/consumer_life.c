@@ -12,18 +12,6 @@
 #include <time.h>
 #include <unistd.h>
 
-/* On the connector's thread, which may outlive everything but the settings. */
-static enum outcome set_up(struct broker *broker, void *context, struct error *ret_error)
-{
-    const struct settings *settings = context;
-    enum outcome outcome = broker_declare_and_wait(broker, settings->common.queue,
-                                                   settings->common.queue_type, ret_error);
-    if (outcome != OUTCOME_OK) {
-        return outcome;
-    }
-    return broker_consume(broker, settings->common.queue, (uint16_t)settings->prefetch, ret_error);
-}
-
 static enum outcome create_parts(struct consumer *consumer, struct error *ret_error)
 {
     const struct settings *settings = consumer->settings;
@@ -41,16 +29,10 @@ static enum outcome create_parts(struct consumer *consumer, struct error *ret_er
                                       &consumer->dead_letters, ret_error);
     }
     if (outcome == OUTCOME_OK) {
-        struct connector_options options = {
-            .name = CONSUMER_NAME,
-            .urls = settings->common.amqp_url,
-            .password_file = settings->common.amqp_password_file,
-            .tls_files = common_settings_tls_files(&settings->common),
-            .heartbeat_s = settings_heartbeat_s(settings),
-            .set_up = set_up,
-            .context = (void *)(uintptr_t)settings,
-            .wake_descriptor = consumer->wake_descriptor,
-        };
+        struct connector_options options =
+            common_settings_connection(&settings->common, CONSUMER_NAME);
+        options.prefetch = (uint16_t)settings->prefetch;
+        options.wake_descriptor = consumer->wake_descriptor;
         outcome = connector_create(&options, &consumer->connector, ret_error);
     }
     return outcome;

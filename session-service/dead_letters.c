@@ -39,17 +39,6 @@ struct dead_letters {
     struct error trouble;
 };
 
-/* On the connector's thread, which may outlive everything but the settings. */
-static enum outcome set_up(struct broker *broker, void *context, struct error *ret_error)
-{
-    const struct settings *settings = context;
-    char queue[DEAD_LETTER_QUEUE_BYTES];
-    dead_letter_queue_name(settings->common.queue, queue);
-    enum outcome outcome =
-        broker_declare_and_wait(broker, queue, settings->common.queue_type, ret_error);
-    return outcome != OUTCOME_OK ? outcome : broker_enable_confirms(broker, ret_error);
-}
-
 enum outcome dead_letters_create(const struct settings *settings, struct consumer_status *status,
                                  int wake_descriptor, struct dead_letters **ret_letters,
                                  struct error *ret_error)
@@ -62,16 +51,10 @@ enum outcome dead_letters_create(const struct settings *settings, struct consume
     letters->status = status;
     backoff_init(&letters->backoff, RETRY_BASE_MS, RETRY_CAP_MS);
     dead_letter_queue_name(settings->common.queue, letters->queue);
-    struct connector_options options = {
-        .name = connection_name,
-        .urls = settings->common.amqp_url,
-        .password_file = settings->common.amqp_password_file,
-        .tls_files = common_settings_tls_files(&settings->common),
-        .heartbeat_s = settings_heartbeat_s(settings),
-        .set_up = set_up,
-        .context = (void *)(uintptr_t)settings,
-        .wake_descriptor = wake_descriptor,
-    };
+    struct connector_options options =
+        common_settings_connection(&settings->common, connection_name);
+    options.wake_descriptor = wake_descriptor;
+    dead_letter_queue_name(settings->common.queue, options.queue);
     enum outcome outcome = connector_create(&options, &letters->connector, ret_error);
     if (outcome != OUTCOME_OK) {
         free(letters);

@@ -16,11 +16,6 @@ const struct options_program settings_program = {
     .count = sizeof(rows) / sizeof(rows[0]),
 };
 
-int settings_heartbeat_s(const struct settings *settings)
-{
-    return (int)((settings->common.heartbeat_ms + 999) / 1000);
-}
-
 struct user_rules settings_user_rules(const struct settings *settings)
 {
     return (struct user_rules){.strict = settings->common.user_check == USER_CHECK_STRICT};

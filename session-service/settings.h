@@ -30,8 +30,5 @@ struct settings {
 
 extern const struct options_program settings_program;
 
-/* AMQP counts heartbeats in whole seconds. */
-int settings_heartbeat_s(const struct settings *settings);
-
 /* What a message with an id must satisfy. Borrows nothing. */
 struct user_rules settings_user_rules(const struct settings *settings);

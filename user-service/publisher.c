@@ -13,15 +13,6 @@
 
 enum { LONGEST_WAIT_MS = 1000 };
 
-/* The connector's thread: what a connection needs before it is used. */
-static enum outcome set_up(struct broker *broker, void *context, struct error *ret_error)
-{
-    const struct common_settings *settings = context;
-    enum outcome outcome =
-        broker_declare_and_wait(broker, settings->queue, settings->queue_type, ret_error);
-    return outcome == OUTCOME_OK ? broker_enable_confirms(broker, ret_error) : outcome;
-}
-
 static void lose_connection(struct publisher *publisher, const struct error *error)
 {
     log_at(&event_broker_disconnected, log_string("name", "publisher"),
@@ -189,16 +180,8 @@ static enum outcome create_parts(struct publisher *publisher, struct error *ret_
     if (outcome != OUTCOME_OK) {
         return outcome;
     }
-    const struct connector_options options = {
-        .name = "publisher",
-        .urls = settings->common.amqp_url,
-        .password_file = settings->common.amqp_password_file,
-        .tls_files = common_settings_tls_files(&settings->common),
-        .heartbeat_s = (int)((settings->common.heartbeat_ms + 999) / 1000),
-        .set_up = set_up,
-        .context = (void *)(uintptr_t)&settings->common,
-        .wake_descriptor = publisher->submitted.wake_descriptor,
-    };
+    struct connector_options options = common_settings_connection(&settings->common, "publisher");
+    options.wake_descriptor = publisher->submitted.wake_descriptor;
     return connector_create(&options, &publisher->connector, ret_error);
 }
 

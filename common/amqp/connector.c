@@ -40,24 +40,32 @@ struct connector {
     uint64_t attempts, failed_rounds;
 };
 
+static enum outcome set_up(struct broker *broker, const struct connector_options *options,
+                           struct error *ret_error)
+{
+    enum outcome outcome =
+        broker_declare_and_wait(broker, options->queue, options->queue_type, ret_error);
+    if (outcome != OUTCOME_OK) {
+        return outcome;
+    }
+    return options->prefetch > 0
+               ? broker_consume(broker, options->queue, options->prefetch, ret_error)
+               : broker_enable_confirms(broker, ret_error);
+}
+
 static enum outcome attempt(struct connector *connector, const struct broker_address *address,
                             struct broker **ret_broker, struct error *ret_error)
 {
     const struct connector_options *options = &connector->options;
-    const struct broker_open_options open_options = {
-        .connection_name = options->name,
-        .heartbeat_s = options->heartbeat_s,
-        .tls_files = options->tls_files,
-    };
     struct broker *broker = NULL;
     enum outcome outcome =
-        broker_hosts_open(address, &open_options, options->password_file, &broker, ret_error);
+        broker_hosts_open(address, &options->open, options->password_file, &broker, ret_error);
     /* A password is rotated while the daemons run: a refused login is worth the usual pace. */
     if (outcome == OUTCOME_INVALID) {
         outcome = OUTCOME_TRANSIENT;
     }
     if (outcome == OUTCOME_OK) {
-        outcome = options->set_up(broker, options->context, ret_error);
+        outcome = set_up(broker, options, ret_error);
     }
     if (outcome != OUTCOME_OK) {
         broker_free(broker);
@@ -93,7 +101,8 @@ static void log_failure(struct connector *connector, const struct broker_address
     }
     connector->logged_error = *error;
     connector->logged_ms = now_ms;
-    log_at(&event_broker_connecting_failed, log_string("name", connector->options.name),
+    log_at(&event_broker_connecting_failed,
+           log_string("name", connector->options.open.connection_name),
            log_string("host", address->host), log_integer("port", address->port),
            log_string("error", error->text), log_integer("retry_ms", wait_ms));
 }
@@ -132,7 +141,7 @@ static void connect_locked(struct connector *connector)
     uint32_t wait_ms = 0;
     pthread_mutex_lock(&connector->lock);
     if (outcome == OUTCOME_OK && !connector->stopping) {
-        log_at(&event_broker_connected, log_string("name", connector->options.name),
+        log_at(&event_broker_connected, log_string("name", connector->options.open.connection_name),
                log_string("host", address->host), log_integer("port", address->port));
         connector->logged_error.text[0] = '\0';
         connector->last_error.text[0] = '\0';

@@ -8,14 +8,12 @@
 /* Borrowed for the connector's life (and, after a connector_free() that had to leave a stuck
  * attempt behind, for the process's). */
 struct connector_options {
-    const char *name;          /* "publisher": in logs and as the connection's name */
-    const char *urls;          /* comma separated */
-    const char *password_file; /* read again at each attempt; NULL: none */
-    struct broker_tls_files tls_files;
-    int heartbeat_s;
-    /* Runs on the connector's thread after the login: declare, confirms, consume. */
-    enum outcome (*set_up)(struct broker *broker, void *context, struct error *ret_error);
-    void *context;
+    struct broker_open_options open;        /* the connection's name is also that in logs */
+    const char *urls;                       /* comma separated */
+    const char *password_file;              /* read again at each attempt; NULL: none */
+    char queue[SHORT_STRING_BYTES_MAX + 1]; /* declared on each connection */
+    enum broker_queue_type queue_type;
+    uint16_t prefetch;   /* consumes from the queue with it; 0: enables confirms instead */
     int wake_descriptor; /* an eventfd that is written when a connection is ready, and when a round
                           * over all hosts has failed */
 };

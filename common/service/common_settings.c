@@ -4,6 +4,7 @@
 #include "common/amqp/broker_hosts.h"
 #include "common/http/http_server.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* AMQP's limit, less the ".dead" of the queue beside it. */
@@ -39,13 +40,21 @@ static enum outcome check_listen(const struct common_settings *settings, struct 
                      settings->listen);
 }
 
-struct broker_tls_files common_settings_tls_files(const struct common_settings *settings)
+struct connector_options common_settings_connection(const struct common_settings *settings,
+                                                    const char *name)
 {
-    return (struct broker_tls_files){
-        .ca_file = settings->amqp_ca_file,
-        .cert_file = settings->amqp_cert_file,
-        .key_file = settings->amqp_key_file,
+    struct connector_options options = {
+        .urls = settings->amqp_url,
+        .password_file = settings->amqp_password_file,
+        .open.connection_name = name,
+        .open.tls_files = {settings->amqp_ca_file, settings->amqp_cert_file,
+                           settings->amqp_key_file},
+        /* AMQP counts heartbeats in whole seconds. */
+        .open.heartbeat_s = (int)((settings->heartbeat_ms + 999) / 1000),
+        .queue_type = settings->queue_type,
     };
+    (void)snprintf(options.queue, sizeof(options.queue), "%s", settings->queue);
+    return options;
 }
 
 static enum outcome check_tokens(const struct common_settings *settings, struct error *ret_error)
@@ -70,10 +79,9 @@ enum outcome common_settings_check_broker(const struct common_settings *settings
 {
     struct broker_hosts hosts = {.count = 0};
     enum outcome outcome = broker_hosts_parse(settings->amqp_url, &hosts, ret_error);
-    const struct broker_tls_files tls_files = common_settings_tls_files(settings);
     /* The system's authorities are two megabytes that nobody needs without TLS. */
-    bool files_matter =
-        tls_files.ca_file != NULL || tls_files.cert_file != NULL || tls_files.key_file != NULL;
+    bool files_matter = settings->amqp_ca_file != NULL || settings->amqp_cert_file != NULL ||
+                        settings->amqp_key_file != NULL;
     for (size_t i = 0; i < hosts.count; i++) {
         files_matter = files_matter || hosts.addresses[i].tls;
     }
@@ -82,7 +90,8 @@ enum outcome common_settings_check_broker(const struct common_settings *settings
         outcome = check_queue(settings->queue, ret_error);
     }
     if (outcome == OUTCOME_OK && files_matter) {
-        outcome = broker_tls_check_files(&tls_files, ret_error);
+        const struct connector_options connection = common_settings_connection(settings, "");
+        outcome = broker_tls_check_files(&connection.open.tls_files, ret_error);
     }
     return outcome;
 }

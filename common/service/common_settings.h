@@ -1,7 +1,7 @@
 /* The options that both services have: one list for their struct and for the services' tables. */
 #pragma once
 
-#include "common/amqp/broker.h"
+#include "common/amqp/connector.h"
 #include "common/log/log.h"
 #include "common/options/options.h"
 #include "common/user/user.h"
@@ -64,8 +64,9 @@ struct common_settings {
     COMMON_OPTIONS(OPTION_MEMBER, NULL)
 };
 
-/* The TLS files, borrowed. */
-struct broker_tls_files common_settings_tls_files(const struct common_settings *settings);
+/* A connection to the queue, with confirms; all but the queue's name is borrowed. */
+struct connector_options common_settings_connection(const struct common_settings *settings,
+                                                    const char *name);
 
 /* What no single row can check: the URLs, the files, the name of the queue, and where it is safe to
  * listen. The first judges only what connecting needs. */

@@ -58,23 +58,19 @@ static void refuse(struct walk *walk, const char *why)
 
 static enum outcome open_connection(struct walk *walk, struct error *ret_error)
 {
-    const struct common_settings *settings = &walk->options->settings->common;
+    struct connector_options connection =
+        common_settings_connection(&walk->options->settings->common, "dead-letters command");
+    connection.open.timeout_ms = DEAD_LETTER_WALK_PATIENCE_MS;
     struct broker_hosts hosts;
-    enum outcome outcome = broker_hosts_parse(settings->amqp_url, &hosts, ret_error);
+    enum outcome outcome = broker_hosts_parse(connection.urls, &hosts, ret_error);
     if (outcome != OUTCOME_OK) {
         return outcome;
     }
-    const struct broker_open_options options = {
-        .connection_name = "dead-letters command",
-        .heartbeat_s = settings_heartbeat_s(walk->options->settings),
-        .tls_files = common_settings_tls_files(settings),
-        .timeout_ms = DEAD_LETTER_WALK_PATIENCE_MS,
-    };
     for (size_t i = 0; i < hosts.count; i++) {
         struct error cause;
         const struct broker_address *address = &hosts.addresses[i];
-        outcome = broker_hosts_open(address, &options, settings->amqp_password_file, &walk->broker,
-                                    &cause);
+        outcome = broker_hosts_open(address, &connection.open, connection.password_file,
+                                    &walk->broker, &cause);
         if (outcome == OUTCOME_OK) {
             break;
         }
