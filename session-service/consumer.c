@@ -222,17 +222,11 @@ static bool wait_for_events(struct consumer *consumer, bool reading, uint64_t wa
 {
     struct pollfd watched[3] = {
         {.fd = consumer->wake_descriptor, .events = POLLIN},
-        {.fd = -1},
+        broker_poll(consumer->broker),
         dead_letters_poll(consumer->dead_letters),
     };
-    if (consumer->broker != NULL) {
-        watched[1].fd = broker_descriptor(consumer->broker);
-        /* Nothing is read while bytes are unsent, so waiting for both would spin. */
-        if (broker_unsent_bytes(consumer->broker) > 0) {
-            watched[1].events = POLLOUT;
-        } else {
-            watched[1].events = reading ? POLLIN : POLLRDHUP;
-        }
+    if (watched[1].events == POLLIN && !reading) {
+        watched[1].events = POLLRDHUP;
     }
     if (poll(watched, 3, (int)wait_ms) <= 0) {
         return false;

@@ -350,3 +350,13 @@ int broker_descriptor(const struct broker *broker)
 {
     return amqp_get_sockfd(broker->connection);
 }
+
+struct pollfd broker_poll(const struct broker *broker)
+{
+    if (broker == NULL) {
+        return (struct pollfd){.fd = -1};
+    }
+    /* broker_read() reads nothing while bytes are unsent, so waiting for both would spin. */
+    return (struct pollfd){.fd = broker_descriptor(broker),
+                           .events = broker_unsent_bytes(broker) > 0 ? POLLOUT : POLLIN};
+}

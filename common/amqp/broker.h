@@ -11,6 +11,8 @@
 #include "common/amqp/message.h"
 #include "common/base/buffer.h"
 
+#include <poll.h>
+
 enum broker_queue_type { BROKER_QUEUE_QUORUM, BROKER_QUEUE_CLASSIC };
 
 /* Of a delivery, where a quorum queue has counted earlier ones; shown however many headers there
@@ -84,6 +86,8 @@ MUST_CHECK enum outcome broker_consume(struct broker *broker, const char *queue,
 /* The socket, for poll(). Readiness alone is not enough: call broker_read() until NONE whenever the
  * loop turns, and at least every half heartbeat. */
 int broker_descriptor(const struct broker *broker);
+/* What poll() must watch so that bytes are sent and read; fd -1 (nothing) for NULL. */
+struct pollfd broker_poll(const struct broker *broker);
 
 /* Appends a persistent, mandatory publish to `queue` on the default exchange. INVALID: the message
  * cannot be encoded (nothing was appended). */
@@ -101,7 +105,7 @@ MUST_CHECK enum outcome broker_append_declare(struct broker *broker, const char 
 MUST_CHECK enum outcome broker_append_get(struct broker *broker, const char *queue,
                                           struct error *ret_error);
 
-/* Bytes appended and not yet taken by the socket. While there are any, poll for POLLOUT too. */
+/* Bytes appended and not yet taken by the socket. */
 size_t broker_unsent_bytes(const struct broker *broker);
 
 /* Sends what it can without blocking. BROKEN: the connection failed, or has taken nothing for two
