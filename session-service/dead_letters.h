@@ -18,8 +18,6 @@
 
 #include "common/amqp/broker.h"
 
-#include <poll.h>
-
 enum { DEAD_LETTERS_PENDING_BYTES_MAX = 32 * 1024 * 1024 };
 
 struct dead_letters;

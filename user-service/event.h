@@ -69,7 +69,7 @@ struct event {
     uint64_t deadline_ms;       /* monotonic; not of one that is forwarded from the outbox */
     uint64_t tag;               /* publisher: its delivery tag; 0 while it is not in the window */
     bool published;             /* publisher: it may have reached a broker */
-    bool is_ambiguous;          /* publisher: a refusal may mean another publish of the same id */
+    bool published_before;      /* publisher: and over a connection before this one */
     bool is_stored;             /* outbox: it is in the batch that is being committed */
     int64_t outbox_sequence;    /* its row's, where the outbox forwards it; 0: it is a request's */
     enum event_outcome outcome; /* written by whoever completes it */

@@ -7,34 +7,13 @@
 #include "common/base/clock.h"
 #include "common/threads/thread.h"
 
-#include <errno.h>
-#include <poll.h>
 #include <stdlib.h>
 
 enum { LONGEST_WAIT_MS = 1000 };
 
-static void lose_connection(struct publisher *publisher, const struct error *error)
-{
-    log_at(&event_broker_disconnected, log_string("name", "publisher"),
-           log_string("error", error->text));
-    broker_free(publisher->broker);
-    publisher->broker = NULL;
-    publisher->blocked = publisher->late = false;
-    nack_streak_begin(&publisher->nacks);
-    publisher->declaring = false;
-    publisher->proven = false;
-    publisher_set_state(publisher, PUBLISHER_DISCONNECTED, error->text);
-    publisher_keep_for_next_connection(publisher);
-    connector_request(publisher->connector);
-}
-
 static void take_connection(struct publisher *publisher)
 {
-    if (publisher->broker != NULL) {
-        return;
-    }
-    publisher->broker = connector_take(publisher->connector);
-    if (publisher->broker != NULL) {
+    if (confirming_publisher_connect(&publisher->confirms)) {
         metric_add(&publisher->metrics.reconnects, publisher->ever_connected ? 1 : 0);
         publisher->ever_connected = publisher->is_first_try_over = true;
         publisher->read_at_ms = publisher->now_ms;
@@ -42,27 +21,23 @@ static void take_connection(struct publisher *publisher)
     }
 }
 
+static void lose_connection(struct publisher *publisher, const struct error *error)
+{
+    confirming_publisher_disconnect(&publisher->confirms, error);
+    publisher->late = false;
+    publisher_set_state(publisher, PUBLISHER_DISCONNECTED, error->text);
+    publisher_keep_for_next_connection(publisher);
+    take_connection(publisher);
+}
+
 /* Those who came while the first connection was being made have waited in vain. */
 static void end_first_try(struct publisher *publisher)
 {
-    if (!publisher->is_first_try_over && connector_failed_rounds(publisher->connector) > 0) {
+    if (!publisher->is_first_try_over &&
+        connector_failed_rounds(publisher->confirms.connector) > 0) {
         publisher->is_first_try_over = true;
         publisher_keep_for_next_connection(publisher);
     }
-}
-
-static enum outcome read_events(struct publisher *publisher, struct error *ret_error)
-{
-    struct broker_event event;
-    enum outcome outcome = OUTCOME_OK;
-    publisher->read_at_ms = publisher->now_ms;
-    do {
-        outcome = broker_read(publisher->broker, &event, ret_error);
-        if (outcome == OUTCOME_OK) {
-            outcome = publisher_take_broker_event(publisher, &event, ret_error);
-        }
-    } while (outcome == OUTCOME_OK && event.type != BROKER_EVENT_NONE);
-    return outcome;
 }
 
 /* Reads where there is something to read, and often enough that heartbeats are sent and missed. */
@@ -70,18 +45,18 @@ static enum outcome use_connection(struct publisher *publisher, bool readable,
                                    struct error *ret_error)
 {
     uint64_t pump_ms = (uint64_t)publisher->settings->common.heartbeat_ms / 3;
-    enum outcome outcome = broker_flush(publisher->broker, ret_error);
-    if (outcome == OUTCOME_OK &&
-        (readable || publisher->now_ms - publisher->read_at_ms >= pump_ms)) {
-        outcome = read_events(publisher, ret_error);
+    enum outcome outcome = OUTCOME_OK;
+    if (readable || publisher->now_ms - publisher->read_at_ms >= pump_ms) {
+        publisher->read_at_ms = publisher->now_ms;
+        outcome = confirming_publisher_read(&publisher->confirms, publisher->now_ms, ret_error);
     }
     if (outcome == OUTCOME_OK) {
-        outcome = publisher_judge_confirms(publisher, ret_error);
+        outcome = publisher_check_confirms(publisher, ret_error);
     }
     if (outcome == OUTCOME_OK) {
         outcome = publisher_send_waiting(publisher, ret_error);
     }
-    return outcome == OUTCOME_OK ? broker_flush(publisher->broker, ret_error) : outcome;
+    return outcome == OUTCOME_OK ? broker_flush(publisher->confirms.broker, ret_error) : outcome;
 }
 
 static void take_submitted(struct publisher *publisher)
@@ -111,19 +86,11 @@ static int wait_time_ms(const struct publisher *publisher)
 /* Returns whether the broker has something to read. */
 static bool wait_for_work(struct publisher *publisher)
 {
-    struct pollfd polled[2] = {{.fd = publisher->submitted.wake_descriptor, .events = POLLIN}};
-    nfds_t count = 1;
-    if (publisher->broker != NULL) {
-        /* With half a frame unsent nothing may be read: see broker_read(). */
-        polled[1] = (struct pollfd){
-            .fd = broker_descriptor(publisher->broker),
-            .events = broker_unsent_bytes(publisher->broker) > 0 ? POLLOUT : POLLIN,
-        };
-        count = 2;
-    }
-    int ready = poll(polled, count, wait_time_ms(publisher));
+    struct pollfd polled[2] = {{.fd = publisher->submitted.wake_descriptor, .events = POLLIN},
+                               broker_poll(publisher->confirms.broker)};
+    int ready = poll(polled, 2, wait_time_ms(publisher));
     publisher->now_ms = clock_monotonic_ms();
-    return ready > 0 && count == 2 && (polled[1].revents & ~POLLOUT) != 0;
+    return ready > 0 && (polled[1].revents & ~POLLOUT) != 0;
 }
 
 static void give_back(struct publisher *publisher)
@@ -137,7 +104,6 @@ static void give_back(struct publisher *publisher)
 static void *run(void *argument)
 {
     struct publisher *publisher = argument;
-    connector_request(publisher->connector);
     bool readable = false;
     publisher->now_ms = clock_monotonic_ms();
     while (!publisher->stopping) {
@@ -146,7 +112,7 @@ static void *run(void *argument)
         end_first_try(publisher);
         take_submitted(publisher);
         take_connection(publisher); /* its wake-up may have been taken with that of the events */
-        if (publisher->broker != NULL) {
+        if (publisher->confirms.broker != NULL) {
             struct error error = {.text = ""};
             if (use_connection(publisher, readable, &error) != OUTCOME_OK) {
                 lose_connection(publisher, &error);
@@ -154,35 +120,36 @@ static void *run(void *argument)
         }
         publisher_expire(publisher);
         metric_set(&publisher->metrics.in_flight,
-                   (int64_t)confirm_window_count(&publisher->window));
+                   (int64_t)confirm_window_count(&publisher->confirms.window));
         give_back(publisher);
         readable = !publisher->stopping && wait_for_work(publisher);
     }
     take_submitted(publisher);
     publisher_complete_all(publisher);
     give_back(publisher);
-    broker_free(publisher->broker);
-    publisher->broker = NULL;
+    broker_free(publisher->confirms.broker);
+    publisher->confirms.broker = NULL;
     return NULL;
 }
 
 static enum outcome create_parts(struct publisher *publisher, struct error *ret_error)
 {
-    const struct settings *settings = publisher->settings;
     enum outcome outcome = handover_init(&publisher->submitted, ret_error);
     if (outcome == OUTCOME_OK) {
         outcome = handover_init(&publisher->completed, ret_error);
     }
-    if (outcome == OUTCOME_OK) {
-        outcome =
-            confirm_window_init(&publisher->window, (size_t)settings->in_flight_max, ret_error);
-    }
     if (outcome != OUTCOME_OK) {
         return outcome;
     }
-    struct connector_options options = common_settings_connection(&settings->common, "publisher");
-    options.wake_descriptor = publisher->submitted.wake_descriptor;
-    return connector_create(&options, &publisher->connector, ret_error);
+    struct confirming_publisher_options options = {
+        .connection = common_settings_connection(&publisher->settings->common, "publisher"),
+        .window = (size_t)publisher->settings->in_flight_max,
+        .settled = publisher_settle,
+        .heard = publisher_hear,
+        .context = publisher,
+    };
+    options.connection.wake_descriptor = publisher->submitted.wake_descriptor;
+    return confirming_publisher_init(&publisher->confirms, &options, ret_error);
 }
 
 enum outcome publisher_create(const struct settings *settings, struct handover *outbox,
@@ -198,6 +165,7 @@ enum outcome publisher_create(const struct settings *settings, struct handover *
     TAILQ_INIT(&publisher->owned);
     TAILQ_INIT(&publisher->forwarded);
     TAILQ_INIT(&publisher->waiting);
+    TAILQ_INIT(&publisher->lost);
     pthread_mutex_init(&publisher->lock, NULL);
     error_set(&publisher->reason, OUTCOME_OK, "no attempt has been made yet");
     enum outcome outcome = create_parts(publisher, ret_error);
@@ -246,8 +214,7 @@ void publisher_free(struct publisher *publisher)
     }
     publisher_stop(publisher);
     free_forwarded(publisher);
-    connector_free(publisher->connector);
-    confirm_window_done(&publisher->window);
+    confirming_publisher_done(&publisher->confirms);
     handover_done(&publisher->submitted);
     handover_done(&publisher->completed);
     pthread_mutex_destroy(&publisher->lock);

@@ -41,9 +41,9 @@ void publisher_accept(struct publisher *publisher, struct event *event)
 {
     if (publisher->stopping) {
         complete(publisher, event, EVENT_DRAINING);
-    } else if (publisher->broker == NULL && publisher->is_first_try_over) {
+    } else if (publisher->confirms.broker == NULL && publisher->is_first_try_over) {
         complete(publisher, event, EVENT_DISCONNECTED);
-    } else if (publisher->blocked || publisher->late) {
+    } else if (publisher->confirms.blocked || publisher->late) {
         complete(publisher, event, EVENT_BLOCKED);
     } else {
         TAILQ_INSERT_TAIL(queue_of(publisher, event), event, in_order);
@@ -55,14 +55,15 @@ enum outcome publisher_send_waiting(struct publisher *publisher, struct error *r
 {
     const char *queue = publisher->settings->common.queue;
     struct event *event = NULL;
-    while (!publisher->blocked && !confirm_window_is_full(&publisher->window) &&
+    while (confirming_publisher_has_room(&publisher->confirms) &&
            (event = TAILQ_FIRST(&publisher->waiting)) != NULL) {
         struct message message;
         user_event_encode(event_type_name(event->type),
                           (struct slice){event->body, event->body_length},
                           (struct slice){event->message_id, event->message_id_length},
                           event->occurred_at_ms, slice_of(event->traceparent), &message);
-        enum outcome outcome = broker_append_publish(publisher->broker, queue, &message, ret_error);
+        enum outcome outcome =
+            broker_append_publish(publisher->confirms.broker, queue, &message, ret_error);
         if (outcome == OUTCOME_BUSY || outcome == OUTCOME_INVALID) {
             /* No memory for it now, or it cannot be encoded: not sent, and the client is told. */
             TAILQ_REMOVE(&publisher->waiting, event, waiting);
@@ -74,137 +75,90 @@ enum outcome publisher_send_waiting(struct publisher *publisher, struct error *r
         }
         TAILQ_REMOVE(&publisher->waiting, event, waiting);
         metric_add(&publisher->metrics.republished, event->published ? 1 : 0);
-        event->is_ambiguous = event->is_ambiguous || event->published;
+        event->published_before = event->published;
         event->published = true;
-        event->tag = confirm_window_add(&publisher->window, event, publisher->now_ms);
+        event->tag = confirm_window_add(&publisher->confirms.window, event, message.message_id,
+                                        publisher->now_ms);
     }
     return OUTCOME_OK;
 }
 
-/* What the broker refuses now it may have taken over the connection before; and a return that may
- * mean another publish of the same id says of neither whether it was saved. */
-static enum event_outcome refusal(const struct event *event, enum event_outcome outcome)
+/* What the broker refuses now it may have taken over the connection before. */
+static void refuse(struct publisher *publisher, struct event *event, enum event_outcome outcome)
 {
-    return event->is_ambiguous ? EVENT_UNKNOWN : outcome;
+    complete_owned(publisher, event, event->published_before ? EVENT_UNKNOWN : outcome);
 }
 
-static void confirmed(void *item, bool returned, void *context)
+void publisher_settle(void *item, enum confirm_result result, void *context)
 {
     struct publisher *publisher = context;
     struct event *event = item;
     if (event == NULL) {
-        metric_add(&publisher->metrics.late_confirms, 1);
+        metric_add(&publisher->metrics.late_confirms, result == CONFIRM_CONFIRMED ? 1 : 0);
         return;
     }
-    if (!returned) {
+    switch (result) {
+    case CONFIRM_CONFIRMED:
         metric_observe_us(&publisher->metrics.confirm_latency,
                           clock_monotonic_us() - event->accepted_us);
-    }
-    complete_owned(publisher, event, returned ? refusal(event, EVENT_UNROUTABLE) : EVENT_CONFIRMED);
-}
-
-static void refused(void *item, bool returned, void *context)
-{
-    struct publisher *publisher = context;
-    (void)returned;
-    if (item != NULL) {
-        complete_owned(publisher, item, refusal(item, EVENT_NACKED));
-    }
-}
-
-static bool has_message_id(const void *item, struct slice message_id)
-{
-    const struct event *event = item;
-    return slice_equal((struct slice){event->message_id, event->message_id_length}, message_id);
-}
-
-/* The queue is gone: what was returned is refused when its ack comes, and the queue is declared
- * again for those that follow. */
-static enum outcome take_return(struct publisher *publisher, struct slice message_id,
-                                struct error *ret_error)
-{
-    size_t count = confirm_window_mark_returned(&publisher->window, message_id, has_message_id);
-    if (count > 1 || publisher->window.forgotten_count > 0) {
-        struct event *event = NULL;
-        TAILQ_FOREACH(event, &publisher->owned, in_order)
-        {
-            event->is_ambiguous = event->is_ambiguous || has_message_id(event, message_id);
+        complete_owned(publisher, event, EVENT_CONFIRMED);
+        break;
+    case CONFIRM_REFUSED:
+        refuse(publisher, event, EVENT_NACKED);
+        break;
+    case CONFIRM_RETURNED:
+        refuse(publisher, event, EVENT_UNROUTABLE);
+        break;
+    case CONFIRM_MAYBE_RETURNED:
+        complete_owned(publisher, event, EVENT_UNKNOWN);
+        break;
+    case CONFIRM_LOST:
+        event->tag = 0;
+        if (publisher->outbox != NULL) {
+            complete_owned(publisher, event, EVENT_UNKNOWN);
+        } else {
+            TAILQ_INSERT_TAIL(&publisher->lost, event, waiting);
         }
+        break;
     }
-    if (publisher->declaring) {
-        return OUTCOME_OK;
-    }
-    const struct common_settings *settings = &publisher->settings->common;
-    log_at(&event_queue_missing, log_string("queue", settings->queue));
-    publisher->declaring = true;
-    return broker_append_declare(publisher->broker, settings->queue, settings->queue_type,
-                                 ret_error);
 }
 
 static void refuse_unsent(struct publisher *publisher, enum event_outcome outcome)
 {
-    struct event *event = TAILQ_FIRST(&publisher->waiting);
-    while (event != NULL) {
-        struct event *next = TAILQ_NEXT(event, waiting);
+    struct event *next = NULL;
+    for (struct event *event = TAILQ_FIRST(&publisher->waiting); event != NULL; event = next) {
+        next = TAILQ_NEXT(event, waiting);
         if (!event->published) {
             TAILQ_REMOVE(&publisher->waiting, event, waiting);
             complete_owned(publisher, event, outcome);
         }
-        event = next;
     }
 }
 
-enum outcome publisher_take_broker_event(struct publisher *publisher,
-                                         const struct broker_event *heard, struct error *ret_error)
+bool publisher_hear(void *context, const struct broker_event *event)
 {
-    switch (heard->type) {
-    case BROKER_EVENT_ACK:
-        if (!publisher->proven) {
-            publisher->proven = true;
-            connector_succeeded(publisher->connector);
-        }
-        nack_streak_record_ack(&publisher->nacks);
-        return confirm_window_settle(&publisher->window, heard->tag, heard->multiple, confirmed,
-                                     publisher, ret_error);
-    case BROKER_EVENT_NACK:
-        nack_streak_record_nack(&publisher->nacks, publisher->now_ms);
-        return confirm_window_settle(&publisher->window, heard->tag, heard->multiple, refused,
-                                     publisher, ret_error);
-    case BROKER_EVENT_RETURN:
-        return take_return(publisher, heard->text, ret_error);
-    case BROKER_EVENT_BLOCKED: {
+    struct publisher *publisher = context;
+    if (event->type == BROKER_EVENT_RETURN && !publisher->confirms.declaring) {
+        log_at(&event_queue_missing, log_string("queue", publisher->settings->common.queue));
+    } else if (event->type == BROKER_EVENT_BLOCKED) {
         struct error reason;
         error_set(&reason, OUTCOME_OK, "the broker has blocked publishing: %.*s",
-                  (int)heard->text.length, heard->text.data);
-        publisher->blocked = true;
+                  (int)event->text.length, event->text.data);
         refuse_unsent(publisher, EVENT_BLOCKED);
         publisher_set_state(publisher, PUBLISHER_BLOCKED, reason.text);
-        return OUTCOME_OK;
-    }
-    case BROKER_EVENT_UNBLOCKED:
-        publisher->blocked = false;
-        publisher->unblocked_ms = publisher->now_ms;
+    } else if (event->type == BROKER_EVENT_UNBLOCKED) {
         publisher_set_state(publisher, PUBLISHER_CONNECTED, "");
-        return OUTCOME_OK;
-    case BROKER_EVENT_DECLARED:
-        publisher->declaring = false;
-        return OUTCOME_OK;
-    case BROKER_EVENT_NONE:
-    case BROKER_EVENT_DELIVERY:
-    case BROKER_EVENT_EMPTY:
-    case BROKER_EVENT_CANCELLED:
-        return OUTCOME_OK;
     }
-    return OUTCOME_OK;
+    return true;
 }
 
 /* Why an event was not even sent. */
 static enum event_outcome unsent_outcome(const struct publisher *publisher)
 {
-    if (publisher->broker == NULL) {
+    if (publisher->confirms.broker == NULL) {
         return EVENT_DISCONNECTED;
     }
-    return publisher->blocked ? EVENT_BLOCKED : EVENT_OVERLOADED;
+    return publisher->confirms.blocked ? EVENT_BLOCKED : EVENT_OVERLOADED;
 }
 
 /* All have the same time to live, so the oldest expires first. What the outbox forwards waits for
@@ -218,24 +172,11 @@ void publisher_expire(struct publisher *publisher)
         if (event->tag == 0) {
             TAILQ_REMOVE(&publisher->waiting, event, waiting);
         } else {
-            confirm_window_forget(&publisher->window, event->tag);
+            confirm_window_forget(&publisher->confirms.window, event->tag);
         }
         complete_owned(publisher, event,
                        event->published ? EVENT_UNKNOWN : unsent_outcome(publisher));
     }
-}
-
-/* How long the broker owes its oldest confirm; in an alarm it owes none. */
-static uint64_t confirm_owed_ms(const struct publisher *publisher)
-{
-    if (publisher->blocked || confirm_window_count(&publisher->window) == 0) {
-        return 0;
-    }
-    uint64_t since_ms = confirm_window_oldest_ms(&publisher->window);
-    if (since_ms < publisher->unblocked_ms) {
-        since_ms = publisher->unblocked_ms;
-    }
-    return publisher->now_ms > since_ms ? publisher->now_ms - since_ms : 0;
 }
 
 static uint64_t at_least(uint64_t value, uint64_t minimum)
@@ -243,9 +184,9 @@ static uint64_t at_least(uint64_t value, uint64_t minimum)
     return value < minimum ? minimum : value;
 }
 
-enum outcome publisher_judge_confirms(struct publisher *publisher, struct error *ret_error)
+enum outcome publisher_check_confirms(struct publisher *publisher, struct error *ret_error)
 {
-    uint64_t owed_ms = confirm_owed_ms(publisher);
+    uint64_t owed_ms = confirming_publisher_owed_ms(&publisher->confirms, publisher->now_ms);
     uint64_t timeout_ms = (uint64_t)publisher->settings->confirm_timeout_ms;
     uint64_t lost_ms = at_least(2 * timeout_ms, LOST_CONFIRM_MS_MIN);
     if (owed_ms > lost_ms) {
@@ -255,55 +196,28 @@ enum outcome publisher_judge_confirms(struct publisher *publisher, struct error 
     }
     bool late =
         publisher->outbox != NULL && owed_ms > at_least(timeout_ms / 10, LATE_CONFIRM_MS_MIN);
-    if (late != publisher->late && !publisher->blocked) {
+    if (late != publisher->late && !publisher->confirms.blocked) {
         publisher_set_state(publisher, late ? PUBLISHER_BLOCKED : PUBLISHER_CONNECTED,
                             late ? "the broker is slow to confirm" : "");
     }
     publisher->late = late;
-    return nack_streak_check(&publisher->nacks, publisher->now_ms, ret_error);
-}
-
-static void collect_unsettled(void *item, bool returned, void *context)
-{
-    struct event *event = item;
-    struct event_queue *unsettled = context;
-    (void)returned;
-    if (event != NULL) {
-        event->tag = 0;
-        TAILQ_INSERT_TAIL(unsettled, event, waiting);
-    }
+    return nack_streak_check(&publisher->confirms.nacks, publisher->now_ms, ret_error);
 }
 
 /* What may have reached the broker is published again, oldest first; what surely has not is refused
- * now. With an outbox both go there. */
+ * now. */
 void publisher_keep_for_next_connection(struct publisher *publisher)
 {
-    struct event_queue again = TAILQ_HEAD_INITIALIZER(again);
-    struct event *event = NULL;
-    confirm_window_drain(&publisher->window, collect_unsettled, &again);
-    while ((event = TAILQ_FIRST(&publisher->waiting)) != NULL) {
-        TAILQ_REMOVE(&publisher->waiting, event, waiting);
-        if (event->published) {
-            TAILQ_INSERT_TAIL(&again, event, waiting);
-        } else {
-            complete_owned(publisher, event, EVENT_DISCONNECTED);
-        }
-    }
-    if (publisher->outbox == NULL) {
-        TAILQ_CONCAT(&publisher->waiting, &again, waiting);
-        return;
-    }
-    while ((event = TAILQ_FIRST(&again)) != NULL) {
-        TAILQ_REMOVE(&again, event, waiting);
-        complete_owned(publisher, event, EVENT_UNKNOWN);
-    }
+    refuse_unsent(publisher, EVENT_DISCONNECTED);
+    TAILQ_CONCAT(&publisher->lost, &publisher->waiting, waiting);
+    TAILQ_CONCAT(&publisher->waiting, &publisher->lost, waiting);
 }
 
 void publisher_complete_all(struct publisher *publisher)
 {
     struct event *event = NULL;
-    struct event_queue unsettled = TAILQ_HEAD_INITIALIZER(unsettled);
-    confirm_window_drain(&publisher->window, collect_unsettled, &unsettled);
+    confirm_window_drain(&publisher->confirms.window);
+    TAILQ_INIT(&publisher->lost);
     TAILQ_INIT(&publisher->waiting);
     while ((event = TAILQ_FIRST(&publisher->owned)) != NULL ||
            (event = TAILQ_FIRST(&publisher->forwarded)) != NULL) {

@@ -1,10 +1,7 @@
 /* What the publisher's source files share. */
 #pragma once
 
-#include "common/amqp/broker.h"
-#include "common/amqp/connector.h"
-#include "common/amqp/nack_streak.h"
-#include "user-service/confirm_window.h"
+#include "common/amqp/confirming_publisher.h"
 #include "user-service/publisher.h"
 
 /* How to add a metric is said in common/metrics/metrics.h. */
@@ -32,7 +29,6 @@ struct publisher_metrics {
 
 struct publisher {
     const struct settings *settings;
-    struct connector *connector;
     struct handover submitted; /* its eventfd also says: a connection is ready, or stop */
     struct handover completed;
     struct handover *outbox; /* borrowed; NULL: none */
@@ -41,21 +37,16 @@ struct publisher {
     atomic_bool stopping;
 
     /* The thread's own. */
-    struct broker *broker; /* NULL: DISCONNECTED */
-    bool blocked;          /* by an alarm */
-    uint64_t unblocked_ms; /* since when it is not */
-    struct nack_streak nacks;
-    bool late;      /* with an outbox: the oldest confirm is, and what comes now goes there */
-    bool declaring; /* a return came: the queue is being declared again */
-    bool proven;    /* this connection has confirmed something */
+    struct confirming_publisher confirms; /* its `broker` is NULL: DISCONNECTED */
+    bool late; /* with an outbox: the oldest confirm is, and what comes now goes there */
     bool ever_connected;
     bool is_first_try_over; /* connected once, or failed at all hosts once */
     atomic_uint_least64_t turns;
     uint64_t read_at_ms;
-    struct confirm_window window;
     struct event_queue owned;     /* requests' events, in the order of their deadlines */
     struct event_queue forwarded; /* the outbox's: theirs is that of the connection */
     struct event_queue waiting;   /* of both, to be sent */
+    struct event_queue lost;      /* without an outbox: with the connection, to be sent again */
     struct handover_list done, to_outbox;
     uint64_t now_ms;
 
@@ -75,13 +66,13 @@ void publisher_set_state(struct publisher *publisher, enum publisher_state state
 void publisher_accept(struct publisher *publisher, struct event *event);
 MUST_CHECK enum outcome publisher_send_waiting(struct publisher *publisher,
                                                struct error *ret_error);
-MUST_CHECK enum outcome publisher_take_broker_event(struct publisher *publisher,
-                                                    const struct broker_event *heard,
-                                                    struct error *ret_error);
+/* The two that confirming_publisher.h calls; `context` is the publisher. */
+void publisher_settle(void *item, enum confirm_result result, void *context);
+bool publisher_hear(void *context, const struct broker_event *event);
 void publisher_expire(struct publisher *publisher);
 /* TRANSIENT: the connection has not confirmed, or has refused, for so long that it is of no more
  * use. */
-MUST_CHECK enum outcome publisher_judge_confirms(struct publisher *publisher,
+MUST_CHECK enum outcome publisher_check_confirms(struct publisher *publisher,
                                                  struct error *ret_error);
 void publisher_keep_for_next_connection(struct publisher *publisher);
 void publisher_complete_all(struct publisher *publisher);

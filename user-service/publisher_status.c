@@ -34,7 +34,7 @@ void publisher_set_state(struct publisher *publisher, enum publisher_state state
 enum publisher_state publisher_get_state(struct publisher *publisher, struct error *ret_reason)
 {
     struct error cause;
-    connector_last_error(publisher->connector, &cause);
+    connector_last_error(publisher->confirms.connector, &cause);
     pthread_mutex_lock(&publisher->lock);
     enum publisher_state state = publisher->state;
     struct error reason = publisher->reason;
@@ -50,7 +50,7 @@ enum publisher_state publisher_get_state(struct publisher *publisher, struct err
 
 uint64_t publisher_connect_attempts(struct publisher *publisher)
 {
-    return connector_attempts(publisher->connector);
+    return connector_attempts(publisher->confirms.connector);
 }
 
 #define ROW(...) METRIC_ROW(struct publisher_metrics, __VA_ARGS__)

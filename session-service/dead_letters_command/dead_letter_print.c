@@ -1,7 +1,7 @@
 /* Text for people, JSON (made by jansson) for programs. */
 #include "session-service/dead_letters_command/dead_letter_print.h"
 
-#include "session-service/dead_letter_list.h"
+#include "session-service/dead_letter.h"
 
 #include "common/base/base64.h"
 #include "common/base/utf8.h"

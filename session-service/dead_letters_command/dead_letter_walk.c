@@ -1,15 +1,13 @@
 /* One connection: gets, publishes and acks, many on their way at once. */
 #include "session-service/dead_letters_command/dead_letter_walk.h"
 
-#include "session-service/dead_letter_list.h"
+#include "session-service/dead_letter.h"
 #include "session-service/delivery_batch.h"
 
 #include "common/amqp/broker_hosts.h"
+#include "common/amqp/confirming_publisher.h"
 #include "common/base/clock.h"
 
-#include <errno.h>
-#include <poll.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 enum {
@@ -22,8 +20,9 @@ enum {
     LETTERS_BACK_LOOK_MS = 10,
 };
 
-struct published {
-    uint64_t publish_tag, delivery_tag;
+struct letter {
+    uint64_t delivery_tag;
+    char message_id[SHORT_STRING_BYTES_MAX];
     bool moved; /* to the end of its own queue */
 };
 
@@ -31,38 +30,77 @@ struct walk {
     const struct dead_letter_walk_options *options;
     struct dead_letter_walk_result *result;
     char queue[DEAD_LETTER_QUEUE_BYTES];
-    struct broker *broker;
+    struct confirming_publisher publisher;
+    struct letter letters[WINDOW]; /* that are published, by their tags */
     struct delivery_batch batch;
     uint64_t limit, asked, delivered, sent, acked; /* letters */
     size_t gets;                                   /* without a reply yet */
-    struct published published[WINDOW];            /* ascending publish tags */
-    size_t published_count;
-    uint64_t next_publish_tag;
-    bool at_end;  /* nothing more is asked for */
-    bool ending;  /* and nothing more is judged */
-    bool refused; /* `refusal` says why */
-    bool blocked;
-    struct error refusal;
-    uint64_t started_ms, progress_ms, told_ms;
+    bool at_end;                                   /* nothing more is asked for */
+    bool ending;                                   /* and nothing more is judged */
+    struct error refusal;                          /* "": none */
+    uint64_t now_ms, started_ms, progress_ms, told_ms;
 };
 
 /* What is on its way is still waited for. */
 static void refuse(struct walk *walk, const char *why)
 {
     walk->ending = true;
-    if (!walk->refused) {
-        walk->refused = true;
+    if (walk->refusal.text[0] == '\0') {
         error_set(&walk->refusal, OUTCOME_TRANSIENT, "%s", why);
     }
 }
 
+/* An original is acked only after the confirm of what was published; the others stay where they
+ * are. */
+static void settle(void *item, enum confirm_result result, void *context)
+{
+    struct walk *walk = context;
+    const struct letter *letter = item;
+    struct error error;
+    if (result == CONFIRM_REFUSED) {
+        refuse(walk, "the queue to send to refuses messages");
+    } else if (result != CONFIRM_CONFIRMED) {
+        refuse(walk, "the queue to send to does not exist");
+    } else if (broker_append_ack(walk->publisher.broker, letter->delivery_tag, false, &error) !=
+               OUTCOME_OK) {
+        refuse(walk, error.text);
+    } else {
+        walk->acked++;
+        walk->result->sent_back += letter->moved ? 0 : 1;
+    }
+}
+
+static bool hear(void *context, const struct broker_event *event)
+{
+    struct walk *walk = context;
+    struct error error;
+    walk->progress_ms = walk->now_ms;
+    if (event->type == BROKER_EVENT_DELIVERY) {
+        walk->gets--;
+        walk->delivered++;
+        if (delivery_batch_add(&walk->batch, &event->delivery, &error) != OUTCOME_OK) {
+            refuse(walk, error.text);
+        }
+    } else if (event->type == BROKER_EVENT_EMPTY) {
+        walk->gets--;
+        walk->at_end = true;
+    }
+    return !delivery_batch_is_full(&walk->batch);
+}
+
 static enum outcome open_connection(struct walk *walk, struct error *ret_error)
 {
+    struct confirming_publisher_options confirming = {
+        .window = WINDOW, .settled = settle, .heard = hear, .context = walk};
+    enum outcome outcome = confirming_publisher_init(&walk->publisher, &confirming, ret_error);
+    if (outcome != OUTCOME_OK) {
+        return outcome;
+    }
     struct connector_options connection =
         common_settings_connection(&walk->options->settings->common, "dead-letters command");
     connection.open.timeout_ms = DEAD_LETTER_WALK_PATIENCE_MS;
     struct broker_hosts hosts;
-    enum outcome outcome = broker_hosts_parse(connection.urls, &hosts, ret_error);
+    outcome = broker_hosts_parse(connection.urls, &hosts, ret_error);
     if (outcome != OUTCOME_OK) {
         return outcome;
     }
@@ -70,7 +108,7 @@ static enum outcome open_connection(struct walk *walk, struct error *ret_error)
         struct error cause;
         const struct broker_address *address = &hosts.addresses[i];
         outcome = broker_hosts_open(address, &connection.open, connection.password_file,
-                                    &walk->broker, &cause);
+                                    &walk->publisher.broker, &cause);
         if (outcome == OUTCOME_OK) {
             break;
         }
@@ -81,103 +119,25 @@ static enum outcome open_connection(struct walk *walk, struct error *ret_error)
     return outcome;
 }
 
-static uint64_t letters_allowed(const struct walk *walk, uint64_t now_ms)
+static uint64_t letters_allowed(const struct walk *walk)
 {
     uint64_t rate = walk->options->rate;
-    return rate == 0 ? UINT64_MAX : 1 + (now_ms - walk->started_ms) * rate / 1000;
+    return rate == 0 ? UINT64_MAX : 1 + (walk->now_ms - walk->started_ms) * rate / 1000;
 }
 
 /* Every letter at hand may have to be sent back, so no more are taken than may be sent. */
-static enum outcome ask_for_letters(struct walk *walk, uint64_t now_ms, struct error *ret_error)
+static enum outcome ask_for_letters(struct walk *walk, struct error *ret_error)
 {
-    uint64_t allowed = letters_allowed(walk, now_ms);
+    uint64_t allowed = letters_allowed(walk);
     while (!walk->ending && !walk->at_end && walk->asked < walk->limit &&
-           walk->gets + walk->published_count < WINDOW && walk->sent + walk->gets < allowed) {
-        enum outcome outcome = broker_append_get(walk->broker, walk->queue, ret_error);
+           walk->gets + confirm_window_count(&walk->publisher.window) < WINDOW &&
+           walk->sent + walk->gets < allowed) {
+        enum outcome outcome = broker_append_get(walk->publisher.broker, walk->queue, ret_error);
         if (outcome != OUTCOME_OK) {
             return outcome;
         }
         walk->asked++;
         walk->gets++;
-    }
-    return OUTCOME_OK;
-}
-
-static enum outcome take_confirm(struct walk *walk, const struct broker_event *event,
-                                 struct error *ret_error)
-{
-    if (event->type == BROKER_EVENT_NACK) {
-        refuse(walk, "the queue to send to refuses messages");
-    }
-    size_t kept = 0;
-    for (size_t i = 0; i < walk->published_count; i++) {
-        const struct published *one = &walk->published[i];
-        bool is_meant =
-            event->multiple ? one->publish_tag <= event->tag : one->publish_tag == event->tag;
-        if (!is_meant) {
-            walk->published[kept++] = *one;
-            continue;
-        }
-        /* After a return no ack is proof: it carries no tag. The letters stay where they are. */
-        if (walk->refused) {
-            continue;
-        }
-        enum outcome outcome = broker_append_ack(walk->broker, one->delivery_tag, false, ret_error);
-        if (outcome != OUTCOME_OK) {
-            return outcome;
-        }
-        walk->acked++;
-        walk->result->sent_back += one->moved ? 0 : 1;
-    }
-    walk->published_count = kept;
-    return OUTCOME_OK;
-}
-
-static enum outcome take_event(struct walk *walk, const struct broker_event *event,
-                               struct error *ret_error)
-{
-    switch (event->type) {
-    case BROKER_EVENT_DELIVERY:
-        walk->gets--;
-        walk->delivered++;
-        return delivery_batch_add(&walk->batch, &event->delivery, ret_error);
-    case BROKER_EVENT_EMPTY:
-        walk->gets--;
-        walk->at_end = true;
-        return OUTCOME_OK;
-    case BROKER_EVENT_ACK:
-    case BROKER_EVENT_NACK:
-        return take_confirm(walk, event, ret_error);
-    case BROKER_EVENT_RETURN:
-        refuse(walk, "the queue to send to does not exist");
-        return OUTCOME_OK;
-    case BROKER_EVENT_BLOCKED:
-        walk->blocked = true;
-        return OUTCOME_OK;
-    case BROKER_EVENT_UNBLOCKED:
-        walk->blocked = false;
-        return OUTCOME_OK;
-    case BROKER_EVENT_NONE:
-    case BROKER_EVENT_DECLARED:
-    case BROKER_EVENT_CANCELLED:
-        break;
-    }
-    return OUTCOME_OK;
-}
-
-static enum outcome read_events(struct walk *walk, uint64_t now_ms, struct error *ret_error)
-{
-    while (!delivery_batch_is_full(&walk->batch)) {
-        struct broker_event event;
-        enum outcome outcome = broker_read(walk->broker, &event, ret_error);
-        if (outcome != OUTCOME_OK || event.type == BROKER_EVENT_NONE) {
-            return outcome;
-        }
-        walk->progress_ms = now_ms;
-        outcome = take_event(walk, &event, ret_error);
-        if (outcome != OUTCOME_OK) {
-            return outcome;
-        }
     }
     return OUTCOME_OK;
 }
@@ -200,11 +160,17 @@ static enum outcome publish(struct walk *walk, const struct broker_delivery *del
             }
         }
     }
-    enum outcome outcome = broker_append_copy(walk->broker, delivery->message.body,
+    enum outcome outcome = broker_append_copy(walk->publisher.broker, delivery->message.body,
                                               delivery->raw_properties, &copy, ret_error);
     if (outcome == OUTCOME_OK) {
-        walk->published[walk->published_count++] = (struct published){
-            .publish_tag = walk->next_publish_tag++, .delivery_tag = delivery->tag, .moved = moved};
+        struct confirm_window *window = &walk->publisher.window;
+        struct letter *letter = &walk->letters[window->next % WINDOW];
+        struct slice id = delivery->message.message_id;
+        *letter = (struct letter){.delivery_tag = delivery->tag, .moved = moved};
+        if (id.length > 0) {
+            memcpy(letter->message_id, id.data, id.length);
+        }
+        (void)confirm_window_add(window, letter, (struct slice){letter->message_id, id.length}, 0);
     }
     return outcome;
 }
@@ -229,7 +195,7 @@ static enum outcome act(struct walk *walk, const struct broker_delivery *deliver
         }
         break;
     case DEAD_LETTER_REMOVE:
-        outcome = broker_append_ack(walk->broker, delivery->tag, false, ret_error);
+        outcome = broker_append_ack(walk->publisher.broker, delivery->tag, false, ret_error);
         result->removed += outcome == OUTCOME_OK ? 1 : 0;
         walk->acked++;
         break;
@@ -255,38 +221,36 @@ static enum outcome act_on_batch(struct walk *walk, struct error *ret_error)
 static bool is_finished(const struct walk *walk)
 {
     bool asks_more = !walk->ending && !walk->at_end && walk->asked < walk->limit;
-    return !asks_more && walk->gets == 0 && walk->published_count == 0 &&
-           broker_unsent_bytes(walk->broker) == 0;
+    return !asks_more && walk->gets == 0 && confirm_window_count(&walk->publisher.window) == 0 &&
+           broker_unsent_bytes(walk->publisher.broker) == 0;
 }
 
-static enum outcome check_patience(struct walk *walk, uint64_t now_ms, struct error *ret_error)
+static enum outcome check_patience(struct walk *walk, struct error *ret_error)
 {
-    if (walk->gets == 0 && walk->published_count == 0) {
-        walk->progress_ms = now_ms;
+    if (walk->gets == 0 && confirm_window_count(&walk->publisher.window) == 0) {
+        walk->progress_ms = walk->now_ms;
     }
-    if (now_ms - walk->progress_ms < DEAD_LETTER_WALK_PATIENCE_MS) {
+    if (walk->now_ms - walk->progress_ms < DEAD_LETTER_WALK_PATIENCE_MS) {
         return OUTCOME_OK;
     }
     return error_set(ret_error, OUTCOME_TRANSIENT, "the broker has not answered for %d s%s",
                      DEAD_LETTER_WALK_PATIENCE_MS / 1000,
-                     walk->blocked ? ": it blocks publishing (memory or disk alarm)" : "");
+                     walk->publisher.blocked ? ": it blocks publishing (memory or disk alarm)"
+                                             : "");
 }
 
-static void tell_progress(struct walk *walk, uint64_t now_ms)
+static void tell_progress(struct walk *walk)
 {
     const struct dead_letter_walk_options *options = walk->options;
-    if (options->tell_progress != NULL && now_ms - walk->told_ms >= PROGRESS_EVERY_MS) {
-        walk->told_ms = now_ms;
+    if (options->tell_progress != NULL && walk->now_ms - walk->told_ms >= PROGRESS_EVERY_MS) {
+        walk->told_ms = walk->now_ms;
         options->tell_progress(options->context, walk->result->seen, walk->limit);
     }
 }
 
 static void wait_for_broker(const struct walk *walk, uint64_t longest_ms)
 {
-    struct pollfd watched = {.fd = broker_descriptor(walk->broker), .events = POLLIN};
-    if (broker_unsent_bytes(walk->broker) > 0) {
-        watched.events = POLLOUT; /* nothing is read before it is sent */
-    }
+    struct pollfd watched = broker_poll(walk->publisher.broker);
     uint64_t rate = walk->options->rate;
     uint64_t wait_ms = rate > 0 && rate < 1000 ? 1000 / rate : rate > 0 ? 1 : longest_ms;
     wait_ms = wait_ms < longest_ms ? wait_ms : longest_ms;
@@ -298,31 +262,28 @@ static void wait_for_broker(const struct walk *walk, uint64_t longest_ms)
 static enum outcome go_over_letters(struct walk *walk, struct error *ret_error)
 {
     while (!is_finished(walk)) {
-        uint64_t now_ms = clock_monotonic_ms();
+        walk->now_ms = clock_monotonic_ms();
         if (*walk->options->stop != 0) {
             walk->ending = true;
         }
-        enum outcome outcome = ask_for_letters(walk, now_ms, ret_error);
+        enum outcome outcome = ask_for_letters(walk, ret_error);
         if (outcome == OUTCOME_OK) {
-            outcome = broker_flush(walk->broker, ret_error);
-        }
-        if (outcome == OUTCOME_OK) {
-            outcome = read_events(walk, now_ms, ret_error);
+            outcome = confirming_publisher_read(&walk->publisher, walk->now_ms, ret_error);
         }
         bool was_full = delivery_batch_is_full(&walk->batch);
         if (outcome == OUTCOME_OK) {
             outcome = act_on_batch(walk, ret_error);
         }
         if (outcome == OUTCOME_OK) {
-            outcome = broker_flush(walk->broker, ret_error);
+            outcome = broker_flush(walk->publisher.broker, ret_error);
         }
         if (outcome == OUTCOME_OK) {
-            outcome = check_patience(walk, now_ms, ret_error);
+            outcome = check_patience(walk, ret_error);
         }
         if (outcome != OUTCOME_OK) {
             return outcome;
         }
-        tell_progress(walk, now_ms);
+        tell_progress(walk);
         if (!was_full && !is_finished(walk)) {
             wait_for_broker(walk, LONGEST_WAIT_MS);
         }
@@ -341,13 +302,14 @@ static enum outcome see_acks_taken(struct walk *walk, struct error *ret_error)
     for (int round = 0; outcome == OUTCOME_OK && round < ACK_ROUNDS; round++) {
         bool exists = false;
         uint64_t count = 0;
-        outcome = broker_append_get(walk->broker, walk->queue, &cause);
+        outcome = broker_append_get(walk->publisher.broker, walk->queue, &cause);
         if (outcome == OUTCOME_OK) {
             walk->gets++;
             outcome = go_over_letters(walk, &cause);
         }
         if (outcome == OUTCOME_OK) {
-            outcome = broker_count_and_wait(walk->broker, walk->queue, &exists, &count, &cause);
+            outcome =
+                broker_count_and_wait(walk->publisher.broker, walk->queue, &exists, &count, &cause);
         }
     }
     return outcome == OUTCOME_OK
@@ -366,16 +328,17 @@ static enum outcome give_back(struct walk *walk, struct error *ret_error)
     bool exists = false;
     uint64_t ready = 0;
     enum outcome outcome =
-        broker_count_and_wait(walk->broker, walk->queue, &exists, &ready, ret_error);
+        broker_count_and_wait(walk->publisher.broker, walk->queue, &exists, &ready, ret_error);
     if (outcome == OUTCOME_OK && exists) {
-        outcome = broker_reopen_channel(walk->broker, ret_error);
+        outcome = broker_reopen_channel(walk->publisher.broker, ret_error);
     }
     uint64_t awaited = ready + walk->delivered - walk->acked;
     uint64_t until_ms = clock_monotonic_ms() + LETTERS_BACK_MAX_MS;
     while (outcome == OUTCOME_OK && exists && ready < awaited && *walk->options->stop == signals &&
            clock_monotonic_ms() < until_ms) {
         wait_for_broker(walk, LETTERS_BACK_LOOK_MS);
-        outcome = broker_count_and_wait(walk->broker, walk->queue, &exists, &ready, ret_error);
+        outcome =
+            broker_count_and_wait(walk->publisher.broker, walk->queue, &exists, &ready, ret_error);
     }
     return outcome;
 }
@@ -383,18 +346,17 @@ static enum outcome give_back(struct walk *walk, struct error *ret_error)
 static enum outcome walk_connected(struct walk *walk, struct error *ret_error)
 {
     struct dead_letter_walk_result *result = walk->result;
-    enum outcome outcome = broker_count_and_wait(walk->broker, walk->queue, &result->queue_exists,
-                                                 &result->total, ret_error);
+    enum outcome outcome = broker_count_and_wait(walk->publisher.broker, walk->queue,
+                                                 &result->queue_exists, &result->total, ret_error);
     if (outcome != OUTCOME_OK || !result->queue_exists) {
         return outcome;
     }
-    outcome = broker_enable_confirms(walk->broker, ret_error);
+    outcome = broker_enable_confirms(walk->publisher.broker, ret_error);
     if (outcome != OUTCOME_OK) {
         return outcome;
     }
     uint64_t letters_max = walk->options->letters_max;
     walk->limit = letters_max > 0 && letters_max < result->total ? letters_max : result->total;
-    walk->next_publish_tag = 1;
     walk->started_ms = walk->progress_ms = walk->told_ms = clock_monotonic_ms();
     outcome = go_over_letters(walk, ret_error);
     if (outcome == OUTCOME_OK && walk->acked > 0) {
@@ -403,7 +365,7 @@ static enum outcome walk_connected(struct walk *walk, struct error *ret_error)
     if (outcome == OUTCOME_OK && walk->delivered > walk->acked) {
         outcome = give_back(walk, ret_error);
     }
-    if (outcome == OUTCOME_OK && walk->refused) {
+    if (outcome == OUTCOME_OK && walk->refusal.text[0] != '\0') {
         outcome = error_set(ret_error, OUTCOME_TRANSIENT, "%s", walk->refusal.text);
     }
     return outcome;
@@ -427,7 +389,7 @@ enum outcome dead_letter_walk(const struct dead_letter_walk_options *options,
     if (outcome == OUTCOME_OK) {
         outcome = walk_connected(walk, ret_error);
     }
-    broker_free(walk->broker);
+    confirming_publisher_done(&walk->publisher);
     delivery_batch_done(&walk->batch);
     free(walk);
     return outcome;

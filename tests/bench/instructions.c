@@ -5,10 +5,10 @@
  * save: parse, validate, serialize, choose an id, encode as frames, settle. delivery: decode,
  * judge, apply to the store (in DIRECTORY), format the log line, ack; in batches. */
 #include "common/amqp/broker_internal.h"
+#include "common/amqp/confirm_window.h"
 #include "common/base/message_id.h"
 #include "session-service/ack_window.h"
 #include "session-service/event_dispatcher.h"
-#include "user-service/confirm_window.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,10 +30,10 @@ static void must(bool good, const char *what)
     }
 }
 
-static void ignore(void *item, bool returned, void *context)
+static void ignore(void *item, enum confirm_result result, void *context)
 {
     (void)item;
-    (void)returned;
+    (void)result;
     (void)context;
 }
 
@@ -55,7 +55,7 @@ static void append_save(struct broker *broker, struct message_id_generator *ids,
     user_event_encode(slice_of(USER_SAVED_TYPE), buffer_slice(&text), slice_of(message_id),
                       (uint64_t)SAVED_AT_MS, (struct slice){0}, &message);
     must(broker_append_publish(broker, "session", &message, &error) == OUTCOME_OK, "publish");
-    (void)confirm_window_add(window, broker, 0);
+    (void)confirm_window_add(window, broker, message.message_id, 0);
     buffer_done(&text);
     user_done(&user);
 }
@@ -67,13 +67,12 @@ static void run_saves(uint64_t count)
     struct confirm_window window;
     struct error error;
     buffer_init(&broker.out, BROKER_UNSENT_BYTES_MAX);
-    must(confirm_window_init(&window, WINDOW, &error) == OUTCOME_OK, "window");
+    must(confirm_window_init(&window, WINDOW, ignore, NULL, &error) == OUTCOME_OK, "window");
     for (uint64_t i = 1; i <= count; i++) {
         append_save(&broker, &ids, &window);
         if (i % BATCH == 0 || i == count) {
             buffer_clear(&broker.out);
-            must(confirm_window_settle(&window, i, true, ignore, NULL, &error) == OUTCOME_OK,
-                 "settle");
+            must(confirm_window_settle(&window, i, true, true, &error) == OUTCOME_OK, "settle");
         }
     }
     confirm_window_done(&window);

@@ -5,9 +5,9 @@
  * Prints how many were confirmed, in how many seconds, and the CPU seconds that this process used.
  */
 #include "common/amqp/broker_internal.h"
+#include "common/amqp/confirm_window.h"
 #include "common/base/clock.h"
 #include "common/user/user_event.h"
-#include "user-service/confirm_window.h"
 
 #include <poll.h>
 #include <stdio.h>
@@ -80,7 +80,7 @@ static void fill_window(struct run *run)
         if (outcome != OUTCOME_OK) {
             die("publish", &run->error);
         }
-        (void)confirm_window_add(&run->window, run, 0);
+        (void)confirm_window_add(&run->window, run, run->message.message_id, 0);
         run->published++;
     }
     if (broker_flush(run->broker, &run->error) != OUTCOME_OK) {
@@ -88,11 +88,11 @@ static void fill_window(struct run *run)
     }
 }
 
-static void count(void *item, bool returned, void *context)
+static void count(void *item, enum confirm_result result, void *context)
 {
     struct run *run = context;
     (void)item;
-    (void)returned;
+    (void)result;
     run->confirmed++;
 }
 
@@ -105,8 +105,8 @@ static void read_confirms(struct run *run)
         }
         enum outcome outcome = OUTCOME_OK;
         if (event.type == BROKER_EVENT_ACK) {
-            outcome = confirm_window_settle(&run->window, event.tag, event.multiple, count, run,
-                                            &run->error);
+            outcome =
+                confirm_window_settle(&run->window, event.tag, event.multiple, true, &run->error);
         } else if (event.type == BROKER_EVENT_NACK || event.type == BROKER_EVENT_RETURN) {
             outcome = error_set(&run->error, OUTCOME_BROKEN, "a message was not taken");
         }
@@ -157,8 +157,8 @@ int main(int argc, char **argv)
     user_event_encode(slice_of(USER_SAVED_TYPE), (struct slice){body, body_bytes},
                       slice_of("01a20a23-61e7-7652-a769-82b0ad3193d0"), clock_wall_ms(),
                       (struct slice){0}, &run.message);
-    if (confirm_window_init(&run.window, run.in_flight_max * WINDOW_FACTOR, &run.error) !=
-        OUTCOME_OK) {
+    if (confirm_window_init(&run.window, run.in_flight_max * WINDOW_FACTOR, count, &run,
+                            &run.error) != OUTCOME_OK) {
         die("window", &run.error);
     }
     connect_to(&run, argv[1]);

@@ -33,7 +33,7 @@ static void open_fixture(struct fixture *fixture, bool with_outbox)
                      OUTCOME_OK);
     fixture->broker.frame_max = BROKER_FRAME_BYTES_MAX;
     buffer_init(&fixture->broker.out, OUT_BYTES);
-    fixture->publisher->broker = &fixture->broker;
+    fixture->publisher->confirms.broker = &fixture->broker;
     fixture->publisher->now_ms = NOW_MS;
 }
 
@@ -50,7 +50,7 @@ static void close_fixture(struct fixture *fixture)
     publisher_complete_all(fixture->publisher);
     free_events(&fixture->publisher->done);
     free_events(&fixture->publisher->to_outbox);
-    fixture->publisher->broker = NULL;
+    fixture->publisher->confirms.broker = NULL;
     buffer_done(&fixture->broker.out);
     publisher_free(fixture->publisher);
     handover_done(&fixture->outbox);
@@ -86,7 +86,11 @@ static struct event *publish(struct fixture *fixture, const char *message_id)
 static void take(struct fixture *fixture, const struct broker_event *event)
 {
     struct error error;
-    assert_int_equal(publisher_take_broker_event(fixture->publisher, event, &error), OUTCOME_OK);
+    struct publisher *publisher = fixture->publisher;
+    assert_true(publisher_hear(publisher, event));
+    assert_int_equal(
+        confirming_publisher_take(&publisher->confirms, event, publisher->now_ms, &error),
+        OUTCOME_OK);
 }
 
 static void settle(struct fixture *fixture, enum broker_event_type type, uint64_t tag)
@@ -99,6 +103,12 @@ static void take_return(struct fixture *fixture, const char *message_id)
 {
     const struct broker_event event = {.type = BROKER_EVENT_RETURN, .text = slice_of(message_id)};
     take(fixture, &event);
+}
+
+static void lose(struct fixture *fixture)
+{
+    confirm_window_drain(&fixture->publisher->confirms.window);
+    publisher_keep_for_next_connection(fixture->publisher);
 }
 
 /* Nothing else was completed, and `event` was with this outcome. */
@@ -140,13 +150,13 @@ static void what_cannot_be_sent_now_is_refused_at_once(void **state)
     expect_done(&fixture, accept(&fixture, "a"), EVENT_DRAINING);
     fixture.publisher->stopping = false;
 
-    fixture.publisher->broker = NULL;
+    fixture.publisher->confirms.broker = NULL;
     fixture.publisher->is_first_try_over = true;
     expect_done(&fixture, accept(&fixture, "b"), EVENT_DISCONNECTED);
     fixture.publisher->is_first_try_over = false;
     struct event *early = accept(&fixture, "c");
     expect_nothing_done(&fixture);
-    fixture.publisher->broker = &fixture.broker;
+    fixture.publisher->confirms.broker = &fixture.broker;
 
     fixture.publisher->late = true;
     expect_done(&fixture, accept(&fixture, "d"), EVENT_BLOCKED);
@@ -187,7 +197,7 @@ static void an_alarm_keeps_what_was_sent_before(void **state)
     struct fixture fixture;
     open_fixture(&fixture, false);
     struct event *sent = publish(&fixture, "sent");
-    publisher_keep_for_next_connection(fixture.publisher);
+    lose(&fixture);
     const struct broker_event blocked = {.type = BROKER_EVENT_BLOCKED, .text = slice_of("disk")};
     take(&fixture, &blocked);
     send_waiting(&fixture);
@@ -231,7 +241,7 @@ static void what_cannot_be_encoded_is_not_sent(void **state)
     buffer_init(&fixture.broker.out, OUT_BYTES);
     event = publish(&fixture, "b");
     size_t sent_bytes = broker_unsent_bytes(&fixture.broker);
-    publisher_keep_for_next_connection(fixture.publisher);
+    lose(&fixture);
     char long_queue[300];
     memset(long_queue, 'q', sizeof(long_queue) - 1);
     long_queue[sizeof(long_queue) - 1] = '\0';
@@ -252,7 +262,7 @@ static void a_refusal_is_told(void **state)
     expect_done(&fixture, event, EVENT_NACKED);
     event = publish(&fixture, "b");
     take_return(&fixture, "b");
-    assert_true(fixture.publisher->declaring);
+    assert_true(fixture.publisher->confirms.declaring);
     settle(&fixture, BROKER_EVENT_ACK, 2);
     expect_done(&fixture, event, EVENT_UNROUTABLE);
 
@@ -262,7 +272,7 @@ static void a_refusal_is_told(void **state)
     take_return(&fixture, "c");
     assert_int_equal(broker_unsent_bytes(&fixture.broker), bytes);
     settle(&fixture, BROKER_EVENT_DECLARED, 0);
-    assert_false(fixture.publisher->declaring);
+    assert_false(fixture.publisher->confirms.declaring);
     settle(&fixture, BROKER_EVENT_ACK, 3);
     expect_done(&fixture, event, EVENT_UNROUTABLE);
     close_fixture(&fixture);
@@ -274,7 +284,7 @@ static void a_refusal_of_what_may_be_there_already_is_unknown(void **state)
     struct fixture fixture;
     open_fixture(&fixture, false);
     struct event *event = publish(&fixture, "a");
-    publisher_keep_for_next_connection(fixture.publisher);
+    lose(&fixture);
     send_waiting(&fixture);
     settle(&fixture, BROKER_EVENT_NACK, 1);
     expect_done(&fixture, event, EVENT_UNKNOWN);
@@ -314,16 +324,16 @@ static void a_deadline_passes(void **state)
     assert_int_equal(fixture.publisher->metrics.late_confirms, 1);
     expect_nothing_done(&fixture);
 
-    fixture.publisher->broker = NULL;
+    fixture.publisher->confirms.broker = NULL;
     unsent = accept(&fixture, "without a broker");
     publisher_expire(fixture.publisher);
     expect_done(&fixture, unsent, EVENT_DISCONNECTED);
-    fixture.publisher->broker = &fixture.broker;
+    fixture.publisher->confirms.broker = &fixture.broker;
     unsent = accept(&fixture, "in an alarm");
-    fixture.publisher->blocked = true;
+    fixture.publisher->confirms.blocked = true;
     publisher_expire(fixture.publisher);
     expect_done(&fixture, unsent, EVENT_BLOCKED);
-    fixture.publisher->blocked = false;
+    fixture.publisher->confirms.blocked = false;
     sent = publish(&fixture, "forgotten");
     publisher_expire(fixture.publisher);
     expect_done(&fixture, sent, EVENT_UNKNOWN);
@@ -332,10 +342,10 @@ static void a_deadline_passes(void **state)
     close_fixture(&fixture);
 }
 
-static enum outcome judge(struct fixture *fixture, uint64_t after_ms, struct error *ret_error)
+static enum outcome check(struct fixture *fixture, uint64_t after_ms, struct error *ret_error)
 {
     fixture->publisher->now_ms = NOW_MS + after_ms;
-    return publisher_judge_confirms(fixture->publisher, ret_error);
+    return publisher_check_confirms(fixture->publisher, ret_error);
 }
 
 static void a_late_confirm_sends_others_to_the_outbox(void **state)
@@ -346,28 +356,28 @@ static void a_late_confirm_sends_others_to_the_outbox(void **state)
     open_fixture(&fixture, true);
     publisher_set_state(fixture.publisher, PUBLISHER_CONNECTED, "");
     struct event *slow = publish(&fixture, "slow");
-    assert_int_equal(judge(&fixture, 500, &error), OUTCOME_OK);
+    assert_int_equal(check(&fixture, 500, &error), OUTCOME_OK);
     assert_false(fixture.publisher->late);
-    assert_int_equal(judge(&fixture, 501, &error), OUTCOME_OK);
+    assert_int_equal(check(&fixture, 501, &error), OUTCOME_OK);
     assert_int_equal(publisher_get_state(fixture.publisher, &error), PUBLISHER_BLOCKED);
     assert_string_equal(error.text, "the broker is slow to confirm");
     expect_outbox(&fixture, accept(&fixture, "next"), EVENT_BLOCKED);
 
     /* In an alarm it owes nothing; after it the time begins anew. */
-    fixture.publisher->blocked = true;
-    assert_int_equal(judge(&fixture, 20000, &error), OUTCOME_OK);
+    fixture.publisher->confirms.blocked = true;
+    assert_int_equal(check(&fixture, 20000, &error), OUTCOME_OK);
     assert_int_equal(publisher_get_state(fixture.publisher, &error), PUBLISHER_BLOCKED);
-    fixture.publisher->blocked = false;
-    fixture.publisher->unblocked_ms = NOW_MS + 20000;
-    assert_int_equal(judge(&fixture, 20400, &error), OUTCOME_OK);
+    fixture.publisher->confirms.blocked = false;
+    fixture.publisher->confirms.unblocked_ms = NOW_MS + 20000;
+    assert_int_equal(check(&fixture, 20400, &error), OUTCOME_OK);
     assert_false(fixture.publisher->late);
-    fixture.publisher->unblocked_ms = 0;
+    fixture.publisher->confirms.unblocked_ms = 0;
 
-    assert_int_equal(judge(&fixture, 10000, &error), OUTCOME_OK);
+    assert_int_equal(check(&fixture, 10000, &error), OUTCOME_OK);
     assert_true(fixture.publisher->late);
     settle(&fixture, BROKER_EVENT_ACK, 1);
     expect_done(&fixture, slow, EVENT_CONFIRMED);
-    assert_int_equal(judge(&fixture, 10000, &error), OUTCOME_OK);
+    assert_int_equal(check(&fixture, 10000, &error), OUTCOME_OK);
     assert_int_equal(publisher_get_state(fixture.publisher, &error), PUBLISHER_CONNECTED);
     close_fixture(&fixture);
 }
@@ -379,15 +389,15 @@ static void a_connection_of_no_more_use_is_given_up(void **state)
     struct error error;
     open_fixture(&fixture, false);
     (void)publish(&fixture, "a");
-    assert_int_equal(judge(&fixture, 10000, &error), OUTCOME_OK);
+    assert_int_equal(check(&fixture, 10000, &error), OUTCOME_OK);
     assert_false(fixture.publisher->late); /* there is no outbox to take what comes */
-    assert_int_equal(judge(&fixture, 10001, &error), OUTCOME_TRANSIENT);
+    assert_int_equal(check(&fixture, 10001, &error), OUTCOME_TRANSIENT);
     assert_string_equal(error.text, "the broker has not confirmed a message for 10 s");
 
     fixture.publisher->now_ms = NOW_MS;
     settle(&fixture, BROKER_EVENT_NACK, 1);
-    assert_int_equal(judge(&fixture, NACK_STREAK_MS_MIN, &error), OUTCOME_OK);
-    assert_int_equal(judge(&fixture, NACK_STREAK_MS_MIN + 1, &error), OUTCOME_TRANSIENT);
+    assert_int_equal(check(&fixture, NACK_STREAK_MS_MIN, &error), OUTCOME_OK);
+    assert_int_equal(check(&fixture, NACK_STREAK_MS_MIN + 1, &error), OUTCOME_TRANSIENT);
     assert_non_null(strstr(error.text, "refused every message for 1 s"));
 
     /* A confirm ends what refusals have begun. */
@@ -395,7 +405,7 @@ static void a_connection_of_no_more_use_is_given_up(void **state)
     settle(&fixture, BROKER_EVENT_NACK, 2);
     (void)publish(&fixture, "c");
     settle(&fixture, BROKER_EVENT_ACK, 3);
-    assert_int_equal(judge(&fixture, 10000, &error), OUTCOME_OK);
+    assert_int_equal(check(&fixture, 10000, &error), OUTCOME_OK);
     close_fixture(&fixture);
 }
 
@@ -407,11 +417,11 @@ static void a_lost_connection(void **state)
     struct event *first = publish(&fixture, "first");
     struct event *second = publish(&fixture, "second");
     struct event *unsent = accept(&fixture, "unsent");
-    publisher_keep_for_next_connection(fixture.publisher);
+    lose(&fixture);
     expect_done(&fixture, unsent, EVENT_DISCONNECTED);
 
     /* Lost again before anything was sent; then both are published, in their order. */
-    publisher_keep_for_next_connection(fixture.publisher);
+    lose(&fixture);
     expect_nothing_done(&fixture);
     send_waiting(&fixture);
     assert_int_equal(first->tag, 1);
@@ -422,11 +432,11 @@ static void a_lost_connection(void **state)
     open_fixture(&fixture, true);
     first = publish(&fixture, "first");
     unsent = accept(&fixture, "unsent");
-    publisher_keep_for_next_connection(fixture.publisher);
-    assert_ptr_equal(handover_list_take(&fixture.publisher->to_outbox), unsent);
-    assert_int_equal(unsent->outcome, EVENT_DISCONNECTED);
-    expect_outbox(&fixture, first, EVENT_UNKNOWN);
-    event_free(unsent);
+    lose(&fixture);
+    assert_ptr_equal(handover_list_take(&fixture.publisher->to_outbox), first);
+    assert_int_equal(first->outcome, EVENT_UNKNOWN);
+    expect_outbox(&fixture, unsent, EVENT_DISCONNECTED);
+    event_free(first);
     close_fixture(&fixture);
 }
 
@@ -460,20 +470,6 @@ static void a_stop_completes_all(void **state)
     close_fixture(&fixture);
 }
 
-static void a_confirm_of_nothing_is_an_error(void **state)
-{
-    (void)state;
-    struct fixture fixture;
-    struct error error;
-    open_fixture(&fixture, false);
-    const struct broker_event event = {.type = BROKER_EVENT_ACK, .tag = 9};
-    assert_int_equal(publisher_take_broker_event(fixture.publisher, &event, &error),
-                     OUTCOME_INVALID);
-    settle(&fixture, BROKER_EVENT_EMPTY, 0);
-    expect_nothing_done(&fixture);
-    close_fixture(&fixture);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -490,7 +486,6 @@ int main(void)
         cmocka_unit_test(a_lost_connection),
         cmocka_unit_test(what_the_outbox_forwards_goes_back_to_it),
         cmocka_unit_test(a_stop_completes_all),
-        cmocka_unit_test(a_confirm_of_nothing_is_an_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

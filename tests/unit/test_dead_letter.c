@@ -1,5 +1,5 @@
-/* The lists of copies: deep copies, and which of them a confirm or a return is about. */
-#include "session-service/dead_letter_list.h"
+/* Copies of deliveries: they are deep, and their headers say when and how often. */
+#include "session-service/dead_letter.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -7,97 +7,6 @@
 #include <string.h>
 
 #include <cmocka.h>
-
-static struct dead_letter *make(uint64_t publish_tag, const char *message_id)
-{
-    struct broker_delivery delivery = {.tag = 100 + publish_tag};
-    delivery.message.message_id = slice_of(message_id);
-    struct dead_letter *letter = dead_letter_create(&delivery, "not-json", "", 0);
-    assert_non_null(letter);
-    letter->publish_tag = publish_tag;
-    return letter;
-}
-
-static void fill(struct dead_letter_list *list, uint64_t first, uint64_t last)
-{
-    for (uint64_t tag = first; tag <= last; tag++) {
-        dead_letter_list_append(list, make(tag, tag % 2 == 0 ? "even" : "odd"));
-    }
-}
-
-/* Empties the list and checks that it held exactly these publish tags, as digits. */
-static void assert_tags(struct dead_letter_list *list, const char *expected)
-{
-    char tags[16] = "";
-    size_t count = 0;
-    struct dead_letter *letter;
-    while ((letter = dead_letter_list_take(list)) != NULL) {
-        assert_true(count < sizeof(tags) - 1);
-        tags[count++] = (char)('0' + letter->publish_tag);
-        free(letter);
-    }
-    assert_string_equal(tags, expected);
-    assert_null(list->tail);
-}
-
-static void check_confirm(uint64_t tag, bool multiple, const char *taken, const char *left)
-{
-    struct dead_letter_list list = {0};
-    fill(&list, 2, 5);
-    struct dead_letter_list about = dead_letter_list_take_confirmed(&list, tag, multiple);
-    assert_tags(&about, taken);
-    dead_letter_list_append(&list, make(6, ""));
-    char expected[16] = "";
-    strcat(strcat(expected, left), "6");
-    assert_tags(&list, expected);
-}
-
-static void test_confirms(void **state)
-{
-    (void)state;
-    check_confirm(1, true, "", "2345");
-    check_confirm(1, false, "", "2345");
-    check_confirm(2, false, "2", "345");
-    check_confirm(4, false, "4", "235");
-    check_confirm(5, false, "5", "234");
-    check_confirm(9, false, "", "2345");
-    check_confirm(2, true, "2", "345");
-    check_confirm(4, true, "234", "5");
-    check_confirm(9, true, "2345", "");
-}
-
-static void test_prepend(void **state)
-{
-    (void)state;
-    struct dead_letter_list list = {0}, front = {0};
-    dead_letter_list_prepend_all(&list, &front);
-    assert_null(list.head);
-    fill(&front, 1, 2);
-    dead_letter_list_prepend_all(&list, &front);
-    assert_null(front.head);
-    fill(&list, 3, 4);
-    fill(&front, 7, 8);
-    dead_letter_list_prepend_all(&list, &front);
-    dead_letter_list_append(&list, make(9, ""));
-    assert_tags(&list, "7812349");
-}
-
-static void test_return_marks_every_copy_it_may_mean(void **state)
-{
-    (void)state;
-    struct dead_letter_list list = {0};
-    fill(&list, 1, 3);
-    dead_letter_list_append(&list, make(4, ""));
-    dead_letter_list_mark_returned(&list, slice_of("odd"));
-    bool returned[] = {true, false, true, false};
-    size_t i = 0;
-    for (struct dead_letter *letter = list.head; letter != NULL; letter = letter->next) {
-        assert_int_equal(letter->returned, returned[i++]);
-    }
-    dead_letter_list_mark_returned(&list, (struct slice){0});
-    assert_true(list.tail->returned);
-    assert_tags(&list, "1234");
-}
 
 static void test_copy_is_deep(void **state)
 {
@@ -173,9 +82,6 @@ static void test_times_are_counted(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_confirms),
-        cmocka_unit_test(test_prepend),
-        cmocka_unit_test(test_return_marks_every_copy_it_may_mean),
         cmocka_unit_test(test_copy_is_deep),
         cmocka_unit_test(test_times_are_counted),
     };

@@ -1,5 +1,5 @@
-/* One allocation for each letter; lists that are walked from their oldest end. */
-#include "session-service/dead_letter_list.h"
+/* One allocation for each letter. */
+#include "session-service/dead_letter.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -75,67 +75,4 @@ void dead_letter_headers(const struct dead_letter *letter, const char *queue,
     headers[3] = integer_header(DEAD_LETTER_LAST_AT, letter->last_at_ms);
     headers[4] = integer_header(DEAD_LETTER_COUNT, letter->count);
     headers[5] = text_header(DEAD_LETTER_QUEUE, queue);
-}
-
-void dead_letter_list_append(struct dead_letter_list *list, struct dead_letter *letter)
-{
-    letter->next = NULL;
-    if (list->tail == NULL) {
-        list->head = letter;
-    } else {
-        list->tail->next = letter;
-    }
-    list->tail = letter;
-}
-
-struct dead_letter *dead_letter_list_take(struct dead_letter_list *list)
-{
-    struct dead_letter *letter = list->head;
-    if (letter != NULL) {
-        list->head = letter->next;
-        if (list->head == NULL) {
-            list->tail = NULL;
-        }
-        letter->next = NULL;
-    }
-    return letter;
-}
-
-void dead_letter_list_prepend_all(struct dead_letter_list *list, struct dead_letter_list *front)
-{
-    if (front->head == NULL) {
-        return;
-    }
-    front->tail->next = list->head;
-    list->head = front->head;
-    if (list->tail == NULL) {
-        list->tail = front->tail;
-    }
-    *front = (struct dead_letter_list){0};
-}
-
-struct dead_letter_list dead_letter_list_take_confirmed(struct dead_letter_list *list,
-                                                        uint64_t publish_tag, bool multiple)
-{
-    struct dead_letter_list taken = {0}, kept = {0};
-    struct dead_letter *letter;
-    while ((letter = dead_letter_list_take(list)) != NULL) {
-        bool confirmed =
-            multiple ? letter->publish_tag <= publish_tag : letter->publish_tag == publish_tag;
-        dead_letter_list_append(confirmed ? &taken : &kept, letter);
-        if (letter->publish_tag >= publish_tag) {
-            break;
-        }
-    }
-    dead_letter_list_prepend_all(list, &kept);
-    return taken;
-}
-
-void dead_letter_list_mark_returned(struct dead_letter_list *list, struct slice message_id)
-{
-    for (struct dead_letter *letter = list->head; letter != NULL; letter = letter->next) {
-        if (slice_equal(letter->message_id, message_id)) {
-            letter->returned = true;
-        }
-    }
 }

@@ -1,5 +1,5 @@
 /* See confirm_window.h: every loop here is bounded by the capacity. */
-#include "user-service/confirm_window.h"
+#include "common/amqp/confirm_window.h"
 
 #include <stdlib.h>
 
@@ -9,9 +9,11 @@ static struct confirm_slot *slot_of(const struct confirm_window *window, uint64_
 }
 
 enum outcome confirm_window_init(struct confirm_window *window, size_t capacity,
+                                 confirm_window_settled *settled, void *context,
                                  struct error *ret_error)
 {
-    *window = (struct confirm_window){.capacity = capacity, .low = 1, .next = 1};
+    *window = (struct confirm_window){
+        .settled = settled, .context = context, .capacity = capacity, .low = 1, .next = 1};
     window->slots = calloc(capacity, sizeof(*window->slots));
     if (window->slots == NULL) {
         return error_set(ret_error, OUTCOME_BUSY, "no memory for a window of %zu confirms",
@@ -36,9 +38,11 @@ bool confirm_window_is_full(const struct confirm_window *window)
     return confirm_window_count(window) >= window->capacity;
 }
 
-uint64_t confirm_window_add(struct confirm_window *window, void *item, uint64_t sent_ms)
+uint64_t confirm_window_add(struct confirm_window *window, void *item, struct slice message_id,
+                            uint64_t sent_ms)
 {
-    *slot_of(window, window->next) = (struct confirm_slot){.item = item, .sent_ms = sent_ms};
+    *slot_of(window, window->next) =
+        (struct confirm_slot){.item = item, .message_id = message_id, .sent_ms = sent_ms};
     return window->next++;
 }
 
@@ -51,40 +55,42 @@ void confirm_window_forget(struct confirm_window *window, uint64_t tag)
 {
     if (tag >= window->low && tag < window->next) {
         struct confirm_slot *slot = slot_of(window, tag);
-        window->forgotten_count += slot->item != NULL && !slot->settled;
+        window->forgotten_count += slot->item != NULL;
         slot->item = NULL;
     }
 }
 
-size_t confirm_window_mark_returned(struct confirm_window *window, struct slice message_id,
-                                    bool (*matches)(const void *item, struct slice message_id))
+void confirm_window_mark_returned(struct confirm_window *window, struct slice message_id)
 {
+    struct confirm_slot *only = NULL;
     size_t count = 0;
     for (uint64_t tag = window->low; tag < window->next; tag++) {
         struct confirm_slot *slot = slot_of(window, tag);
-        if (!slot->settled && slot->item != NULL && matches(slot->item, message_id)) {
-            slot->returned = true;
+        if (slot->item != NULL && slice_equal(slot->message_id, message_id)) {
+            slot->on_ack = CONFIRM_MAYBE_RETURNED;
+            only = slot;
             count++;
         }
     }
-    return count;
+    if (count == 1 && window->forgotten_count == 0) {
+        only->on_ack = CONFIRM_RETURNED;
+    }
 }
 
-static void settle_slot(struct confirm_window *window, uint64_t tag, confirm_window_visit *visit,
-                        void *context)
+static void settle_slot(struct confirm_window *window, uint64_t tag, enum confirm_result result)
 {
     struct confirm_slot *slot = slot_of(window, tag);
     if (!slot->settled) {
+        void *item = slot->item;
         slot->settled = true;
-        window->forgotten_count -= slot->item == NULL;
-        visit(slot->item, slot->returned, context);
         slot->item = NULL;
+        window->forgotten_count -= item == NULL;
+        window->settled(item, result == CONFIRM_CONFIRMED ? slot->on_ack : result, window->context);
     }
 }
 
 enum outcome confirm_window_settle(struct confirm_window *window, uint64_t tag, bool multiple,
-                                   confirm_window_visit *visit, void *context,
-                                   struct error *ret_error)
+                                   bool is_ack, struct error *ret_error)
 {
     /* Tag 0 with multiple means all that is outstanding (AMQP 0-9-1, basic.ack). */
     uint64_t last = multiple && tag == 0 ? window->next - 1 : tag;
@@ -94,7 +100,7 @@ enum outcome confirm_window_settle(struct confirm_window *window, uint64_t tag, 
                          (unsigned long long)tag, (unsigned long long)(window->next - 1));
     }
     for (uint64_t i = multiple ? window->low : last; i >= window->low && i <= last; i++) {
-        settle_slot(window, i, visit, context);
+        settle_slot(window, i, is_ack ? CONFIRM_CONFIRMED : CONFIRM_REFUSED);
     }
     while (window->low < window->next && slot_of(window, window->low)->settled) {
         window->low++;
@@ -102,10 +108,10 @@ enum outcome confirm_window_settle(struct confirm_window *window, uint64_t tag, 
     return OUTCOME_OK;
 }
 
-void confirm_window_drain(struct confirm_window *window, confirm_window_visit *visit, void *context)
+void confirm_window_drain(struct confirm_window *window)
 {
     for (uint64_t tag = window->low; tag < window->next; tag++) {
-        settle_slot(window, tag, visit, context);
+        settle_slot(window, tag, CONFIRM_LOST);
     }
     window->low = window->next = 1;
 }
