@@ -1,8 +1,8 @@
 /* The session-service: wires its parts together, waits for a signal, takes them apart. */
 #include "common/base/clock.h"
 #include "common/base/digest.h"
-#include "common/database/state_directory.h"
 #include "common/service/lifecycle.h"
+#include "common/service/state_directory.h"
 #include "session-service/consumer.h"
 #include "session-service/dead_letters_command/dead_letters_command.h"
 #include "session-service/log_events.h"

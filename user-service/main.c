@@ -1,7 +1,7 @@
 /* The user-service: wires its parts together, waits for a signal, takes them apart. */
 #include "common/base/digest.h"
-#include "common/database/state_directory.h"
 #include "common/service/lifecycle.h"
+#include "common/service/state_directory.h"
 #include "user-service/routes.h"
 
 enum { LAST_REPLIES_WAIT_MS = 2000 };

@@ -16,8 +16,8 @@
  * is a duplicate to the session-service. */
 #pragma once
 
-#include "common/database/state_directory.h"
 #include "common/metrics/metrics.h"
+#include "common/service/state_directory.h"
 #include "common/threads/handover.h"
 #include "user-service/settings.h"
 

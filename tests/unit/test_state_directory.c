@@ -1,5 +1,5 @@
 /* Which folder it is, and that one process at a time holds it. */
-#include "common/database/state_directory.h"
+#include "common/service/state_directory.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,6 +1,6 @@
 /* The lock is the kernel's, on an open file, so that a killed process leaves none behind. What is
  * written in the file is only for the message to a second one. */
-#include "common/database/state_directory.h"
+#include "common/service/state_directory.h"
 
 #include <errno.h>
 #include <fcntl.h>
