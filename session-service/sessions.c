@@ -2,7 +2,7 @@
 #include "session-service/sessions.h"
 
 #include "session-service/log_events.h"
-#include "session-service/session_queries.h"
+#include "session-service/store/store_reader.h"
 
 #include "common/base/clock.h"
 #include "common/threads/handover.h"
@@ -32,7 +32,7 @@ struct task {
 };
 
 struct sessions {
-    struct session_queries *queries;
+    struct store_reader *reader;
     struct handover submitted, completed;
     bool submitted_ready, completed_ready;
     pthread_t thread;
@@ -49,7 +49,7 @@ enum outcome sessions_create(const struct store *store, struct sessions **ret_se
     if (sessions == NULL) {
         return error_set(ret_error, OUTCOME_BUSY, "no memory for the sessions");
     }
-    enum outcome outcome = session_queries_create(store, &sessions->queries, ret_error);
+    enum outcome outcome = store_reader_create(store, &sessions->reader, ret_error);
     if (outcome == OUTCOME_OK) {
         outcome = handover_init(&sessions->submitted, ret_error);
         sessions->submitted_ready = outcome == OUTCOME_OK;
@@ -71,7 +71,7 @@ void sessions_free(struct sessions *sessions)
     if (sessions == NULL) {
         return;
     }
-    session_queries_free(sessions->queries);
+    store_reader_free(sessions->reader);
     if (sessions->submitted_ready) {
         handover_done(&sessions->submitted);
     }
@@ -96,9 +96,9 @@ static void run_task(struct sessions *sessions, struct task *task)
     struct buffer json;
     struct error error;
     buffer_init(&json, REPLY_BYTES_MAX);
-    task->outcome = session_queries_ask(sessions->queries, task->question,
-                                        (struct slice){task->key, task->key_length}, task->limit,
-                                        (int64_t)clock_wall_ms(), &json, &task->found, &error);
+    task->outcome = store_reader_ask(sessions->reader, task->question,
+                                     (struct slice){task->key, task->key_length}, task->limit,
+                                     (int64_t)clock_wall_ms(), &json, &task->found, &error);
     if (task->outcome == OUTCOME_OK && json.length > 0) {
         task->body = buffer_take(&json, &task->body_length);
         if (task->body == NULL) {

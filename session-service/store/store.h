@@ -15,7 +15,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-struct database;
 struct store;
 
 struct store_options {
@@ -87,8 +86,3 @@ MUST_CHECK enum outcome store_forget_attempts(struct store *store, struct slice 
 /* Removes, in a transaction of its own, what has had its time, among the next few rows only: old
  * inbox entries and tombstones, expired sessions. */
 MUST_CHECK enum outcome store_prune(struct store *store, int64_t now_ms, struct error *ret_error);
-
-/* Opens another connection to the file, for another thread that reads, and ends sessions. The file
- * must have been opened before. */
-MUST_CHECK enum outcome store_open_second(const struct store *store, struct database **ret_database,
-                                          struct error *ret_error);

@@ -54,3 +54,8 @@ struct store_schema {
 };
 
 extern const struct store_schema store_schema;
+
+/* Opens another connection to the file, for another thread that reads, and ends sessions. The file
+ * must have been opened before. */
+MUST_CHECK enum outcome store_open_second(const struct store *store, struct database **ret_database,
+                                          struct error *ret_error);

@@ -2,7 +2,7 @@
  * own. */
 #include "session-service/store/store.h"
 
-#include "session-service/session_queries.h"
+#include "session-service/store/store_reader.h"
 
 #include <fcntl.h>
 #include <setjmp.h>
@@ -20,7 +20,7 @@ enum { TTL_MS = 1000, RETENTION_MS = 60000, T0 = 1000000 };
 struct fixture {
     char directory[64], path[128];
     struct store *store;
-    struct session_queries *queries;
+    struct store_reader *reader;
 };
 
 static int set_up(void **state)
@@ -33,7 +33,7 @@ static int set_up(void **state)
                                     .session_ttl_ms = TTL_MS,
                                     .inbox_retention_ms = RETENTION_MS};
     assert_int_equal(store_create(&options, &fixture->store, NULL), OUTCOME_OK);
-    assert_int_equal(session_queries_create(fixture->store, &fixture->queries, NULL), OUTCOME_OK);
+    assert_int_equal(store_reader_create(fixture->store, &fixture->reader, NULL), OUTCOME_OK);
     *state = fixture;
     return 0;
 }
@@ -41,7 +41,7 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     struct fixture *fixture = *state;
-    session_queries_free(fixture->queries);
+    store_reader_free(fixture->reader);
     store_free(fixture->store);
     static const char *const suffixes[] = {"", "-wal", "-shm"};
     for (size_t i = 0; i < 3; i++) {
@@ -113,8 +113,8 @@ static json_t *ask(struct fixture *fixture, enum question question, const char *
     struct error error = {.text = ""};
     bool found = false;
     buffer_init(&json, 1024 * 1024);
-    if (session_queries_ask(fixture->queries, question, slice_of(key), limit, now_ms, &json, &found,
-                            &error) != OUTCOME_OK) {
+    if (store_reader_ask(fixture->reader, question, slice_of(key), limit, now_ms, &json, &found,
+                         &error) != OUTCOME_OK) {
         fail_msg("%s", error.text);
     }
     json_t *answer = found ? json_loadb(json.data, json.length, 0, NULL) : NULL;
@@ -198,8 +198,8 @@ static void test_sessions_open_extend_expire_and_end(void **state)
     struct buffer none;
     buffer_init(&none, 10);
     for (int i = 0; i < 2; i++) {
-        assert_int_equal(session_queries_ask(fixture->queries, ASK_END_SESSION, slice_of(id), 0,
-                                             T0 + 1901, &none, &found, NULL),
+        assert_int_equal(store_reader_ask(fixture->reader, ASK_END_SESSION, slice_of(id), 0,
+                                          T0 + 1901, &none, &found, NULL),
                          OUTCOME_OK);
         assert_int_equal(found, i == 0);
     }

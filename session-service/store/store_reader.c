@@ -1,8 +1,9 @@
 /* One statement for each question. */
-#include "session-service/session_queries.h"
+#include "session-service/store/store_reader.h"
+
+#include "session-service/store/store_internal.h"
 
 #include "common/base/json_text.h"
-#include "common/database/database.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -22,49 +23,49 @@ static const char *const texts[QUESTIONS] = {
                  " FROM users WHERE user_id = ?1",
 };
 
-struct session_queries {
+struct store_reader {
     const struct store *store;
     struct database *database; /* NULL: not open */
     struct statement *statements[QUESTIONS];
 };
 
-enum outcome session_queries_create(const struct store *store, struct session_queries **ret_queries,
-                                    struct error *ret_error)
+enum outcome store_reader_create(const struct store *store, struct store_reader **ret_reader,
+                                 struct error *ret_error)
 {
-    struct session_queries *queries = calloc(1, sizeof(*queries));
-    if (queries == NULL) {
+    struct store_reader *reader = calloc(1, sizeof(*reader));
+    if (reader == NULL) {
         return error_set(ret_error, OUTCOME_BUSY, "no memory for the queries");
     }
-    queries->store = store;
-    *ret_queries = queries;
+    reader->store = store;
+    *ret_reader = reader;
     return OUTCOME_OK;
 }
 
-static void close_file(struct session_queries *queries)
+static void close_file(struct store_reader *reader)
 {
-    database_close(queries->database);
-    queries->database = NULL;
+    database_close(reader->database);
+    reader->database = NULL;
 }
 
-void session_queries_free(struct session_queries *queries)
+void store_reader_free(struct store_reader *reader)
 {
-    if (queries != NULL) {
-        close_file(queries);
+    if (reader != NULL) {
+        close_file(reader);
     }
-    free(queries);
+    free(reader);
 }
 
-static enum outcome open_file(struct session_queries *queries, struct error *ret_error)
+static enum outcome open_file(struct store_reader *reader, struct error *ret_error)
 {
-    if (queries->database != NULL) {
+    if (reader->database != NULL) {
         return OUTCOME_OK;
     }
-    enum outcome outcome = store_open_second(queries->store, &queries->database, ret_error);
+    enum outcome outcome = store_open_second(reader->store, &reader->database, ret_error);
     for (int i = 0; outcome == OUTCOME_OK && i < QUESTIONS; i++) {
-        outcome = database_prepare(queries->database, texts[i], &queries->statements[i], ret_error);
+        outcome = database_prepare(reader->database, texts[i], &reader->statements[i], ret_error);
     }
     if (outcome != OUTCOME_OK) {
-        close_file(queries);
+        close_file(reader);
     }
     return outcome;
 }
@@ -139,11 +140,11 @@ static enum outcome append_page(struct statement *rows, int64_t limit, struct bu
     return OUTCOME_OK;
 }
 
-static enum outcome append_answer(struct session_queries *queries, enum question question,
+static enum outcome append_answer(struct store_reader *reader, enum question question,
                                   int64_t limit, struct buffer *json, bool *ret_found,
                                   struct error *ret_error)
 {
-    struct statement *statement = queries->statements[question];
+    struct statement *statement = reader->statements[question];
     if (question == ASK_SESSIONS) {
         *ret_found = true;
         return append_page(statement, limit, json, ret_error);
@@ -168,7 +169,7 @@ static enum outcome append_answer(struct session_queries *queries, enum question
         }
         break;
     case ASK_END_SESSION:
-        *ret_found = database_changes(queries->database) > 0;
+        *ret_found = database_changes(reader->database) > 0;
         break;
     case ASK_SESSIONS:
     case QUESTIONS:
@@ -180,24 +181,24 @@ static enum outcome append_answer(struct session_queries *queries, enum question
     return OUTCOME_OK;
 }
 
-enum outcome session_queries_ask(struct session_queries *queries, enum question question,
-                                 struct slice key, int64_t limit, int64_t now_ms,
-                                 struct buffer *json, bool *ret_found, struct error *ret_error)
+enum outcome store_reader_ask(struct store_reader *reader, enum question question, struct slice key,
+                              int64_t limit, int64_t now_ms, struct buffer *json, bool *ret_found,
+                              struct error *ret_error)
 {
-    enum outcome outcome = open_file(queries, ret_error);
+    enum outcome outcome = open_file(reader, ret_error);
     if (outcome != OUTCOME_OK) {
         return outcome;
     }
     bool newest = question == ASK_SESSIONS && key.length == 0;
-    struct statement *statement = queries->statements[question];
+    struct statement *statement = reader->statements[question];
     statement_bind_text(statement, 1, newest ? slice_of("~") : key); /* '~' is behind all ids */
     statement_bind_integer(statement, 2, now_ms);
     if (question == ASK_SESSIONS) {
         statement_bind_integer(statement, 3, limit + 1);
     }
-    outcome = append_answer(queries, question, limit, json, ret_found, ret_error);
+    outcome = append_answer(reader, question, limit, json, ret_found, ret_error);
     if (outcome == OUTCOME_BROKEN || outcome == OUTCOME_INVALID) {
-        close_file(queries);
+        close_file(reader);
     }
     if (outcome == OUTCOME_OK && json->failed) {
         return error_set(ret_error, OUTCOME_BUSY, "no memory for the reply");
