@@ -84,11 +84,8 @@ static enum outcome handle_items(struct consumer *consumer, size_t end, int64_t 
 static enum outcome handle_group(struct consumer *consumer, size_t end, struct error *ret_error)
 {
     enum outcome outcome = handle_items(consumer, end, (int64_t)clock_wall_ms(), ret_error);
-    if (outcome == OUTCOME_OK) {
-        outcome = store_commit(consumer->store, ret_error);
-    }
+    outcome = store_end(consumer->store, outcome, ret_error);
     if (outcome != OUTCOME_OK) {
-        store_rollback(consumer->store, outcome);
         buffer_clear(&consumer->lines);
         return outcome;
     }
@@ -136,11 +133,8 @@ static enum outcome handle_suspect(struct consumer *consumer, struct error *ret_
     if (outcome == OUTCOME_OK) {
         outcome = store_forget_attempts(consumer->store, slice_of(key), ret_error);
     }
-    if (outcome == OUTCOME_OK) {
-        outcome = store_commit(consumer->store, ret_error);
-    }
+    outcome = store_end(consumer->store, outcome, ret_error);
     if (outcome != OUTCOME_OK) {
-        store_rollback(consumer->store, outcome);
         buffer_clear(&consumer->lines);
         return outcome;
     }

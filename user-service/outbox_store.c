@@ -4,14 +4,16 @@
 #include "common/database/database.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <sys/statvfs.h>
-#include <unistd.h>
 
-enum { PATH_BYTES = 1100, ROW_BYTES = 64 /* of what a row has beside its texts */ };
+enum {
+    APPLICATION_ID = 0x55535231, /* "USR1" */
+    ROW_BYTES = 64,              /* of what a row has beside its texts */
+};
 
-/* AUTOINCREMENT: the number of a row that was forwarded and deleted is never another's. */
+/* AUTOINCREMENT: the number of a row that was forwarded and deleted is never another's. The steps
+ * of a change are said in common/database/database.h. */
 static const char *const migrations[] = {
     "CREATE TABLE outbox ("
     " sequence INTEGER PRIMARY KEY AUTOINCREMENT,"
@@ -46,27 +48,35 @@ static const char *const statements[STATEMENTS] = {
 
 struct outbox_store {
     struct outbox_store_options options;
-    char path[PATH_BYTES];
-    struct database *database; /* NULL: not open */
-    struct statement *statements[STATEMENTS];
-    bool in_transaction;
-    int64_t inserted_bytes; /* in this transaction: the file system does not know of them yet */
-    struct outbox_store_content content, committed;
+    struct database *database; /* owned */
+    int64_t inserted_bytes;    /* in this transaction: the file system does not know of them yet */
+    struct outbox_store_content content, committed; /* with this transaction, and without it */
 };
 
 enum outcome outbox_store_create(const struct outbox_store_options *options,
                                  struct outbox_store **ret_store, struct error *ret_error)
 {
+    const struct database_options file = {
+        .directory = options->directory,
+        .file_name = "user-service.db",
+        .application_id = APPLICATION_ID,
+        .migrations = migrations,
+        .version = sizeof(migrations) / sizeof(migrations[0]),
+        .statements = statements,
+        .statement_count = STATEMENTS,
+        /* What the reserve must hold when nothing more is taken: the log's growth while what was
+         * forwarded is deleted, and the file's when the log is written back. */
+        .journal_bytes_max = options->free_bytes_min / 2,
+    };
     struct outbox_store *store = calloc(1, sizeof(*store));
     if (store == NULL) {
         return error_set(ret_error, OUTCOME_BUSY, "no memory for the outbox");
     }
     store->options = *options;
-    int length =
-        snprintf(store->path, sizeof(store->path), "%s/user-service.db", options->directory);
-    if (length < 0 || (size_t)length >= sizeof(store->path)) {
-        free(store);
-        return error_set(ret_error, OUTCOME_INVALID, "the path of the state directory is too long");
+    enum outcome outcome = database_create(&file, &store->database, ret_error);
+    if (outcome != OUTCOME_OK) {
+        outbox_store_free(store);
+        return outcome;
     }
     *ret_store = store;
     return OUTCOME_OK;
@@ -74,27 +84,20 @@ enum outcome outbox_store_create(const struct outbox_store_options *options,
 
 bool outbox_store_exists(const struct outbox_store *store)
 {
-    return access(store->path, F_OK) == 0;
-}
-
-static void close_file(struct outbox_store *store)
-{
-    database_close(store->database);
-    store->database = NULL;
-    store->in_transaction = false;
+    return database_exists(store->database);
 }
 
 void outbox_store_free(struct outbox_store *store)
 {
     if (store != NULL) {
-        close_file(store);
+        database_free(store->database);
     }
     free(store);
 }
 
 static enum outcome read_oldest(struct outbox_store *store, struct error *ret_error)
 {
-    struct statement *oldest = store->statements[OLDEST_EVENT];
+    struct statement *oldest = database_statement(store->database, OLDEST_EVENT);
     bool row = false;
     enum outcome outcome = statement_step(oldest, &row, ret_error);
     if (outcome == OUTCOME_OK) {
@@ -106,7 +109,7 @@ static enum outcome read_oldest(struct outbox_store *store, struct error *ret_er
 
 static enum outcome read_content(struct outbox_store *store, struct error *ret_error)
 {
-    struct statement *count = store->statements[COUNT_EVENTS];
+    struct statement *count = database_statement(store->database, COUNT_EVENTS);
     bool row = false;
     enum outcome outcome = statement_step(count, &row, ret_error);
     if (outcome != OUTCOME_OK) {
@@ -122,30 +125,15 @@ static enum outcome read_content(struct outbox_store *store, struct error *ret_e
 
 enum outcome outbox_store_open(struct outbox_store *store, struct error *ret_error)
 {
-    if (store->database != NULL) {
+    if (database_is_open(store->database)) {
         return OUTCOME_OK;
     }
-    const struct database_options options = {
-        .path = store->path,
-        .application_id = OUTBOX_APPLICATION_ID,
-        .migrations = migrations,
-        .version = sizeof(migrations) / sizeof(migrations[0]),
-        .statements = statements,
-        .statement_count = STATEMENTS,
-        /* What the reserve must hold when nothing more is taken: the log's growth while what was
-         * forwarded is deleted, and the file's when the log is written back. */
-        .journal_bytes_max = store->options.free_bytes_min / 2,
-    };
-    enum outcome outcome = database_open(&options, &store->database, ret_error);
-    for (size_t i = 0; outcome == OUTCOME_OK && i < STATEMENTS; i++) {
-        outcome =
-            database_prepare(store->database, statements[i], &store->statements[i], ret_error);
-    }
+    enum outcome outcome = database_open(store->database, ret_error);
     if (outcome == OUTCOME_OK) {
         outcome = read_content(store, ret_error);
     }
     if (outcome != OUTCOME_OK) {
-        close_file(store);
+        database_close(store->database);
     }
     return outcome;
 }
@@ -153,22 +141,17 @@ enum outcome outbox_store_open(struct outbox_store *store, struct error *ret_err
 enum outcome outbox_store_begin(struct outbox_store *store, struct error *ret_error)
 {
     enum outcome outcome = outbox_store_open(store, ret_error);
-    if (outcome == OUTCOME_OK) {
-        outcome = database_execute(store->database, "BEGIN IMMEDIATE", ret_error);
-        store->in_transaction = outcome == OUTCOME_OK;
-        store->inserted_bytes = 0;
-    }
-    return outcome;
+    store->inserted_bytes = 0;
+    return outcome == OUTCOME_OK ? database_begin(store->database, ret_error) : outcome;
 }
 
 enum outcome outbox_store_commit(struct outbox_store *store, struct error *ret_error)
 {
     enum outcome outcome = read_oldest(store, ret_error);
     if (outcome == OUTCOME_OK) {
-        outcome = database_execute(store->database, "COMMIT", ret_error);
+        outcome = database_commit(store->database, ret_error);
     }
     if (outcome == OUTCOME_OK) {
-        store->in_transaction = false;
         store->inserted_bytes = 0;
         store->committed = store->content;
     }
@@ -179,21 +162,7 @@ void outbox_store_rollback(struct outbox_store *store, enum outcome why)
 {
     store->content = store->committed;
     store->inserted_bytes = 0;
-    if (store->database == NULL) {
-        return;
-    }
-    for (size_t i = 0; i < STATEMENTS; i++) {
-        statement_reset(store->statements[i]);
-    }
-    bool in_doubt = why == OUTCOME_BROKEN || why == OUTCOME_INVALID;
-    /* Some failures have ended the transaction themselves; closing ends any. */
-    if (!in_doubt && store->in_transaction && !database_is_idle(store->database)) {
-        in_doubt = database_execute(store->database, "ROLLBACK", NULL) != OUTCOME_OK;
-    }
-    store->in_transaction = false;
-    if (in_doubt) {
-        close_file(store);
-    }
+    database_rollback(store->database, why);
 }
 
 int64_t outbox_store_bytes_of(const struct event *event)
@@ -228,7 +197,7 @@ bool outbox_store_has_room(struct outbox_store *store, int64_t bytes, struct err
 enum outcome outbox_store_insert(struct outbox_store *store, const struct event *event,
                                  struct error *ret_error)
 {
-    struct statement *insert = store->statements[INSERT_EVENT];
+    struct statement *insert = database_statement(store->database, INSERT_EVENT);
     statement_bind_text(insert, 1, (struct slice){event->message_id, event->message_id_length});
     statement_bind_text(insert, 2, (struct slice){event->body, event->body_length});
     statement_bind_text(insert, 3, slice_of(event->traceparent));
@@ -246,7 +215,7 @@ enum outcome outbox_store_insert(struct outbox_store *store, const struct event 
 enum outcome outbox_store_delete(struct outbox_store *store, int64_t sequence,
                                  struct error *ret_error)
 {
-    struct statement *delete = store->statements[DELETE_EVENT];
+    struct statement *delete = database_statement(store->database, DELETE_EVENT);
     statement_bind_integer(delete, 1, sequence);
     bool row = false;
     enum outcome outcome = statement_step(delete, &row, ret_error);
@@ -341,7 +310,7 @@ enum outcome outbox_store_next(struct outbox_store *store, int64_t sequence,
     if (outcome != OUTCOME_OK) {
         return outcome;
     }
-    struct statement *next = store->statements[NEXT_EVENT];
+    struct statement *next = database_statement(store->database, NEXT_EVENT);
     statement_bind_integer(next, 1, sequence);
     bool is_row = false;
     outcome = statement_step(next, &is_row, ret_error);

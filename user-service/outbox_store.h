@@ -18,12 +18,10 @@ struct outbox_store_options {
     int64_t free_bytes_min; /* on its file system: with less nothing more is taken */
 };
 
-enum { OUTBOX_APPLICATION_ID = 0x55535231 /* "USR1" */ };
-
 /* Whether there is a file to open; opening makes one. */
 MUST_CHECK bool outbox_store_exists(const struct outbox_store *store);
 
-/* Opens nothing. */
+/* Returns an owned store. Opens nothing. INVALID: the path is too long. */
 MUST_CHECK enum outcome outbox_store_create(const struct outbox_store_options *options,
                                             struct outbox_store **ret_store,
                                             struct error *ret_error);
@@ -65,11 +63,11 @@ MUST_CHECK enum outcome outbox_store_next(struct outbox_store *store, int64_t se
                                           struct outbox_store_row *ret_row,
                                           struct error *ret_error);
 
-/* What is in it; *ret_oldest_ms is the wall time at which its oldest was accepted, 0 where there is
- * none. */
+/* What is in the outbox after the last commit. */
 struct outbox_store_content {
-    int64_t events, bytes;
-    int64_t oldest_ms;
+    int64_t events;    /* how many, with rows that are no events */
+    int64_t bytes;     /* as outbox_store_bytes_of() counts them */
+    int64_t oldest_ms; /* the wall time at which the first was accepted; 0: there is none */
 };
 void outbox_store_content(const struct outbox_store *store,
                           struct outbox_store_content *ret_content);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum {
     BUSY_WAIT_MS = 1000,
@@ -13,7 +14,7 @@ enum {
     JOURNAL_BYTES_KEPT = 64 * 1024 * 1024,
     PAGE_BYTES = 4096,
     CACHE_KIB = 32 * 1024,
-    STATEMENTS_MAX = 32,
+    PATH_BYTES = 1100,
     SQL_BYTES_MAX = 128,
 };
 
@@ -24,10 +25,10 @@ struct statement {
 };
 
 struct database {
-    sqlite3 *handle;
-    const char *path;
-    struct statement statements[STATEMENTS_MAX];
-    size_t statement_count;
+    struct database_options options;
+    char path[PATH_BYTES];
+    sqlite3 *handle;               /* NULL: not open */
+    struct statement statements[]; /* in the order of the options */
 };
 
 /* A value that a constraint refuses, or SQL that is wrong, would be a mistake of ours: BROKEN too.
@@ -71,7 +72,8 @@ static enum outcome fail(struct database *database, int code, const char *what,
     return error_set(ret_error, outcome, "%s: cannot %s: %s", database->path, what, text);
 }
 
-enum outcome database_execute(struct database *database, const char *sql, struct error *ret_error)
+/* Statements without parameters or rows. */
+static enum outcome execute(struct database *database, const char *sql, struct error *ret_error)
 {
     int code = sqlite3_exec(database->handle, sql, NULL, NULL, NULL);
     if (code == SQLITE_OK) {
@@ -111,10 +113,10 @@ static enum outcome ask_integer(struct database *database, const char *sql, int6
     return outcome;
 }
 
-static enum outcome check_identity(struct database *database,
-                                   const struct database_options *options, int64_t *ret_version,
+static enum outcome check_identity(struct database *database, int64_t *ret_version,
                                    struct error *ret_error)
 {
+    const struct database_options *options = &database->options;
     int64_t application_id = 0;
     int64_t tables = 0;
     enum outcome outcome =
@@ -153,42 +155,42 @@ static enum outcome check_integrity(struct database *database, struct error *ret
     return outcome;
 }
 
-/* The check of a file's pages does not judge its schema's text. */
-static enum outcome check_statements(struct database *database,
-                                     const struct database_options *options,
-                                     struct error *ret_error)
+/* The check of a file's pages does not judge its schema's text: that shows here. */
+static enum outcome prepare(struct database *database, struct error *ret_error)
 {
-    for (size_t i = 0; i < options->statement_count; i++) {
-        sqlite3_stmt *statement = NULL;
-        int code =
-            sqlite3_prepare_v2(database->handle, options->statements[i], -1, &statement, NULL);
-        sqlite3_finalize(statement);
+    for (size_t i = 0; i < database->options.statement_count; i++) {
+        struct statement *statement = &database->statements[i];
+        statement->database = database;
+        int code = sqlite3_prepare_v3(database->handle, database->options.statements[i], -1,
+                                      SQLITE_PREPARE_PERSISTENT, &statement->handle, NULL);
         if (code != SQLITE_OK) {
-            return fail(database, (code & 0xff) == SQLITE_ERROR ? SQLITE_CORRUPT : code,
-                        "check its schema", ret_error);
+            bool damaged = (code & 0xff) == SQLITE_ERROR && !database->options.second;
+            return fail(database, damaged ? SQLITE_CORRUPT : code, "prepare a statement",
+                        ret_error);
         }
     }
     return OUTCOME_OK;
 }
 
-/* All steps in one transaction: a crash in between leaves the old schema. */
-static enum outcome migrate(struct database *database, const struct database_options *options,
-                            int64_t version, struct error *ret_error)
+/* All steps in one transaction: a crash in between, or a statement that the new schema does not
+ * know, leaves the old schema. */
+static enum outcome migrate(struct database *database, int64_t version, struct error *ret_error)
 {
-    if (version == options->version) {
-        return OUTCOME_OK;
-    }
-    enum outcome outcome = database_execute(database, "BEGIN IMMEDIATE", ret_error);
+    const struct database_options *options = &database->options;
+    enum outcome outcome = execute(database, "BEGIN IMMEDIATE", ret_error);
     for (int64_t i = version; outcome == OUTCOME_OK && i < options->version; i++) {
-        outcome = database_execute(database, options->migrations[i], ret_error);
+        outcome = execute(database, options->migrations[i], ret_error);
     }
     char sql[SQL_BYTES_MAX];
     (void)snprintf(sql, sizeof(sql), "PRAGMA application_id = %d; PRAGMA user_version = %d",
                    (int)options->application_id, options->version);
     if (outcome == OUTCOME_OK) {
-        outcome = database_execute(database, sql, ret_error);
+        outcome = execute(database, sql, ret_error);
     }
-    return outcome == OUTCOME_OK ? database_execute(database, "COMMIT", ret_error) : outcome;
+    if (outcome == OUTCOME_OK) {
+        outcome = prepare(database, ret_error);
+    }
+    return outcome == OUTCOME_OK ? execute(database, "COMMIT", ret_error) : outcome;
 }
 
 /* What the log holds goes into the file, synced: see the header. The answer 0 means: all of it. */
@@ -205,28 +207,26 @@ static enum outcome write_back(struct database *database, struct error *ret_erro
     return outcome;
 }
 
-static int64_t journal_bytes(const struct database_options *options)
+static int64_t journal_bytes(const struct database *database)
 {
-    int64_t bytes = options->journal_bytes_max;
+    int64_t bytes = database->options.journal_bytes_max;
     return bytes > 0 && bytes < JOURNAL_BYTES_KEPT ? bytes : JOURNAL_BYTES_KEPT;
 }
 
-static enum outcome configure(struct database *database, const struct database_options *options,
-                              struct error *ret_error)
+static enum outcome configure(struct database *database, struct error *ret_error)
 {
     char sql[SQL_BYTES_MAX];
     (void)snprintf(sql, sizeof(sql), "PRAGMA journal_size_limit = %lld; PRAGMA cache_size = -%d",
-                   (long long)journal_bytes(options), CACHE_KIB);
-    enum outcome outcome = database_execute(
+                   (long long)journal_bytes(database), CACHE_KIB);
+    enum outcome outcome = execute(
         database,
         "PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON; PRAGMA temp_store = MEMORY;"
         " PRAGMA secure_delete = ON", /* what is removed is personal; Debian's default too */
         ret_error);
-    return outcome == OUTCOME_OK ? database_execute(database, sql, ret_error) : outcome;
+    return outcome == OUTCOME_OK ? execute(database, sql, ret_error) : outcome;
 }
 
-static enum outcome use_log(struct database *database, const struct database_options *options,
-                            struct error *ret_error)
+static enum outcome use_log(struct database *database, struct error *ret_error)
 {
     char mode[16];
     enum outcome outcome =
@@ -239,50 +239,81 @@ static enum outcome use_log(struct database *database, const struct database_opt
     }
     char sql[SQL_BYTES_MAX];
     (void)snprintf(sql, sizeof(sql), "PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = %lld",
-                   (long long)(journal_bytes(options) / PAGE_BYTES));
-    return outcome == OUTCOME_OK ? database_execute(database, sql, ret_error) : outcome;
+                   (long long)(journal_bytes(database) / PAGE_BYTES));
+    return outcome == OUTCOME_OK ? execute(database, sql, ret_error) : outcome;
 }
 
-static enum outcome set_up(struct database *database, const struct database_options *options,
-                           struct error *ret_error)
+static enum outcome set_up(struct database *database, struct error *ret_error)
 {
-    int64_t version = 0;
-    enum outcome outcome = configure(database, options, ret_error);
-    if (outcome == OUTCOME_OK && options->second) {
-        return use_log(database, options, ret_error);
+    int64_t version = database->options.version;
+    enum outcome outcome = configure(database, ret_error);
+    if (outcome == OUTCOME_OK && !database->options.second) {
+        outcome = check_identity(database, &version, ret_error);
+        if (outcome == OUTCOME_OK) {
+            outcome = check_integrity(database, ret_error);
+        }
+    }
+    bool is_current = version == database->options.version;
+    if (outcome == OUTCOME_OK && is_current) {
+        outcome = prepare(database, ret_error);
     }
     if (outcome == OUTCOME_OK) {
-        outcome = check_identity(database, options, &version, ret_error);
-    }
-    if (outcome == OUTCOME_OK) {
-        outcome = check_integrity(database, ret_error);
-    }
-    if (outcome == OUTCOME_OK && version == options->version) {
-        outcome = check_statements(database, options, ret_error);
-    }
-    if (outcome == OUTCOME_OK) {
-        outcome = use_log(database, options, ret_error);
+        outcome = use_log(database, ret_error);
     }
     if (outcome == OUTCOME_OK && version > 0) { /* a new file has no log yet */
         outcome = write_back(database, ret_error);
     }
-    return outcome == OUTCOME_OK ? migrate(database, options, version, ret_error) : outcome;
+    return outcome == OUTCOME_OK && !is_current ? migrate(database, version, ret_error) : outcome;
 }
 
-enum outcome database_open(const struct database_options *options, struct database **ret_database,
-                           struct error *ret_error)
+enum outcome database_create(const struct database_options *options, struct database **ret_database,
+                             struct error *ret_error)
 {
-    struct database *database = calloc(1, sizeof(*database));
+    struct database *database =
+        calloc(1, sizeof(*database) + options->statement_count * sizeof(database->statements[0]));
     if (database == NULL) {
-        return error_set(ret_error, OUTCOME_BUSY, "no memory to open %s", options->path);
+        return error_set(ret_error, OUTCOME_BUSY, "no memory for %s", options->file_name);
     }
-    database->path = options->path;
+    database->options = *options;
+    int length = snprintf(database->path, sizeof(database->path), "%s/%s", options->directory,
+                          options->file_name);
+    if (length < 0 || (size_t)length >= sizeof(database->path)) {
+        free(database);
+        return error_set(ret_error, OUTCOME_INVALID, "the path of the state directory is too long");
+    }
+    *ret_database = database;
+    return OUTCOME_OK;
+}
+
+void database_free(struct database *database)
+{
+    if (database != NULL) {
+        database_close(database);
+    }
+    free(database);
+}
+
+bool database_exists(const struct database *database)
+{
+    return access(database->path, F_OK) == 0;
+}
+
+bool database_is_open(const struct database *database)
+{
+    return database->handle != NULL;
+}
+
+enum outcome database_open(struct database *database, struct error *ret_error)
+{
+    if (database_is_open(database)) {
+        return OUTCOME_OK;
+    }
     /* Nobody asks how much memory SQLite has, and to count it takes a lock at each allocation. It
      * refuses this once it was used. */
     (void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
-    int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
-    int code = sqlite3_open_v2(options->path, &database->handle,
-                               options->second ? flags : flags | SQLITE_OPEN_CREATE, NULL);
+    int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE |
+                (database->options.second ? 0 : SQLITE_OPEN_CREATE);
+    int code = sqlite3_open_v2(database->path, &database->handle, flags, NULL);
     enum outcome outcome = OUTCOME_OK;
     if (code != SQLITE_OK) {
         outcome = fail(database, code, "open it", ret_error);
@@ -291,44 +322,56 @@ enum outcome database_open(const struct database_options *options, struct databa
         /* What was found damaged, or could not be synced, must not be written by a close. */
         (void)sqlite3_db_config(database->handle, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
         (void)sqlite3_db_config(database->handle, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
-        outcome = set_up(database, options, ret_error);
+        outcome = set_up(database, ret_error);
     }
     if (outcome != OUTCOME_OK) {
         database_close(database);
-        return outcome;
     }
-    *ret_database = database;
-    return OUTCOME_OK;
+    return outcome;
 }
 
 void database_close(struct database *database)
 {
-    if (database == NULL) {
-        return;
-    }
-    for (size_t i = 0; i < database->statement_count; i++) {
+    for (size_t i = 0; i < database->options.statement_count; i++) {
         sqlite3_finalize(database->statements[i].handle);
+        database->statements[i] = (struct statement){.handle = NULL};
     }
     (void)sqlite3_close(database->handle); /* fails only with statements left */
-    free(database);
+    database->handle = NULL;
 }
 
-enum outcome database_prepare(struct database *database, const char *sql,
-                              struct statement **ret_statement, struct error *ret_error)
+enum outcome database_begin(struct database *database, struct error *ret_error)
 {
-    if (database->statement_count == STATEMENTS_MAX) {
-        return error_set(ret_error, OUTCOME_BUSY, "more than %d statements", STATEMENTS_MAX);
+    enum outcome outcome = database_open(database, ret_error);
+    return outcome == OUTCOME_OK ? execute(database, "BEGIN IMMEDIATE", ret_error) : outcome;
+}
+
+enum outcome database_commit(struct database *database, struct error *ret_error)
+{
+    return execute(database, "COMMIT", ret_error);
+}
+
+void database_rollback(struct database *database, enum outcome why)
+{
+    if (!database_is_open(database)) {
+        return;
     }
-    struct statement *statement = &database->statements[database->statement_count];
-    *statement = (struct statement){.database = database};
-    int code = sqlite3_prepare_v3(database->handle, sql, -1, SQLITE_PREPARE_PERSISTENT,
-                                  &statement->handle, NULL);
-    if (code != SQLITE_OK) {
-        return fail(database, code, "prepare a statement", ret_error);
+    for (size_t i = 0; i < database->options.statement_count; i++) {
+        statement_reset(&database->statements[i]);
     }
-    database->statement_count++;
-    *ret_statement = statement;
-    return OUTCOME_OK;
+    bool in_doubt = why == OUTCOME_BROKEN || why == OUTCOME_INVALID;
+    /* Some failures have ended the transaction themselves; closing ends any. */
+    if (!in_doubt && sqlite3_get_autocommit(database->handle) == 0) {
+        in_doubt = execute(database, "ROLLBACK", NULL) != OUTCOME_OK;
+    }
+    if (in_doubt) {
+        database_close(database);
+    }
+}
+
+struct statement *database_statement(struct database *database, size_t index)
+{
+    return &database->statements[index];
 }
 
 static void note_bind(struct statement *statement, int code)
@@ -356,11 +399,6 @@ void statement_bind_blob(struct statement *statement, int parameter, const void 
 {
     note_bind(statement, sqlite3_bind_blob64(statement->handle, parameter, data == NULL ? "" : data,
                                              length, SQLITE_STATIC));
-}
-
-void statement_bind_null(struct statement *statement, int parameter)
-{
-    note_bind(statement, sqlite3_bind_null(statement->handle, parameter));
 }
 
 enum outcome statement_step(struct statement *statement, bool *ret_row, struct error *ret_error)
@@ -409,17 +447,7 @@ struct slice statement_text(struct statement *statement, int column)
     return (struct slice){data, data == NULL ? 0 : (size_t)length};
 }
 
-bool statement_is_null(struct statement *statement, int column)
-{
-    return sqlite3_column_type(statement->handle, column) == SQLITE_NULL;
-}
-
 int64_t database_changes(const struct database *database)
 {
     return sqlite3_changes64(database->handle);
-}
-
-bool database_is_idle(const struct database *database)
-{
-    return sqlite3_get_autocommit(database->handle) != 0;
 }

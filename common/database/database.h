@@ -1,10 +1,15 @@
 /* The only module that opens SQLite: one file of one daemon, durable at every commit.
  *
- * The journal is a write-ahead log with synchronous=FULL, so that what was committed is on disk. A
- * failure that leaves in doubt what is on disk (any I/O error, above all of fsync) is BROKEN:
- * nothing is retried on that connection. database_open() then writes what the log holds anew into
- * the database file and syncs that, so that a page the kernel dropped after a failed fsync cannot
- * be taken for a durable one; while it cannot, it fails.
+ *          database_begin     statement_run ...     database_commit
+ *  idle -----------------> in a transaction -----------------------> idle
+ *                                |  any failure: database_rollback
+ *
+ * The file is opened by the first begin that can. The journal is a write-ahead log with
+ * synchronous=FULL, so that what was committed is on disk. A failure that leaves in doubt what is
+ * on disk (any I/O error, above all of fsync) is BROKEN: nothing is retried on that connection. The
+ * rollback closes the file, and the next begin opens it anew. Opening then writes what the log
+ * holds once more into the database file and syncs that, so that a page the kernel dropped after a
+ * failed fsync cannot be taken for a durable one; while it cannot, it fails.
  *
  * A connection and its statements belong to one thread at a time. */
 #pragma once
@@ -18,41 +23,69 @@
 struct database;
 struct statement;
 
+/* All borrowed: migrations and statements for as long as there is the database, names until it was
+ * created. */
 struct database_options {
-    const char *path;
+    const char *directory;  /* held by this process */
+    const char *file_name;  /* in that directory */
     int32_t application_id; /* of the file's format: another program's file is refused */
-    /* migrations[i] is SQL that leads from version i to i + 1 of the schema. Never change one that
-     * was released: append. */
+    /* migrations[i] is SQL that leads from version i to i + 1 of the schema. To change what a file
+     * holds:
+     *
+     * 1. Append one string to the owner's table of migrations; never change one that was released.
+     *    It runs on files of every age, so it names each column and takes the rows along.
+     * 2. Change the statements that use what has changed; each file is checked against them.
+     * 3. Have a test open a file of the version before, with rows in it, and read those. The
+     *    version of the schema is the number of migrations: it counts itself.
+     * 4. Say in CHANGELOG.md that the release before refuses the file as newer.
+     *
+     * The pragma user_version of the file holds the version. All migrations that a file needs are
+     * one transaction. */
     const char *const *migrations;
-    int version; /* how many there are */
-    /* What will be prepared: a file of this version whose schema does not know all of it is
-     * damaged. */
+    int version; /* how many migrations there are */
+    /* What the owner runs, and database_statement() gives by its index. A file of this version
+     * whose schema does not know all of it is damaged. */
     const char *const *statements;
     size_t statement_count;
-    bool second; /* another connection of a process that has the file open: checks nothing */
+    /* Another connection of a process that has opened the file: it creates, checks and migrates
+     * nothing, and needs no application_id and no migrations. */
+    bool second;
     /* The log is written back into the file at this length; a batch may be beyond it. 0: at a
      * length that suits a large file. Writing back may need as much room again. */
     int64_t journal_bytes_max;
 };
 
-/* Creates the file where there is none. Checks it, and brings its schema up to date. INVALID:
- * damaged, of another program, or newer than this program: the file stays as it is, but for the log
- * of one whose damaged schema shows when it is brought up to date. BUSY, TRANSIENT: not now. */
-MUST_CHECK enum outcome database_open(const struct database_options *options,
-                                      struct database **ret_database, struct error *ret_error);
+/* Returns an owned database that is not open. INVALID: the path is too long. */
+MUST_CHECK enum outcome database_create(const struct database_options *options,
+                                        struct database **ret_database, struct error *ret_error);
+/* Closes, which rolls back. NULL is fine. */
+void database_free(struct database *database);
 
-/* Also frees the statements. Leaves the log for the next open. NULL is fine. */
+/* Whether there is a file to open; opening makes one. */
+MUST_CHECK bool database_exists(const struct database *database);
+MUST_CHECK bool database_is_open(const struct database *database);
+
+/* Opens the file where it is not open: creates it where there is none, checks it, and brings its
+ * schema up to date. INVALID: damaged, of another program, or newer than this program: the file
+ * stays as it is, but for the log of one whose damaged schema shows when it is brought up to date.
+ * BUSY, TRANSIENT, BROKEN: not now. */
+MUST_CHECK enum outcome database_open(struct database *database, struct error *ret_error);
+/* Rolls back, and leaves the log for the next open. */
 void database_close(struct database *database);
 
-/* One statement without parameters or rows: BEGIN IMMEDIATE, COMMIT, ROLLBACK. INVALID: the file is
- * damaged. BUSY: another connection writes, the disk is full, or no memory: roll back, and try
- * again. BROKEN: close. */
-MUST_CHECK enum outcome database_execute(struct database *database, const char *sql,
-                                         struct error *ret_error);
+/* Begins a transaction that may write, opening the file if need be. Outcomes as for
+ * database_open(). */
+MUST_CHECK enum outcome database_begin(struct database *database, struct error *ret_error);
+/* INVALID: the file is damaged. BUSY: the disk is full, or no memory. After anything but OK and
+ * BUSY it is not known whether the transaction will be there when the file is opened again. */
+MUST_CHECK enum outcome database_commit(struct database *database, struct error *ret_error);
+/* Ends a transaction that failed, and all statements; `why` is the failure's outcome. BROKEN and
+ * INVALID leave in doubt what is on disk, and also close the file. Outside of a transaction it does
+ * no harm. */
+void database_rollback(struct database *database, enum outcome why);
 
-/* Returns a statement that the database owns. */
-MUST_CHECK enum outcome database_prepare(struct database *database, const char *sql,
-                                         struct statement **ret_statement, struct error *ret_error);
+/* Borrowed until the file is closed, which must be open. */
+struct statement *database_statement(struct database *database, size_t index);
 
 /* Parameters count from 1; bytes are borrowed until the next statement_reset(). A failure shows in
  * the next step. */
@@ -60,10 +93,10 @@ void statement_bind_integer(struct statement *statement, int parameter, int64_t 
 void statement_bind_text(struct statement *statement, int parameter, struct slice value);
 void statement_bind_blob(struct statement *statement, int parameter, const void *data,
                          size_t length);
-void statement_bind_null(struct statement *statement, int parameter);
 
 /* *ret_row: whether there is a (further) row. Without one, and after a failure, the statement is
- * reset. Outcomes as for database_execute(). */
+ * reset. INVALID: the file is damaged. BUSY: another connection writes, the disk is full, or no
+ * memory: roll back, and try again. BROKEN: roll back, which closes. */
 MUST_CHECK enum outcome statement_step(struct statement *statement, bool *ret_row,
                                        struct error *ret_error);
 
@@ -73,12 +106,10 @@ MUST_CHECK enum outcome statement_run(struct statement *statement, struct error 
 /* Ends a statement that has rows left, and forgets its parameters. */
 void statement_reset(struct statement *statement);
 
-/* Of the present row, columns count from 0; text is borrowed until the next step or reset. */
+/* Of the present row, columns count from 0; text is borrowed until the next step or reset, and
+ * empty for NULL. */
 int64_t statement_integer(struct statement *statement, int column);
 struct slice statement_text(struct statement *statement, int column);
-bool statement_is_null(struct statement *statement, int column);
 
+/* How many rows the last statement that writes has changed. */
 int64_t database_changes(const struct database *database);
-
-/* Whether no transaction is open: some failures end one. */
-bool database_is_idle(const struct database *database);

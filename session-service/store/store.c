@@ -1,9 +1,12 @@
-/* The schema, and the statements of a transaction. */
+/* The schema, and what runs in a transaction. */
 #include "session-service/store/store_internal.h"
 
 #include "common/base/digest.h"
 
+#include <stdlib.h>
+
 enum {
+    APPLICATION_ID = 0x53535631, /* "SSV1" */
     /* Of each table in one step: twice what came in since the last, so that an entry is gone after
      * one and a half times its retention, however many come; and some where nothing comes. */
     PRUNE_ROWS_MIN = 500,
@@ -11,7 +14,8 @@ enum {
 };
 
 /* Few trees, because they are what a message costs: a user has one row, with the open session in
- * it, and the inbox is one tree. `sessions` is how the session's part is read. */
+ * it, and the inbox is one tree. `sessions` is how the session's part is read. The steps of a
+ * change are said in common/database/database.h. */
 static const char *const migrations[] = {
     "CREATE TABLE inbox ("
     " message_id TEXT NOT NULL PRIMARY KEY,"
@@ -118,18 +122,67 @@ static const char *const statements[STATEMENTS] = {
                          " AND handled_at_ms <= ?3",
 };
 
-const struct store_schema store_schema = {
-    .migrations = migrations,
-    .version = sizeof(migrations) / sizeof(migrations[0]),
-    .statements = statements,
-    .statement_count = STATEMENTS,
-};
+enum outcome store_create(const struct store_options *options, struct store **ret_store,
+                          struct error *ret_error)
+{
+    const struct database_options file = {
+        .directory = options->directory,
+        .file_name = STORE_FILE_NAME,
+        .application_id = APPLICATION_ID,
+        .migrations = migrations,
+        .version = sizeof(migrations) / sizeof(migrations[0]),
+        .statements = statements,
+        .statement_count = STATEMENTS,
+    };
+    struct store *store = calloc(1, sizeof(*store));
+    if (store == NULL) {
+        return error_set(ret_error, OUTCOME_BUSY, "no memory for the store");
+    }
+    store->options = *options;
+    enum outcome outcome = database_create(&file, &store->database, ret_error);
+    if (outcome != OUTCOME_OK) {
+        store_free(store);
+        return outcome;
+    }
+    *ret_store = store;
+    return OUTCOME_OK;
+}
+
+void store_free(struct store *store)
+{
+    if (store != NULL) {
+        database_free(store->database);
+    }
+    free(store);
+}
+
+enum outcome store_open(struct store *store, struct error *ret_error)
+{
+    return database_open(store->database, ret_error);
+}
+
+enum outcome store_begin(struct store *store, struct error *ret_error)
+{
+    return database_begin(store->database, ret_error);
+}
+
+enum outcome store_end(struct store *store, enum outcome outcome, struct error *ret_error)
+{
+    if (outcome == OUTCOME_OK) {
+        outcome = database_commit(store->database, ret_error);
+    }
+    if (outcome != OUTCOME_OK) {
+        database_rollback(store->database, outcome);
+        store->tombstones = TOMBSTONES_UNKNOWN; /* the file that is opened next may be another */
+    }
+    return outcome;
+}
 
 static enum outcome compare_with_inbox(struct store *store, const struct store_event *event,
                                        const unsigned char hash[DIGEST_BYTES],
                                        enum store_result *ret_result, struct error *ret_error)
 {
-    struct statement *select = store->statements[SELECT_HASH];
+    struct statement *select = database_statement(store->database, SELECT_HASH);
     statement_bind_text(select, 1, event->message_id);
     bool found = false;
     enum outcome outcome = statement_step(select, &found, ret_error);
@@ -158,7 +211,7 @@ static enum outcome enter_inbox(struct store *store, const struct store_event *e
     if (outcome != OUTCOME_OK) {
         return outcome;
     }
-    struct statement *insert = store->statements[INSERT_INBOX];
+    struct statement *insert = database_statement(store->database, INSERT_INBOX);
     statement_bind_text(insert, 1, event->message_id);
     statement_bind_blob(insert, 2, hash, sizeof(hash));
     statement_bind_integer(insert, 3, now_ms);
@@ -169,14 +222,14 @@ static enum outcome enter_inbox(struct store *store, const struct store_event *e
     return outcome;
 }
 
-/* Makes sure that store->tombstones is known. While there are any it stays so until pruning, since
- * a removal of the last one may be rolled back. */
+/* Makes sure that store->tombstones is known. While there are any it stays so until pruning: that
+ * the last one is gone is asked for once then, and not after each removal. */
 static enum outcome ask_for_tombstones(struct store *store, struct error *ret_error)
 {
     if (store->tombstones != TOMBSTONES_UNKNOWN) {
         return OUTCOME_OK;
     }
-    struct statement *ask = store->statements[HAS_TOMBSTONES];
+    struct statement *ask = database_statement(store->database, HAS_TOMBSTONES);
     bool row = false;
     enum outcome outcome = statement_step(ask, &row, ret_error);
     if (outcome == OUTCOME_OK && row) {
@@ -201,7 +254,7 @@ static enum outcome hash_user(const struct store_event *event, char ret_hash[DIG
 static enum outcome run_for_event(struct store *store, enum statement_name name, struct slice key,
                                   const struct store_event *event, struct error *ret_error)
 {
-    struct statement *statement = store->statements[name];
+    struct statement *statement = database_statement(store->database, name);
     statement_bind_text(statement, 1, key);
     statement_bind_integer(statement, 2, event->saved_at_ms);
     statement_bind_text(statement, 3, event->message_id);
@@ -219,7 +272,7 @@ static enum outcome compare_with_tombstone(struct store *store, const struct sto
         outcome = run_for_event(store, DELETE_TOMBSTONE, slice_of(hash), event, ret_error);
     }
     if (outcome == OUTCOME_OK) {
-        struct statement *remove = store->statements[DELETE_BURIED_USER];
+        struct statement *remove = database_statement(store->database, DELETE_BURIED_USER);
         statement_bind_text(remove, 1, event->user_key);
         statement_bind_text(remove, 2, slice_of(hash));
         outcome = statement_run(remove, ret_error);
@@ -244,7 +297,8 @@ static enum outcome upsert_user(struct store *store, const struct store_event *e
         return outcome;
     }
     bool counts = store->tombstones != TOMBSTONES_NONE;
-    struct statement *upsert = store->statements[counts ? UPSERT_USER_AND_COUNT : UPSERT_USER];
+    struct statement *upsert =
+        database_statement(store->database, counts ? UPSERT_USER_AND_COUNT : UPSERT_USER);
     statement_bind_text(upsert, 1, event->user_key);
     statement_bind_text(upsert, 2, event->body);
     statement_bind_integer(upsert, 3, event->saved_at_ms);
@@ -284,7 +338,7 @@ static enum outcome bury_user(struct store *store, const struct store_event *eve
         outcome = run_for_event(store, DELETE_USER, event->user_key, event, ret_error);
     }
     if (outcome == OUTCOME_OK) {
-        struct statement *insert = store->statements[INSERT_TOMBSTONE];
+        struct statement *insert = database_statement(store->database, INSERT_TOMBSTONE);
         statement_bind_text(insert, 4, slice_of(hash));
         statement_bind_integer(insert, 5, now_ms);
         store->tombstones = TOMBSTONES_SOME;
@@ -310,7 +364,7 @@ static enum outcome prune_rows(struct store *store, enum statement_name next_nam
                                enum statement_name prune_name, int64_t rows, int64_t until_ms,
                                char cursor[STORE_CURSOR_BYTES], struct error *ret_error)
 {
-    struct statement *next = store->statements[next_name];
+    struct statement *next = database_statement(store->database, next_name);
     char last[STORE_CURSOR_BYTES] = "";
     statement_bind_text(next, 1, slice_of(cursor));
     statement_bind_integer(next, 2, rows);
@@ -326,7 +380,7 @@ static enum outcome prune_rows(struct store *store, enum statement_name next_nam
     bool is_last = statement_integer(next, 1) < rows;
     statement_reset(next);
     if (last[0] != '\0') {
-        struct statement *prune = store->statements[prune_name];
+        struct statement *prune = database_statement(store->database, prune_name);
         statement_bind_text(prune, 1, slice_of(cursor));
         statement_bind_text(prune, 2, slice_of(last));
         statement_bind_integer(prune, 3, until_ms);
@@ -361,18 +415,11 @@ enum outcome store_prune(struct store *store, int64_t now_ms, struct error *ret_
                              store->session_cursor, ret_error);
     }
     if (outcome == OUTCOME_OK) {
-        struct statement *prune = store->statements[PRUNE_ATTEMPTS];
+        struct statement *prune = database_statement(store->database, PRUNE_ATTEMPTS);
         statement_bind_integer(prune, 1, old_ms);
         outcome = statement_run(prune, ret_error);
     }
-    if (outcome == OUTCOME_OK) {
-        outcome = store_commit(store, ret_error);
-    }
-    if (outcome == OUTCOME_OK) {
-        store->applied = 0;
-    }
-    if (outcome != OUTCOME_OK) {
-        store_rollback(store, outcome);
-    }
+    outcome = store_end(store, outcome, ret_error);
+    store->applied = outcome == OUTCOME_OK ? 0 : store->applied;
     return outcome;
 }

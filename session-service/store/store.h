@@ -1,10 +1,10 @@
-/* What handled messages have done, durable: the inbox, the users, and their sessions.
+/* What handled messages have done, durable: the inbox, the users, and their sessions. No
+ * name here says where that is kept, so that another store can stand behind this header.
  *
- *          store_begin      store_save_user ...      store_commit
+ *          store_begin      store_save_user ...       store_end
  *  idle -----------------> in a transaction -----------------------> idle
- *                                 |  any failure: store_rollback
  *
- * The file is opened by the first store_begin() that can, and anew after a failure that leaves in
+ * The store is opened by the first store_begin() that can, and anew after a failure that leaves in
  * doubt what is on disk. One thread at a time. */
 #pragma once
 
@@ -18,12 +18,10 @@
 struct store;
 
 struct store_options {
-    const char *directory; /* borrowed; held by this process */
-    int64_t session_ttl_ms;
-    int64_t inbox_retention_ms;
+    const char *directory;      /* borrowed; held by this process */
+    int64_t session_ttl_ms;     /* a session ends so long after the last save */
+    int64_t inbox_retention_ms; /* how long ids, tombstones and attempts are kept */
 };
-
-enum { STORE_PATH_BYTES = 1100, STORE_APPLICATION_ID = 0x53535631 /* "SSV1" */ };
 
 /* Opens nothing. */
 MUST_CHECK enum outcome store_create(const struct store_options *options, struct store **ret_store,
@@ -31,24 +29,26 @@ MUST_CHECK enum outcome store_create(const struct store_options *options, struct
 /* Rolls back. NULL is fine. */
 void store_free(struct store *store);
 
-/* Opens the file where it is not open. INVALID: never without a person (damaged, of another
+/* Opens the store where it is not open. INVALID: never without a person (damaged, of another
  * program, newer). BUSY, TRANSIENT, BROKEN: not now. */
 MUST_CHECK enum outcome store_open(struct store *store, struct error *ret_error);
 
-/* Begins a transaction, opening the file if need be. Outcomes as for store_open(). */
+/* Begins a transaction, opening the store if need be. Outcomes as for store_open(). */
 MUST_CHECK enum outcome store_begin(struct store *store, struct error *ret_error);
-MUST_CHECK enum outcome store_commit(struct store *store, struct error *ret_error);
-/* Ends a transaction that failed; `why` is the failure's outcome: BROKEN and INVALID also close the
- * file. Outside of a transaction it does no harm. */
-void store_rollback(struct store *store, enum outcome why);
+/* Ends a transaction, in which all has succeeded or something has failed: `outcome` says which.
+ * Commits where it is OK; else, and where the commit fails, rolls back. Returns the failure, of
+ * which BROKEN and INVALID also close the store. With a failure it does no harm outside of a
+ * transaction. */
+MUST_CHECK enum outcome store_end(struct store *store, enum outcome outcome,
+                                  struct error *ret_error);
 
 /* All borrowed. */
 struct store_event {
     struct slice message_id; /* empty: bare, which is never a duplicate */
     struct slice payload;    /* the same id with another one is a conflict */
-    struct slice user_key;
-    struct slice body;
-    int64_t saved_at_ms; /* the time of the event */
+    struct slice user_key;   /* the user's id, or what stands for one */
+    struct slice body;       /* JSON: the user as saved; a deletion needs none */
+    int64_t saved_at_ms;     /* the time of the event: of two states the newer stays */
 };
 
 enum store_result {
@@ -59,8 +59,8 @@ enum store_result {
 
 struct store_effect {
     enum store_result result;
-    bool session_opened;
-    bool user_changed; /* false: a newer save or deletion of the user is known, and stays */
+    bool session_opened; /* false: one that was open goes on, or there is none */
+    bool user_changed;   /* false: a newer save or deletion of the user is known, and stays */
 };
 
 /* In a transaction: gives the user the body as his state, and a session. A user who was deleted

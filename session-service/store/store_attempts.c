@@ -6,7 +6,7 @@ enum outcome store_count_attempt(struct store *store, struct slice key, int64_t 
 {
     enum outcome outcome = store_begin(store, ret_error);
     if (outcome == OUTCOME_OK) {
-        struct statement *count = store->statements[COUNT_ATTEMPT];
+        struct statement *count = database_statement(store->database, COUNT_ATTEMPT);
         statement_bind_text(count, 1, key);
         statement_bind_integer(count, 2, now_ms);
         bool row = false;
@@ -16,18 +16,12 @@ enum outcome store_count_attempt(struct store *store, struct slice key, int64_t 
             statement_reset(count);
         }
     }
-    if (outcome == OUTCOME_OK) {
-        outcome = store_commit(store, ret_error);
-    }
-    if (outcome != OUTCOME_OK) {
-        store_rollback(store, outcome);
-    }
-    return outcome;
+    return store_end(store, outcome, ret_error);
 }
 
 enum outcome store_forget_attempts(struct store *store, struct slice key, struct error *ret_error)
 {
-    struct statement *forget = store->statements[FORGET_ATTEMPTS];
+    struct statement *forget = database_statement(store->database, FORGET_ATTEMPTS);
     statement_bind_text(forget, 1, key);
     return statement_run(forget, ret_error);
 }

@@ -1,10 +1,11 @@
-/* What the store's source files share: its state, and its schema (store.c), which store_file.c
- * opens the file with. */
+/* What the store's source files share. Nothing outside of this room includes it. */
 #pragma once
 
 #include "session-service/store/store.h"
 
 #include "common/database/database.h"
+
+#define STORE_FILE_NAME "session-service.db"
 
 enum { STORE_CURSOR_BYTES = 129 };
 
@@ -33,29 +34,12 @@ enum statement_name {
 
 struct store {
     struct store_options options;
-    char path[STORE_PATH_BYTES];
-    struct database *database; /* NULL: not open */
-    struct statement *statements[STATEMENTS];
-    bool in_transaction;
-    struct message_id_generator ids;
-    int64_t applied; /* since the last pruning */
+    struct database *database;       /* owned */
+    struct message_id_generator ids; /* of sessions */
+    int64_t applied;                 /* events since the last pruning */
     /* What is known of the table of tombstones: while it is empty a save costs nothing for it. */
     enum { TOMBSTONES_UNKNOWN, TOMBSTONES_NONE, TOMBSTONES_SOME } tombstones;
-    /* Where pruning goes on. */
+    /* The keys behind which pruning goes on; "" begins anew. */
     char inbox_cursor[STORE_CURSOR_BYTES], session_cursor[STORE_CURSOR_BYTES],
         tombstone_cursor[STORE_CURSOR_BYTES];
 };
-
-struct store_schema {
-    const char *const *migrations;
-    int version; /* how many there are */
-    const char *const *statements;
-    size_t statement_count;
-};
-
-extern const struct store_schema store_schema;
-
-/* Opens another connection to the file, for another thread that reads, and ends sessions. The file
- * must have been opened before. */
-MUST_CHECK enum outcome store_open_second(const struct store *store, struct database **ret_database,
-                                          struct error *ret_error);

@@ -1,4 +1,4 @@
-/* One statement for each question. */
+/* One statement for each question, and how its rows are told. */
 #include "session-service/store/store_reader.h"
 
 #include "session-service/store/store_internal.h"
@@ -6,6 +6,7 @@
 #include "common/base/json_text.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #define SESSION "id, user_id, opened_at_ms, extended_at_ms, expires_at_ms, saves FROM sessions"
@@ -18,75 +19,63 @@ static const char *const texts[QUESTIONS] = {
     [ASK_END_SESSION] = "UPDATE users SET session_id = NULL, opened_at_ms = NULL,"
                         " extended_at_ms = NULL, expires_at_ms = NULL, session_saves = NULL"
                         " WHERE session_id = ?1 AND expires_at_ms > ?2",
-    [ASK_USER] = "SELECT body, saved_at_ms, nullif(message_id, ''),"
+    [ASK_USER] = "SELECT body, saved_at_ms, message_id,"
                  " CASE WHEN expires_at_ms > ?2 THEN session_id END"
                  " FROM users WHERE user_id = ?1",
 };
 
 struct store_reader {
-    const struct store *store;
-    struct database *database; /* NULL: not open */
-    struct statement *statements[QUESTIONS];
+    struct database *database; /* owned */
 };
 
 enum outcome store_reader_create(const struct store *store, struct store_reader **ret_reader,
                                  struct error *ret_error)
 {
+    const struct database_options file = {
+        .directory = store->options.directory,
+        .file_name = STORE_FILE_NAME,
+        .statements = texts,
+        .statement_count = QUESTIONS,
+        .second = true,
+    };
     struct store_reader *reader = calloc(1, sizeof(*reader));
     if (reader == NULL) {
         return error_set(ret_error, OUTCOME_BUSY, "no memory for the queries");
     }
-    reader->store = store;
+    enum outcome outcome = database_create(&file, &reader->database, ret_error);
+    if (outcome != OUTCOME_OK) {
+        store_reader_free(reader);
+        return outcome;
+    }
     *ret_reader = reader;
     return OUTCOME_OK;
-}
-
-static void close_file(struct store_reader *reader)
-{
-    database_close(reader->database);
-    reader->database = NULL;
 }
 
 void store_reader_free(struct store_reader *reader)
 {
     if (reader != NULL) {
-        close_file(reader);
+        database_free(reader->database);
     }
     free(reader);
 }
 
-static enum outcome open_file(struct store_reader *reader, struct error *ret_error)
+static void append_text(struct slice text, struct buffer *json)
 {
-    if (reader->database != NULL) {
-        return OUTCOME_OK;
-    }
-    enum outcome outcome = store_open_second(reader->store, &reader->database, ret_error);
-    for (int i = 0; outcome == OUTCOME_OK && i < QUESTIONS; i++) {
-        outcome = database_prepare(reader->database, texts[i], &reader->statements[i], ret_error);
-    }
-    if (outcome != OUTCOME_OK) {
-        close_file(reader);
-    }
-    return outcome;
-}
-
-static void append_text(struct statement *statement, int column, struct buffer *json)
-{
-    if (statement_is_null(statement, column)) {
+    if (text.length == 0) {
         buffer_append_text(json, "null");
         return;
     }
     buffer_append_byte(json, '"');
-    json_text_append_escaped(statement_text(statement, column), json);
+    json_text_append_escaped(text, json);
     buffer_append_byte(json, '"');
 }
 
 static void append_session(struct statement *row, struct buffer *json)
 {
     buffer_append_text(json, "{\"id\":");
-    append_text(row, 0, json);
+    append_text(statement_text(row, 0), json);
     buffer_append_text(json, ",\"user_id\":");
-    append_text(row, 1, json);
+    append_text(statement_text(row, 1), json);
     buffer_append_format(json,
                          ",\"opened_at_ms\":%" PRId64 ",\"extended_at_ms\":%" PRId64
                          ",\"expires_at_ms\":%" PRId64 ",\"saves\":%" PRId64 "}",
@@ -96,14 +85,12 @@ static void append_session(struct statement *row, struct buffer *json)
 
 static void append_user(struct statement *row, struct buffer *json)
 {
-    buffer_append_text(json, "{\"success\":true,\"data\":");
     buffer_append_slice(json, statement_text(row, 0));
     buffer_append_format(json,
                          ",\"saved_at_ms\":%" PRId64 ",\"message_id\":", statement_integer(row, 1));
-    append_text(row, 2, json);
+    append_text(statement_text(row, 2), json);
     buffer_append_text(json, ",\"session_id\":");
-    append_text(row, 3, json);
-    buffer_append_text(json, "}\n");
+    append_text(statement_text(row, 3), json);
 }
 
 /* One session more than the page has tells that there is a next page. */
@@ -111,97 +98,67 @@ static enum outcome append_page(struct statement *rows, int64_t limit, struct bu
                                 struct error *ret_error)
 {
     char last[MESSAGE_ID_TEXT_BYTES] = "";
-    bool more = false;
     int64_t count = 0;
-    buffer_append_text(json, "{\"success\":true,\"data\":[");
+    statement_bind_integer(rows, 3, limit + 1);
+    buffer_append_byte(json, '[');
     for (bool row = true; row;) {
         enum outcome outcome = statement_step(rows, &row, ret_error);
         if (outcome != OUTCOME_OK) {
             return outcome;
         }
-        if (row && count == limit) {
-            more = true;
-            statement_reset(rows);
-            break;
-        }
-        if (row) {
+        if (row && ++count <= limit) {
             struct slice id = statement_text(rows, 0);
-            if (id.length < sizeof(last)) {
-                memcpy(last, id.data, id.length);
-                last[id.length] = '\0';
-            }
-            buffer_append_text(json, count > 0 ? ",\n" : "");
+            (void)snprintf(last, sizeof(last), "%.*s", (int)id.length, id.data);
+            buffer_append_text(json, count > 1 ? ",\n" : "");
             append_session(rows, json);
-            count++;
         }
     }
-    buffer_append_format(json, "],\"next\":%s%s%s}\n", more ? "\"" : "", more ? last : "null",
+    bool more = count > limit;
+    buffer_append_format(json, "],\"next\":%s%s%s", more ? "\"" : "", more ? last : "null",
                          more ? "\"" : "");
     return OUTCOME_OK;
 }
 
-static enum outcome append_answer(struct store_reader *reader, enum question question,
-                                  int64_t limit, struct buffer *json, bool *ret_found,
-                                  struct error *ret_error)
+static enum outcome append_row(struct statement *statement, enum question question,
+                               struct buffer *json, bool *ret_found, struct error *ret_error)
 {
-    struct statement *statement = reader->statements[question];
-    if (question == ASK_SESSIONS) {
-        *ret_found = true;
-        return append_page(statement, limit, json, ret_error);
-    }
-    bool row = false;
-    enum outcome outcome = statement_step(statement, &row, ret_error);
-    if (outcome != OUTCOME_OK) {
-        return outcome;
-    }
-    *ret_found = row;
-    switch (question) {
-    case ASK_SESSION:
-        if (row) {
-            buffer_append_text(json, "{\"success\":true,\"data\":");
-            append_session(statement, json);
-            buffer_append_text(json, "}\n");
-        }
-        break;
-    case ASK_USER:
-        if (row) {
-            append_user(statement, json);
-        }
-        break;
-    case ASK_END_SESSION:
-        *ret_found = database_changes(reader->database) > 0;
-        break;
-    case ASK_SESSIONS:
-    case QUESTIONS:
-        break;
-    }
-    if (row) {
+    enum outcome outcome = statement_step(statement, ret_found, ret_error);
+    if (outcome == OUTCOME_OK && *ret_found) {
+        (question == ASK_USER ? append_user : append_session)(statement, json);
         statement_reset(statement);
     }
-    return OUTCOME_OK;
+    return outcome;
 }
 
 enum outcome store_reader_ask(struct store_reader *reader, enum question question, struct slice key,
                               int64_t limit, int64_t now_ms, struct buffer *json, bool *ret_found,
                               struct error *ret_error)
 {
-    enum outcome outcome = open_file(reader, ret_error);
+    enum outcome outcome = database_open(reader->database, ret_error);
     if (outcome != OUTCOME_OK) {
         return outcome;
     }
     bool newest = question == ASK_SESSIONS && key.length == 0;
-    struct statement *statement = reader->statements[question];
+    struct statement *statement = database_statement(reader->database, question);
     statement_bind_text(statement, 1, newest ? slice_of("~") : key); /* '~' is behind all ids */
     statement_bind_integer(statement, 2, now_ms);
-    if (question == ASK_SESSIONS) {
-        statement_bind_integer(statement, 3, limit + 1);
+    *ret_found = true;
+    if (question == ASK_END_SESSION) {
+        outcome = statement_run(statement, ret_error);
+        *ret_found = database_changes(reader->database) > 0;
+    } else {
+        buffer_append_text(json, "{\"success\":true,\"data\":");
+        outcome = question == ASK_SESSIONS
+                      ? append_page(statement, limit, json, ret_error)
+                      : append_row(statement, question, json, ret_found, ret_error);
+        buffer_append_text(json, "}\n");
     }
-    outcome = append_answer(reader, question, limit, json, ret_found, ret_error);
-    if (outcome == OUTCOME_BROKEN || outcome == OUTCOME_INVALID) {
-        close_file(reader);
-    }
-    if (outcome == OUTCOME_OK && json->failed) {
+    if (outcome != OUTCOME_OK) {
+        database_rollback(reader->database, outcome);
+    } else if (json->failed) {
         return error_set(ret_error, OUTCOME_BUSY, "no memory for the reply");
+    } else if (!*ret_found) {
+        buffer_clear(json);
     }
     return outcome;
 }

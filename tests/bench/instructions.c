@@ -122,7 +122,7 @@ static void run_deliveries(uint64_t count, const char *directory)
         must((i - 1) % BATCH != 0 || store_begin(store, &error) == OUTCOME_OK, "store_begin");
         handle_delivery(&dispatcher, &window, i, &lines);
         if (i % BATCH == 0 || i == count) {
-            must(store_commit(store, &error) == OUTCOME_OK, "store_commit");
+            must(store_end(store, OUTCOME_OK, &error) == OUTCOME_OK, "store_end");
             struct ack_batch acks = ack_window_take_acks(&window);
             must(acks.ack_count == 1 &&
                      broker_append_ack(&broker, acks.acks[0].tag, true, &error) == OUTCOME_OK,

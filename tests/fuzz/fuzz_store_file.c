@@ -32,13 +32,7 @@ static enum outcome apply_some(struct store *store, int first, int count, int64_
         outcome = deletes ? store_delete_user(store, &event, now_ms, &effect, NULL)
                           : store_save_user(store, &event, now_ms, &effect, NULL);
     }
-    if (outcome == OUTCOME_OK) {
-        outcome = store_commit(store, NULL);
-    }
-    if (outcome != OUTCOME_OK) {
-        store_rollback(store, outcome);
-    }
-    return outcome;
+    return store_end(store, outcome, NULL);
 }
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)

@@ -60,11 +60,7 @@ static void run(struct fixture *fixture, const struct message *message, bool red
     assert_int_equal(store_begin(fixture->store, &error), OUTCOME_OK);
     fixture->outcome = event_dispatch(&fixture->dispatcher, message, redelivered, NOW_MS,
                                       &fixture->lines, &fixture->handled, &error);
-    if (fixture->outcome == OUTCOME_OK) {
-        assert_int_equal(store_commit(fixture->store, &error), OUTCOME_OK);
-    } else {
-        store_rollback(fixture->store, fixture->outcome);
-    }
+    assert_int_equal(store_end(fixture->store, fixture->outcome, &error), fixture->outcome);
 }
 
 static struct message message_of(const char *message_id, const char *body)

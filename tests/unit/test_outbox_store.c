@@ -212,15 +212,18 @@ static void test_a_row_that_is_no_save_is_told_and_kept(void **state)
     };
     static const char *const faults[] = {"message id", "message id", "body", "traceparent",
                                          "time",       "type",       "type"};
-    char path[64];
-    (void)snprintf(path, sizeof(path), "%s/user-service.db", folder);
-    const struct database_options options = {.path = path, .second = true};
+    const struct database_options options = {.directory = folder,
+                                             .file_name = "user-service.db",
+                                             .statements = rows,
+                                             .statement_count = sizeof(rows) / sizeof(rows[0]),
+                                             .second = true};
     struct database *database = NULL;
-    assert_int_equal(database_open(&options, &database, NULL), OUTCOME_OK);
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        assert_int_equal(database_execute(database, rows[i], NULL), OUTCOME_OK);
+    assert_int_equal(database_create(&options, &database, NULL), OUTCOME_OK);
+    assert_int_equal(database_open(database, NULL), OUTCOME_OK);
+    for (size_t i = 0; i < options.statement_count; i++) {
+        assert_int_equal(statement_run(database_statement(database, i), NULL), OUTCOME_OK);
     }
-    database_close(database);
+    database_free(database);
     assert_int_equal(expect_next(0, "a"), 1);
     for (int64_t i = 2; i <= 8; i++) {
         struct outbox_store_row row;

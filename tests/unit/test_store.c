@@ -1,7 +1,5 @@
 /* The store: effects, their order, sessions, attempts, pruning; refusals of files that are not its
  * own. */
-#include "session-service/store/store.h"
-
 #include "session-service/store/store_reader.h"
 
 #include <fcntl.h>
@@ -64,7 +62,12 @@ static void begin(struct fixture *fixture)
 
 static void commit(struct fixture *fixture)
 {
-    assert_int_equal(store_commit(fixture->store, NULL), OUTCOME_OK);
+    assert_int_equal(store_end(fixture->store, OUTCOME_OK, NULL), OUTCOME_OK);
+}
+
+static void roll_back(struct fixture *fixture, enum outcome why)
+{
+    assert_int_equal(store_end(fixture->store, why, NULL), why);
 }
 
 typedef enum outcome store_change(struct store *store, const struct store_event *event,
@@ -153,10 +156,10 @@ static void test_what_is_rolled_back_is_not_known(void **state)
     struct store_effect effect;
     begin(fixture);
     assert_int_equal(store_save_user(fixture->store, &event, T0, &effect, NULL), OUTCOME_OK);
-    store_rollback(fixture->store, OUTCOME_BUSY);
+    roll_back(fixture, OUTCOME_BUSY);
     assert_int_equal(apply(fixture, "m1", "u", "{}", 0, T0).result, STORE_APPLIED);
     begin(fixture);
-    store_rollback(fixture->store, OUTCOME_BROKEN); /* closes the file; the next opens it */
+    roll_back(fixture, OUTCOME_BROKEN); /* closes the file; the next opens it */
     assert_int_equal(apply(fixture, "m1", "u", "{}", 0, T0).result, STORE_DUPLICATE);
 }
 
@@ -294,7 +297,7 @@ static void test_a_deletion_that_is_rolled_back(void **state)
     (void)apply(fixture, "m0", "u", "{}", 0, T0);
     begin(fixture);
     assert_int_equal(store_delete_user(fixture->store, &event, T0, &effect, NULL), OUTCOME_OK);
-    store_rollback(fixture->store, OUTCOME_BUSY);
+    roll_back(fixture, OUTCOME_BUSY);
     json_t *answer = ask(fixture, ASK_USER, "u", 0, T0);
     assert_non_null(answer);
     json_decref(answer);
@@ -307,7 +310,7 @@ static void test_a_deletion_that_is_rolled_back(void **state)
                                       .saved_at_ms = 20};
     assert_int_equal(store_save_user(fixture->store, &newer, T0, &effect, NULL), OUTCOME_OK);
     assert_true(effect.user_changed);
-    store_rollback(fixture->store, OUTCOME_BROKEN); /* closes the file; the next opens it */
+    roll_back(fixture, OUTCOME_BROKEN); /* closes the file; the next opens it */
     assert_false(apply(fixture, "m3", "u", "{}", 9, T0).user_changed);
     expect_away(fixture, "u");
 }
@@ -318,9 +321,9 @@ static void test_a_tombstone_holds_nothing_personal_and_is_pruned(void **state)
     static const char address[] = "email:ada@example.org";
     (void)apply(fixture, "m1", address, "{\"name\":\"Lovelace\"}", 10, T0);
     (void)delete_user(fixture, "d1", address, 20, T0);
-    store_rollback(fixture->store, OUTCOME_BROKEN);
+    roll_back(fixture, OUTCOME_BROKEN);
     begin(fixture); /* the log is in the file now */
-    store_rollback(fixture->store, OUTCOME_BROKEN);
+    roll_back(fixture, OUTCOME_BROKEN);
     char bytes[128 * 1024];
     int descriptor = open(fixture->path, O_RDONLY);
     ssize_t length = read(descriptor, bytes, sizeof(bytes));
@@ -416,9 +419,9 @@ static void test_damaged_pages(void **state)
         (void)apply(fixture, name, name, "{\"name\":\"Ada\"}", i, T0);
     }
     begin(fixture);
-    store_rollback(fixture->store, OUTCOME_BROKEN);
+    roll_back(fixture, OUTCOME_BROKEN);
     begin(fixture); /* the log is in the file now */
-    store_rollback(fixture->store, OUTCOME_BROKEN);
+    roll_back(fixture, OUTCOME_BROKEN);
     char garbage[3000];
     memset(garbage, 0x5a, sizeof(garbage));
     write_at(fixture->path, 4096, garbage, sizeof(garbage));
@@ -433,9 +436,9 @@ static void test_damaged_schema(void **state)
     enum { FIRST_PAGE = 4096 };
     static const char column[] = "payload_hash";
     (void)apply(fixture, "m1", "u", "{}", 1, T0);
-    store_rollback(fixture->store, OUTCOME_BROKEN);
+    roll_back(fixture, OUTCOME_BROKEN);
     begin(fixture); /* the log is in the file now */
-    store_rollback(fixture->store, OUTCOME_BROKEN);
+    roll_back(fixture, OUTCOME_BROKEN);
     char page[FIRST_PAGE];
     int descriptor = open(fixture->path, O_RDONLY);
     assert_int_equal(read(descriptor, page, sizeof(page)), sizeof(page));
@@ -457,9 +460,9 @@ static void test_another_program_and_a_newer_version(void **state)
     struct fixture *fixture = *state;
     (void)apply(fixture, "m1", "u", "{}", 1, T0);
     begin(fixture);
-    store_rollback(fixture->store, OUTCOME_BROKEN);
+    roll_back(fixture, OUTCOME_BROKEN);
     begin(fixture);
-    store_rollback(fixture->store, OUTCOME_BROKEN);
+    roll_back(fixture, OUTCOME_BROKEN);
     write_at(fixture->path, 60, "\0\0\0\x63", 4); /* user_version, section 1.3 of the format */
     expect_refused(fixture, "newer version");
     write_at(fixture->path, 68, "\0\0\0\x01", 4); /* application_id */
