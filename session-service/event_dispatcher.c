@@ -238,18 +238,25 @@ static enum outcome handle_event(struct event_dispatcher *dispatcher,
                                  struct buffer *lines, struct handled *ret_handled,
                                  struct error *ret_error)
 {
-    if (ret_handled->verdict == VERDICT_PAUSE) {
-        return no_memory(message, ret_error);
-    }
-    if (ret_handled->verdict == VERDICT_ACK) {
-        enum outcome outcome =
-            apply(dispatcher, handler, message, event, now_ms, ret_handled, ret_error);
-        if (outcome != OUTCOME_OK) {
-            return outcome;
-        }
-    } else {
+    enum outcome outcome = OUTCOME_OK;
+    switch (event->kind) {
+    case USER_EVENT_IDENTIFIED:
+    case USER_EVENT_BARE:
+        ret_handled->verdict = VERDICT_ACK;
+        ret_handled->bare = event->kind == USER_EVENT_BARE;
+        outcome = apply(dispatcher, handler, message, event, now_ms, ret_handled, ret_error);
+        break;
+    case USER_EVENT_IMPOSSIBLE:
+        ret_handled->verdict = VERDICT_DEAD_LETTER;
         ret_handled->reason = event->reason;
         memcpy(ret_handled->detail, event->detail, sizeof(ret_handled->detail));
+        break;
+    case USER_EVENT_NO_MEMORY:
+        outcome = no_memory(message, ret_error);
+        break;
+    }
+    if (outcome != OUTCOME_OK) {
+        return outcome;
     }
     bool logged =
         ret_handled->verdict == VERDICT_ACK
@@ -265,10 +272,7 @@ enum outcome event_dispatch(struct event_dispatcher *dispatcher, const struct me
     struct user_event event;
     const struct event_handler *handler =
         event_handlers_decode(message, &dispatcher->rules, dispatcher->message_bytes_max, &event);
-    *ret_handled = (struct handled){
-        .verdict = verdict_of(event.kind),
-        .bare = event.kind == USER_EVENT_BARE,
-    };
+    *ret_handled = (struct handled){0};
     enum outcome outcome = handle_event(dispatcher, handler, message, redelivered, &event, now_ms,
                                         lines, ret_handled, ret_error);
     user_event_done(&event);

@@ -3,9 +3,9 @@
 #pragma once
 
 #include "session-service/store/store.h"
-#include "session-service/verdict.h"
 
 #include "common/service/common_settings.h"
+#include "common/user/user_event.h"
 
 struct event_dispatcher {
     struct user_rules rules;
@@ -19,6 +19,12 @@ struct event_dispatcher {
 void event_dispatcher_init(struct event_dispatcher *dispatcher, const struct user_rules *rules,
                            size_t message_bytes_max, enum log_payload payload, struct store *store);
 void event_dispatcher_done(struct event_dispatcher *dispatcher);
+
+/* What becomes of a delivery. */
+enum verdict {
+    VERDICT_ACK,         /* its effect is complete: settle it */
+    VERDICT_DEAD_LETTER, /* it can never be handled: settle it when its copy is confirmed */
+};
 
 struct handled {
     enum verdict verdict;

@@ -12,7 +12,7 @@ FOLDERS = ("common", "user-service", "session-service")
 SERVICES = ("user-service", "session-service")
 # They do no input or output and read no clock.
 PURE = ("user-service/{admission,key_window}.[ch]",
-        "session-service/{ack_window,verdict,event_content}.[ch]",
+        "session-service/{ack_window,event_content}.[ch]",
         "common/base/{backoff,json_text,utf8,slice}.[ch]", "common/http/{form,http_syntax}.[ch]",
         "common/log/log_format.[ch]", "common/amqp/{confirm_window,nack_streak,message}.[ch]", "common/user/*.[ch]")
 STORE_HEADERS = ("session-service/store/{store,store_reader}.h",)

@@ -423,13 +423,27 @@ static void test_give_up(void **state)
     tear_down(&fixture);
 }
 
-static void test_verdicts(void **state)
+static void *no_memory(size_t size)
+{
+    (void)size;
+    return NULL;
+}
+
+static void test_no_memory_to_read_the_body_pauses(void **state)
 {
     (void)state;
-    assert_int_equal(verdict_of(USER_EVENT_IDENTIFIED), VERDICT_ACK);
-    assert_int_equal(verdict_of(USER_EVENT_BARE), VERDICT_ACK);
-    assert_int_equal(verdict_of(USER_EVENT_IMPOSSIBLE), VERDICT_DEAD_LETTER);
-    assert_int_equal(verdict_of(USER_EVENT_NO_MEMORY), VERDICT_PAUSE);
+    struct fixture fixture;
+    struct error error = {.text = ""};
+    set_up(&fixture, LOG_PAYLOAD_NONE);
+    struct message message = message_of("m-1", "{\"name\":\"Ada\"}");
+    json_set_alloc_funcs(no_memory, free);
+    enum outcome outcome = event_dispatch(&fixture.dispatcher, &message, false, NOW_MS,
+                                          &fixture.lines, &fixture.handled, &error);
+    json_set_alloc_funcs(malloc, free);
+    assert_int_equal(outcome, OUTCOME_BUSY);
+    assert_non_null(strstr(error.text, "no memory"));
+    assert_int_equal(fixture.lines.length, 0);
+    tear_down(&fixture);
 }
 
 int main(void)
@@ -449,7 +463,7 @@ int main(void)
         cmocka_unit_test(test_an_id_with_another_type_is_a_conflict),
         cmocka_unit_test(test_impossible_deletions),
         cmocka_unit_test(test_give_up),
-        cmocka_unit_test(test_verdicts),
+        cmocka_unit_test(test_no_memory_to_read_the_body_pauses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
