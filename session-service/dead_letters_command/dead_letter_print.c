@@ -3,18 +3,18 @@
 
 #include "session-service/dead_letter.h"
 
-#include "common/base/base64.h"
 #include "common/base/utf8.h"
 #include "common/log/log.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
+#include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
-enum { TIME_BYTES = 40, SHOWN_GROWTH_MAX = 8 };
+enum { TIME_BYTES = 40, SHOWN_GROWTH_MAX = 8, ENCODED_BYTES_MAX = 1024 * 1024 * 1024 };
 
 static struct slice text_of(const struct message *message, const char *name)
 {
@@ -96,9 +96,11 @@ static void set_bytes(json_t *object, const char *name, const char *name_of_base
         json_object_set_new(object, name, json_stringn(value.data, value.length));
         return;
     }
-    char *text = base64_text(value);
+    unsigned char *text =
+        value.length > ENCODED_BYTES_MAX ? NULL : malloc(4 * ((value.length + 2) / 3) + 1);
     if (text != NULL) {
-        json_object_set_new(object, name_of_base64, json_string(text));
+        (void)EVP_EncodeBlock(text, (const unsigned char *)value.data, (int)value.length);
+        json_object_set_new(object, name_of_base64, json_string((const char *)text));
     }
     free(text);
 }
