@@ -6,7 +6,7 @@
 enum { CHUNK_BYTES = 256 * 1024 };
 
 struct batch_chunk {
-    struct batch_chunk *next;
+    SLIST_ENTRY(batch_chunk) next;
     size_t used, capacity;
     char bytes[];
 };
@@ -24,9 +24,9 @@ enum outcome delivery_batch_init(struct delivery_batch *batch, struct error *ret
 
 void delivery_batch_done(struct delivery_batch *batch)
 {
-    while (batch->chunks != NULL) {
-        struct batch_chunk *chunk = batch->chunks;
-        batch->chunks = chunk->next;
+    struct batch_chunk *chunk = NULL;
+    while ((chunk = SLIST_FIRST(&batch->chunks)) != NULL) {
+        SLIST_REMOVE_HEAD(&batch->chunks, next);
         free(chunk);
     }
     free(batch->items);
@@ -35,19 +35,20 @@ void delivery_batch_done(struct delivery_batch *batch)
 
 void delivery_batch_clear(struct delivery_batch *batch)
 {
+    struct batch_chunk *chunk = NULL;
     struct batch_chunk *kept = NULL;
-    while (batch->chunks != NULL) {
-        struct batch_chunk *chunk = batch->chunks;
-        batch->chunks = chunk->next;
+    while ((chunk = SLIST_FIRST(&batch->chunks)) != NULL) {
+        SLIST_REMOVE_HEAD(&batch->chunks, next);
         if (kept == NULL && chunk->capacity == CHUNK_BYTES) {
             kept = chunk;
-            kept->used = 0;
-            kept->next = NULL;
         } else {
             free(chunk);
         }
     }
-    batch->chunks = kept;
+    if (kept != NULL) {
+        kept->used = 0;
+        SLIST_INSERT_HEAD(&batch->chunks, kept, next);
+    }
     batch->count = batch->next = batch->bytes = 0;
 }
 
@@ -69,7 +70,7 @@ static size_t bytes_of(const struct broker_delivery *delivery)
 /* Makes sure that the first chunk has room. */
 static bool reserve(struct delivery_batch *batch, size_t bytes)
 {
-    struct batch_chunk *chunk = batch->chunks;
+    struct batch_chunk *chunk = SLIST_FIRST(&batch->chunks);
     if (chunk != NULL && chunk->capacity - chunk->used >= bytes) {
         return true;
     }
@@ -78,10 +79,9 @@ static bool reserve(struct delivery_batch *batch, size_t bytes)
     if (chunk == NULL) {
         return false;
     }
-    chunk->next = batch->chunks;
     chunk->used = 0;
     chunk->capacity = capacity;
-    batch->chunks = chunk;
+    SLIST_INSERT_HEAD(&batch->chunks, chunk, next);
     return true;
 }
 
@@ -106,17 +106,18 @@ enum outcome delivery_batch_add(struct delivery_batch *batch,
     struct batch_item *item = &batch->items[batch->count];
     *item = (struct batch_item){.delivery = *delivery};
     struct message *message = &item->delivery.message;
-    copy(batch->chunks, &item->delivery.raw_properties);
-    copy(batch->chunks, &message->body);
-    copy(batch->chunks, &message->message_id);
-    copy(batch->chunks, &message->content_type);
-    copy(batch->chunks, &message->content_encoding);
-    copy(batch->chunks, &message->type);
-    copy(batch->chunks, &message->app_id);
+    struct batch_chunk *chunk = SLIST_FIRST(&batch->chunks);
+    copy(chunk, &item->delivery.raw_properties);
+    copy(chunk, &message->body);
+    copy(chunk, &message->message_id);
+    copy(chunk, &message->content_type);
+    copy(chunk, &message->content_encoding);
+    copy(chunk, &message->type);
+    copy(chunk, &message->app_id);
     for (size_t i = 0; i < message->header_count; i++) {
-        copy(batch->chunks, &message->headers[i].name);
+        copy(chunk, &message->headers[i].name);
         if (message->headers[i].type == MESSAGE_HEADER_TEXT) {
-            copy(batch->chunks, &message->headers[i].text);
+            copy(chunk, &message->headers[i].text);
         }
     }
     batch->count++;

@@ -6,6 +6,8 @@
 
 #include "common/amqp/broker.h"
 
+#include <sys/queue.h>
+
 enum { BATCH_DELIVERIES_MAX = 256, BATCH_BYTES_MAX = 1024 * 1024 };
 
 struct batch_item {
@@ -15,13 +17,14 @@ struct batch_item {
 };
 
 struct batch_chunk;
+SLIST_HEAD(batch_chunks, batch_chunk);
 
 struct delivery_batch {
     struct batch_item *items; /* BATCH_DELIVERIES_MAX */
     size_t count;
     size_t next; /* those before it are finished */
     size_t bytes;
-    struct batch_chunk *chunks; /* the newest first; one of the usual size is kept */
+    struct batch_chunks chunks; /* the newest first; one of the usual size is kept */
 };
 
 /* BUSY: no memory. */
