@@ -160,30 +160,9 @@ const atomic_uint_least64_t *consumer_turns(const struct consumer *consumer)
 
 bool consumer_is_ready(struct consumer *consumer, struct error *ret_reason)
 {
-    struct consumer_status *status = consumer->status;
     struct error cause;
-    if (atomic_load(&status->paused)) {
-        consumer_status_pause(status, &cause);
-        error_set(ret_reason, OUTCOME_BUSY, "not consuming: %.400s", cause.text);
-        return false;
-    }
-    if (atomic_load(&status->connected) && !atomic_load(&status->stalled)) {
-        return true;
-    }
-    if (atomic_load(&status->connected)) {
-        consumer_status_trouble(status, &cause);
-        error_set(ret_reason, OUTCOME_BUSY,
-                  "not consuming: copies of impossible messages wait for their confirm%s%s",
-                  cause.text[0] == '\0' ? "" : ": ", cause.text);
-        return false;
-    }
     connector_last_error(consumer->connector, &cause);
-    if (cause.text[0] == '\0') {
-        consumer_status_last_error(status, &cause);
-    }
-    error_set(ret_reason, OUTCOME_TRANSIENT, "not connected to the broker: %s",
-              cause.text[0] == '\0' ? "no attempt has ended yet" : cause.text);
-    return false;
+    return consumer_status_is_ready(consumer->status, &cause, ret_reason);
 }
 
 uint64_t consumer_connect_attempts(const struct consumer *consumer)

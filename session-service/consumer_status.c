@@ -54,13 +54,6 @@ void consumer_status_paused(struct consumer_status *status, const struct error *
     show_consuming(status);
 }
 
-void consumer_status_pause(struct consumer_status *status, struct error *ret_error)
-{
-    pthread_mutex_lock(&status->lock);
-    *ret_error = status->pause;
-    pthread_mutex_unlock(&status->lock);
-}
-
 void consumer_status_set_trouble(struct consumer_status *status, const char *text)
 {
     pthread_mutex_lock(&status->lock);
@@ -77,18 +70,27 @@ void consumer_status_count_dead_letter(struct consumer_status *status, const cha
     metric_add(&status->dead_letters[i], 1);
 }
 
-void consumer_status_last_error(struct consumer_status *status, struct error *ret_error)
+bool consumer_status_is_ready(struct consumer_status *status, const struct error *connecting,
+                              struct error *ret_reason)
 {
+    bool is_ready = false;
     pthread_mutex_lock(&status->lock);
-    *ret_error = status->last_error;
+    if (status->paused) {
+        error_set(ret_reason, OUTCOME_BUSY, "not consuming: %.400s", status->pause.text);
+    } else if (!status->connected) {
+        const char *cause =
+            connecting->text[0] != '\0' ? connecting->text : status->last_error.text;
+        error_set(ret_reason, OUTCOME_TRANSIENT, "not connected to the broker: %s",
+                  cause[0] == '\0' ? "no attempt has ended yet" : cause);
+    } else if (status->stalled) {
+        error_set(ret_reason, OUTCOME_BUSY,
+                  "not consuming: copies of impossible messages wait for their confirm%s%s",
+                  status->trouble.text[0] == '\0' ? "" : ": ", status->trouble.text);
+    } else {
+        is_ready = true;
+    }
     pthread_mutex_unlock(&status->lock);
-}
-
-void consumer_status_trouble(struct consumer_status *status, struct error *ret_error)
-{
-    pthread_mutex_lock(&status->lock);
-    *ret_error = status->trouble;
-    pthread_mutex_unlock(&status->lock);
+    return is_ready;
 }
 
 #define ROW(...) METRIC_ROW(struct consumer_status, __VA_ARGS__)

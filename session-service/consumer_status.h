@@ -62,13 +62,10 @@ void consumer_status_paused(struct consumer_status *status, const struct error *
 void consumer_status_set_trouble(struct consumer_status *status, const char *text);
 void consumer_status_count_dead_letter(struct consumer_status *status, const char *reason);
 
-/* Why the last connection was lost, "" where none was. Any thread. */
-void consumer_status_last_error(struct consumer_status *status, struct error *ret_error);
-/* Why the dead letters do not get through, "" where that is not known. Any thread. */
-void consumer_status_trouble(struct consumer_status *status, struct error *ret_error);
-
-/* Why the store takes nothing, "" where it does. Any thread. */
-void consumer_status_pause(struct consumer_status *status, struct error *ret_error);
+/* True while deliveries are taken; else `ret_reason` says why not. `connecting` is why the last
+ * attempt to connect has failed, "" where none has. Any thread. */
+MUST_CHECK bool consumer_status_is_ready(struct consumer_status *status,
+                                         const struct error *connecting, struct error *ret_reason);
 
 /* Appends the metrics for GET /metrics. Any thread. */
 void consumer_status_append_metrics(const struct consumer_status *status, struct buffer *text);

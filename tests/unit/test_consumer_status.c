@@ -52,26 +52,40 @@ static void it_consumes_only_connected_neither_stalled_nor_paused(void **state)
     }
 }
 
+static void expect_reason(struct consumer_status *status, const char *connecting,
+                          const char *reason)
+{
+    struct error cause;
+    struct error told = {.text = ""};
+    error_set(&cause, OUTCOME_OK, "%s", connecting);
+    assert_int_equal(consumer_status_is_ready(status, &cause, &told), reason[0] == '\0');
+    assert_string_equal(told.text, reason);
+}
+
 static void each_reason_is_told_until_it_has_passed(void **state)
 {
     (void)state;
     struct consumer_status status;
-    struct error error;
     consumer_status_init(&status);
-    consumer_status_last_error(&status, &error);
-    assert_string_equal(error.text, "");
+    expect_reason(&status, "", "not connected to the broker: no attempt has ended yet");
+    expect_reason(&status, "refused", "not connected to the broker: refused");
     consumer_status_disconnected(&status, &(struct error){.text = "gone"});
-    consumer_status_last_error(&status, &error);
-    assert_string_equal(error.text, "gone");
+    expect_reason(&status, "", "not connected to the broker: gone");
+    expect_reason(&status, "refused", "not connected to the broker: refused");
+    consumer_status_connected(&status);
+    expect_reason(&status, "", "");
+    consumer_status_stalled(&status, true);
+    expect_reason(&status, "",
+                  "not consuming: copies of impossible messages wait for their confirm");
     consumer_status_set_trouble(&status, "the queue is full");
-    consumer_status_trouble(&status, &error);
-    assert_string_equal(error.text, "the queue is full");
+    expect_reason(&status, "",
+                  "not consuming: copies of impossible messages wait for their confirm: "
+                  "the queue is full");
     consumer_status_paused(&status, &(struct error){.text = "disk full"});
-    consumer_status_pause(&status, &error);
-    assert_string_equal(error.text, "disk full");
+    expect_reason(&status, "refused", "not consuming: disk full");
     consumer_status_paused(&status, NULL);
-    consumer_status_pause(&status, &error);
-    assert_string_equal(error.text, "");
+    consumer_status_stalled(&status, false);
+    expect_reason(&status, "refused", "");
     consumer_status_done(&status);
 }
 
