@@ -18,32 +18,14 @@ static struct http_connection *connection_of(struct MHD_Connection *connection)
 
 static void leave_list(struct http_server *server, struct http_connection *own)
 {
-    struct http_wait_list *list = &server->waits[own->wait];
-    if (own->older != NULL) {
-        own->older->newer = own->newer;
-    } else {
-        list->oldest = own->newer;
-    }
-    if (own->newer != NULL) {
-        own->newer->older = own->older;
-    } else {
-        list->newest = own->older;
-    }
+    TAILQ_REMOVE(&server->waits[own->wait].connections, own, by_age);
 }
 
 static void join_list(struct http_server *server, struct http_connection *own, enum http_wait wait)
 {
-    struct http_wait_list *list = &server->waits[wait];
     own->wait = wait;
     own->since_ms = server->now_ms;
-    own->older = list->newest;
-    own->newer = NULL;
-    if (list->newest != NULL) {
-        list->newest->newer = own;
-    } else {
-        list->oldest = own;
-    }
-    list->newest = own;
+    TAILQ_INSERT_TAIL(&server->waits[wait].connections, own, by_age);
 }
 
 void http_connection_wait_for(struct http_connection *own, enum http_wait wait)
@@ -87,9 +69,10 @@ void http_connections_sweep(struct http_server *server)
     int count = 0;
     for (enum http_wait wait = HTTP_WAIT_HEAD; wait <= HTTP_WAIT_REPLY; wait++) {
         struct http_wait_list *list = &server->waits[wait];
-        while (list->oldest != NULL && count < CUT_OFF_BATCH &&
-               server->now_ms - list->oldest->since_ms >= list->timeout_ms) {
-            cut_off(list->oldest);
+        struct http_connection *oldest = NULL;
+        while ((oldest = TAILQ_FIRST(&list->connections)) != NULL && count < CUT_OFF_BATCH &&
+               server->now_ms - oldest->since_ms >= list->timeout_ms) {
+            cut_off(oldest);
             metric_add(&server->timeouts[wait], 1);
             count++;
         }
@@ -98,7 +81,7 @@ void http_connections_sweep(struct http_server *server)
 
 bool http_connections_give_up_one(struct http_server *server)
 {
-    struct http_connection *oldest = server->waits[HTTP_WAIT_HEAD].oldest;
+    struct http_connection *oldest = TAILQ_FIRST(&server->waits[HTTP_WAIT_HEAD].connections);
     if (oldest != NULL) {
         cut_off(oldest);
     }

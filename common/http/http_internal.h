@@ -6,6 +6,7 @@
 
 #include <microhttpd.h>
 #include <pthread.h>
+#include <sys/queue.h>
 
 enum { HTTP_DISCARD_FACTOR = 4, HTTP_ALLOW_BYTES = 64 };
 
@@ -29,7 +30,7 @@ enum { HTTP_WAITS = HTTP_WAIT_SERVICE + 1 };
 struct http_connection {
     struct http_server *server;
     struct MHD_Connection *connection;
-    struct http_connection *older, *newer; /* in the list of what it waits for */
+    TAILQ_ENTRY(http_connection) by_age; /* in the list of what it waits for */
     enum http_wait wait;
     uint64_t since_ms;
     bool has_sent_request;
@@ -39,7 +40,7 @@ struct http_connection {
 
 /* All have the same time to wait, so that the order of arrival is the order of deadlines. */
 struct http_wait_list {
-    struct http_connection *oldest, *newest;
+    TAILQ_HEAD(http_connections, http_connection) connections;
     uint64_t timeout_ms;
 };
 

@@ -2,7 +2,6 @@
 #include "common/http/http_internal.h"
 
 #include "common/base/clock.h"
-#include "common/base/descriptors.h"
 #include "common/log/log_events.h"
 #include "common/threads/thread.h"
 
@@ -13,6 +12,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 enum {
@@ -78,12 +78,14 @@ static enum outcome start_library(struct http_server *server, struct error *ret_
     return OUTCOME_OK;
 }
 
-/* Connections must leave descriptors for the rest of the service. */
+/* Connections must leave descriptors for the rest of the service, which has raised the limit as far
+ * as it could. */
 static void limit_connections(struct http_server_options *options)
 {
+    struct rlimit files;
     size_t wanted = (size_t)options->connections_max + OTHER_DESCRIPTORS;
-    size_t limit = descriptors_raise_limit(wanted);
-    if (limit < wanted) {
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < wanted) {
+        size_t limit = files.rlim_cur;
         options->connections_max =
             limit > OTHER_DESCRIPTORS ? (unsigned)limit - OTHER_DESCRIPTORS : 1;
         log_at(&event_http_connection_limit_lowered, log_integer("descriptors", (int64_t)limit),
@@ -142,6 +144,9 @@ enum outcome http_server_create(const struct http_server_options *options,
     server->waits[HTTP_WAIT_BODY].timeout_ms = options->request_timeout_ms;
     server->waits[HTTP_WAIT_REPLY].timeout_ms = options->reply_timeout_ms;
     server->listen_descriptor = server->epoll_descriptor = server->control_descriptor = -1;
+    for (int i = 0; i < HTTP_WAITS; i++) {
+        TAILQ_INIT(&server->waits[i].connections);
+    }
     pthread_condattr_t attributes;
     pthread_condattr_init(&attributes);
     pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
