@@ -3,7 +3,6 @@
 
 #include "session-service/log_events.h"
 
-#include "common/amqp/jitter.h"
 #include "common/base/clock.h"
 
 enum {
@@ -143,8 +142,7 @@ static enum outcome handle_suspect(struct consumer *consumer, struct error *ret_
 
 static void pause_consumer(struct consumer *consumer, const struct error *error, uint64_t now_ms)
 {
-    consumer->resume_at_ms =
-        now_ms + backoff_next_ms(&consumer->pause_backoff, jitter_random()) + 1;
+    consumer->resume_at_ms = now_ms + backoff_next_ms(&consumer->pause_backoff) + 1;
     if (!consumer->paused) {
         log_at(&event_consumer_paused, log_string("error", error->text));
     }

@@ -59,7 +59,8 @@ enum outcome consumer_create(const struct settings *settings, struct store *stor
     consumer->settings = settings;
     consumer->store = store;
     consumer->status = status;
-    backoff_init(&consumer->pause_backoff, CONSUMER_PAUSE_BASE_MS, CONSUMER_PAUSE_CAP_MS);
+    backoff_init(&consumer->pause_backoff, CONSUMER_PAUSE_BASE_MS, CONSUMER_PAUSE_CAP_MS,
+                 clock_monotonic_us());
     init_lock(consumer);
     struct user_rules rules = settings_user_rules(settings);
     event_dispatcher_init(&consumer->dispatcher, &rules, (size_t)settings->max_message_bytes,

@@ -5,7 +5,6 @@
 #include "session-service/log_events.h"
 
 #include "common/amqp/confirming_publisher.h"
-#include "common/amqp/jitter.h"
 #include "common/base/backoff.h"
 #include "common/base/clock.h"
 
@@ -52,7 +51,7 @@ static void retry_later(struct dead_letters *letters, const char *why)
     if (letters->retry_at_ms > letters->now_ms) {
         return;
     }
-    uint32_t wait_ms = backoff_next_ms(&letters->backoff, jitter_random());
+    uint32_t wait_ms = backoff_next_ms(&letters->backoff);
     letters->retry_at_ms = letters->now_ms + wait_ms + 1;
     log_at(&event_dead_letters_refused, log_string("queue", letters->queue),
            log_string("error", why), log_integer("retry_ms", wait_ms));
@@ -107,7 +106,7 @@ enum outcome dead_letters_create(const struct settings *settings, struct consume
     letters->status = status;
     TAILQ_INIT(&letters->waiting);
     TAILQ_INIT(&letters->published);
-    backoff_init(&letters->backoff, RETRY_BASE_MS, RETRY_CAP_MS);
+    backoff_init(&letters->backoff, RETRY_BASE_MS, RETRY_CAP_MS, clock_monotonic_us());
     struct confirming_publisher_options options = {
         .connection = common_settings_connection(&settings->common, connection_name),
         .window = (size_t)settings->prefetch,

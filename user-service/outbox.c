@@ -26,8 +26,8 @@ enum outcome outbox_create(const struct settings *settings, const char *director
     outbox->settings = settings;
     outbox->arriving.wake_descriptor = -1;
     pthread_mutex_init(&outbox->lock, NULL);
-    backoff_init(&outbox->forward_backoff, RETRY_BASE_MS, RETRY_CAP_MS);
-    backoff_init(&outbox->store_backoff, RETRY_BASE_MS, RETRY_CAP_MS);
+    backoff_init(&outbox->forward_backoff, RETRY_BASE_MS, RETRY_CAP_MS, clock_monotonic_us());
+    backoff_init(&outbox->store_backoff, RETRY_BASE_MS, RETRY_CAP_MS, clock_monotonic_us());
     const struct outbox_store_options options = {
         .directory = directory,
         .bytes_max = settings->outbox_bytes_max,

@@ -3,12 +3,11 @@
 
 #include "user-service/log_events.h"
 
-#include "common/amqp/jitter.h"
 #include "common/base/clock.h"
 
 static uint32_t wait_ms(struct backoff *backoff)
 {
-    return backoff_next_ms(backoff, jitter_random()) + 1;
+    return backoff_next_ms(backoff) + 1;
 }
 
 static void take_forwarded(struct outbox *outbox, struct event *event)

@@ -2,7 +2,6 @@
 #include "common/amqp/connector.h"
 
 #include "common/amqp/broker_hosts.h"
-#include "common/amqp/jitter.h"
 #include "common/base/backoff.h"
 #include "common/base/clock.h"
 #include "common/log/log_events.h"
@@ -87,7 +86,7 @@ static uint32_t wait_after_failure_ms(struct connector *connector, enum outcome 
     if (outcome == OUTCOME_INVALID) {
         return WRONG_CONFIGURATION_WAIT_MS;
     }
-    return round_failed ? backoff_next_ms(&connector->backoff, jitter_random()) : 0;
+    return round_failed ? backoff_next_ms(&connector->backoff) : 0;
 }
 
 /* The same failure again and again is told once in a while, a new one at once. */
@@ -188,7 +187,7 @@ static void *connector_thread(void *argument)
         if (reconnecting && connector->ready == NULL && !connector->reset_backoff) {
             /* The last connection did not last: a broker that accepts and closes is no reason to
              * spin. */
-            wait_locked(connector, backoff_next_ms(&connector->backoff, jitter_random()));
+            wait_locked(connector, backoff_next_ms(&connector->backoff));
         }
         if (reconnecting) {
             /* The last one may still take connections, and be of no use: cut off from the rest of
@@ -229,7 +228,7 @@ enum outcome connector_create(const struct connector_options *options,
         return error_set(ret_error, OUTCOME_BUSY, "no memory for the connector");
     }
     connector->options = *options;
-    backoff_init(&connector->backoff, BACKOFF_BASE_MS, BACKOFF_CAP_MS);
+    backoff_init(&connector->backoff, BACKOFF_BASE_MS, BACKOFF_CAP_MS, clock_monotonic_us());
     enum outcome outcome = broker_hosts_parse(options->urls, &connector->hosts, ret_error);
     if (outcome != OUTCOME_OK) {
         free(connector);

@@ -8,10 +8,12 @@ struct backoff {
     uint32_t base_ms;
     uint32_t cap_ms;
     uint32_t attempt;
+    uint64_t random; /* the state of its generator */
 };
 
-void backoff_init(struct backoff *backoff, uint32_t base_ms, uint32_t cap_ms);
+/* `seed`: any number that differs between those who would wait alike. */
+void backoff_init(struct backoff *backoff, uint32_t base_ms, uint32_t cap_ms, uint64_t seed);
 void backoff_reset(struct backoff *backoff);
 
-/* Returns the next wait in milliseconds and counts the attempt; `random` is any uniform 32 bits. */
-uint32_t backoff_next_ms(struct backoff *backoff, uint32_t random);
+/* Returns the next wait in milliseconds and counts the attempt. */
+uint32_t backoff_next_ms(struct backoff *backoff);
