@@ -6,9 +6,7 @@
 
 #include "common/base/clock.h"
 
-#include <errno.h>
 #include <poll.h>
-#include <unistd.h>
 
 enum {
     PROVED_AFTER_MS = 5000,
@@ -221,7 +219,7 @@ static void turn(struct consumer *consumer)
 static bool wait_for_events(struct consumer *consumer, bool reading, uint64_t wait_ms)
 {
     struct pollfd watched[3] = {
-        {.fd = consumer->wake_descriptor, .events = POLLIN},
+        {.fd = consumer->worker.wake_descriptor, .events = POLLIN},
         broker_poll(consumer->broker),
         dead_letters_poll(consumer->dead_letters),
     };
@@ -232,9 +230,7 @@ static bool wait_for_events(struct consumer *consumer, bool reading, uint64_t wa
         return false;
     }
     if (watched[0].revents != 0) {
-        uint64_t count;
-        /* Only clears the counter; whoever wrote it left the news elsewhere. */
-        (void)!read(consumer->wake_descriptor, &count, sizeof(count));
+        worker_clear_wake(&consumer->worker); /* who has woken it left the news elsewhere */
     }
     return watched[1].events == POLLRDHUP && watched[1].revents != 0;
 }
@@ -250,7 +246,7 @@ static uint64_t time_to_wait_ms(const struct consumer *consumer)
         wait_ms = LONGEST_WAIT_MS;
     }
     uint64_t now_ms = clock_monotonic_ms();
-    if (consumer->paused && !atomic_load(&consumer->stopping)) {
+    if (consumer->paused && !worker_is_stopping(&consumer->worker)) {
         uint64_t left_ms = consumer->resume_at_ms > now_ms ? consumer->resume_at_ms - now_ms : 0;
         wait_ms = left_ms < wait_ms ? left_ms : wait_ms;
     }
@@ -287,12 +283,12 @@ static void drain(struct consumer *consumer)
     }
 }
 
-void consumer_run(struct consumer *consumer)
+void consumer_run(void *owner)
 {
+    struct consumer *consumer = owner;
     consumer_prune(consumer, clock_monotonic_ms());
     connect_again(consumer);
-    while (!atomic_load(&consumer->stopping)) {
-        atomic_fetch_add_explicit(&consumer->turns, 1, memory_order_relaxed);
+    while (worker_begin_turn(&consumer->worker)) {
         turn(consumer);
         if (wait_for_events(consumer, is_reading(consumer), time_to_wait_ms(consumer))) {
             struct error error;

@@ -20,6 +20,8 @@
 #include "session-service/settings.h"
 #include "session-service/store/store.h"
 
+#include "common/threads/worker.h"
+
 struct consumer;
 
 /* Borrows the settings for the process's life, the store (which is its own from consumer_start()
@@ -31,14 +33,11 @@ MUST_CHECK enum outcome consumer_create(const struct settings *settings, struct 
 /* The consumer connects at once and again whenever it must. */
 MUST_CHECK enum outcome consumer_start(struct consumer *consumer, struct error *ret_error);
 
-/* Finishes the batch at hand, sends its acks, and waits a short while for the confirms of copies.
- * Any thread. */
-void consumer_begin_stop(struct consumer *consumer);
+/* When it is stopped it finishes the batch at hand, sends its acks, and waits a short while for the
+ * confirms of copies. */
+struct worker *consumer_worker(struct consumer *consumer);
 
-/* Waits for the thread's end; false after `timeout_ms`. */
-MUST_CHECK bool consumer_wait(struct consumer *consumer, uint64_t timeout_ms);
-
-/* After consumer_wait() returned true, or before consumer_start(). NULL is fine. */
+/* After the worker's end, or before consumer_start(). NULL is fine. */
 void consumer_free(struct consumer *consumer);
 
 /* True while deliveries are taken; else `ret_reason` says why not. Any thread. */
@@ -47,6 +46,3 @@ MUST_CHECK bool consumer_is_ready(struct consumer *consumer, struct error *ret_r
 /* Attempts to connect so far. Any thread. */
 uint64_t consumer_connect_attempts(const struct consumer *consumer);
 uint64_t consumer_dead_letter_attempts(const struct consumer *consumer);
-
-/* Counts the turns of the consumer's loop, at least one a second. Any thread. */
-const atomic_uint_least64_t *consumer_turns(const struct consumer *consumer);

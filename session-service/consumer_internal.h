@@ -18,14 +18,7 @@ struct consumer {
     const struct settings *settings;
     struct consumer_status *status;
     struct connector *connector;
-    int wake_descriptor; /* eventfd: a connection is ready, or stop */
-    atomic_bool stopping;
-    atomic_uint_least64_t turns;
-    pthread_t thread;
-    bool started, joined; /* main's own */
-    pthread_mutex_t lock; /* guards `ended` */
-    pthread_cond_t changed;
-    bool ended;
+    struct worker worker; /* is woken when a connection is ready */
 
     /* The thread's own. */
     struct dead_letters *dead_letters;
@@ -46,7 +39,7 @@ struct consumer {
 };
 
 /* The thread, until it is told to stop. */
-void consumer_run(struct consumer *consumer);
+void consumer_run(void *owner);
 
 /* Forgets all that belongs to the connection: the broker delivers it again. A batch that the store
  * has not taken stays, to try the store with. */

@@ -95,7 +95,7 @@ static bool hear(void *context, const struct broker_event *event)
 }
 
 enum outcome dead_letters_create(const struct settings *settings, struct consumer_status *status,
-                                 int wake_descriptor, struct dead_letters **ret_letters,
+                                 struct worker *owner, struct dead_letters **ret_letters,
                                  struct error *ret_error)
 {
     struct dead_letters *letters = calloc(1, sizeof(*letters));
@@ -114,7 +114,7 @@ enum outcome dead_letters_create(const struct settings *settings, struct consume
         .heard = hear,
         .context = letters,
     };
-    options.connection.wake_descriptor = wake_descriptor;
+    options.connection.owner = owner;
     dead_letter_queue_name(settings->common.queue, options.connection.queue);
     enum outcome outcome = confirming_publisher_init(&letters->publisher, &options, ret_error);
     letters->queue = letters->publisher.options.connection.queue;

@@ -17,6 +17,7 @@
 #include "session-service/settings.h"
 
 #include "common/amqp/broker.h"
+#include "common/threads/worker.h"
 
 enum { DEAD_LETTERS_PENDING_BYTES_MAX = 32 * 1024 * 1024 };
 
@@ -24,7 +25,7 @@ struct dead_letters;
 
 /* Borrows all three: the settings for the process's life. */
 MUST_CHECK enum outcome dead_letters_create(const struct settings *settings,
-                                            struct consumer_status *status, int wake_descriptor,
+                                            struct consumer_status *status, struct worker *owner,
                                             struct dead_letters **ret_letters,
                                             struct error *ret_error);
 

@@ -17,17 +17,15 @@ enum { BODY_BYTES_MAX = 1024, LAST_REPLIES_WAIT_MS = 2000 };
 static struct settings settings;
 static struct state_directory directory;
 
-struct service {
-    struct consumer_status status;
-    struct store *store;
-    struct sessions *sessions;
-    struct consumer *consumer;
-    struct routes routes;
-    struct http_server *server;
-};
+static struct consumer_status status;
+static struct store *store;
+static struct sessions *sessions;
+static struct consumer *consumer;
+static struct routes routes;
+static struct http_server *server;
 
 /* What only a person can mend ends the start; everything else the consumer waits for. */
-static enum outcome open_store(struct service *service, struct error *ret_error)
+static enum outcome open_store(struct error *ret_error)
 {
     enum outcome outcome =
         state_directory_choose(settings.state_dir, settings_program.name, &directory, ret_error);
@@ -40,12 +38,12 @@ static enum outcome open_store(struct service *service, struct error *ret_error)
             .session_ttl_ms = settings.session_ttl_ms,
             .inbox_retention_ms = settings.inbox_retention_ms,
         };
-        outcome = store_create(&options, &service->store, ret_error);
+        outcome = store_create(&options, &store, ret_error);
     }
     if (outcome != OUTCOME_OK) {
         return outcome;
     }
-    outcome = store_open(service->store, ret_error);
+    outcome = store_open(store, ret_error);
     if (outcome == OUTCOME_OK || outcome == OUTCOME_INVALID) {
         return outcome;
     }
@@ -53,83 +51,80 @@ static enum outcome open_store(struct service *service, struct error *ret_error)
     return OUTCOME_OK;
 }
 
-static enum outcome service_start(struct service *service, struct error *ret_error)
+static enum outcome create(struct error *ret_error)
 {
-    consumer_status_init(&service->status);
+    consumer_status_init(&status);
     enum outcome outcome = digest_init(ret_error);
     if (outcome == OUTCOME_OK) {
-        outcome = open_store(service, ret_error);
+        outcome = open_store(ret_error);
     }
     if (outcome == OUTCOME_OK) {
-        outcome = sessions_create(service->store, &service->sessions, ret_error);
+        outcome = sessions_create(store, &sessions, ret_error);
     }
     if (outcome == OUTCOME_OK) {
-        outcome = consumer_create(&settings, service->store, &service->status, &service->consumer,
-                                  ret_error);
+        outcome = consumer_create(&settings, store, &status, &consumer, ret_error);
     }
     if (outcome != OUTCOME_OK) {
         return outcome;
     }
-    struct auth_tokens *tokens = NULL;
-    outcome = lifecycle_read_tokens(&settings.common, &tokens, ret_error);
-    if (outcome != OUTCOME_OK) {
-        return outcome;
-    }
-    service->routes = (struct routes){
-        .consumer = service->consumer, .status = &service->status, .sessions = service->sessions};
     const struct http_server_options options = {
-        .listen = settings.common.listen,
-        .tokens = tokens,
         .body_bytes_max = BODY_BYTES_MAX,
-        .connections_max = (unsigned)settings.common.connection_limit,
-        .connections_per_address_max = (unsigned)settings.common.address_connection_limit,
-        .idle_timeout_ms = (uint64_t)settings.common.idle_timeout_ms,
-        .request_timeout_ms = (uint64_t)settings.common.request_timeout_ms,
-        .reply_timeout_ms = (uint64_t)settings.common.reply_timeout_ms,
         .routes = routes_table,
         .route_count = routes_count,
-        .context = &service->routes,
-        .wake_descriptor = sessions_wake_descriptor(service->sessions),
+        .context = &routes,
         .on_wake = routes_on_wake,
-        .drain_timeout_ms = (uint64_t)settings.common.drain_timeout_ms,
     };
-    outcome = http_server_create(&options, &service->server, ret_error);
-    if (outcome != OUTCOME_OK) {
-        auth_tokens_free(tokens);
-        return outcome;
-    }
-    service->routes.server = service->server;
-    outcome = sessions_start(service->sessions, ret_error);
-    if (outcome == OUTCOME_OK) {
-        outcome = http_server_start(service->server, ret_error);
-    }
-    return outcome != OUTCOME_OK ? outcome : consumer_start(service->consumer, ret_error);
+    outcome = lifecycle_create_server(&settings.common, &options, &server, ret_error);
+    routes = (struct routes){consumer, &status, sessions, server};
+    return outcome;
 }
 
-/* False where a thread did not end in time: then nothing may be freed. */
-static bool service_drain(struct service *service)
+static enum outcome start(struct lifecycle_watch *ret_watch, struct error *ret_error)
 {
-    uint64_t deadline_ms = clock_monotonic_ms() + (uint64_t)settings.common.drain_timeout_ms;
-    consumer_begin_stop(service->consumer);
-    http_server_begin_drain(service->server);
-    bool stopped = consumer_wait(service->consumer, (uint64_t)settings.common.drain_timeout_ms);
+    enum outcome outcome = create(ret_error);
+    if (outcome != OUTCOME_OK) {
+        return outcome;
+    }
+    *ret_watch = (struct lifecycle_watch){
+        .server = server,
+        .workers = {http_server_worker(server), consumer_worker(consumer),
+                    sessions_worker(sessions)},
+        .worker_count = 3,
+        .is_ready = routes_is_ready,
+        .context = &routes,
+    };
+    outcome = sessions_start(sessions, http_server_worker(server), ret_error);
+    if (outcome == OUTCOME_OK) {
+        outcome = http_server_start(server, ret_error);
+    }
+    return outcome != OUTCOME_OK ? outcome : consumer_start(consumer, ret_error);
+}
+
+static bool drain(void)
+{
+    struct worker *http = http_server_worker(server);
+    uint64_t drain_ms = (uint64_t)settings.common.drain_timeout_ms;
+    uint64_t deadline_ms = clock_monotonic_ms() + drain_ms;
+    worker_stop(consumer_worker(consumer));
+    worker_stop(http);
+    bool stopped = worker_join(consumer_worker(consumer), drain_ms, NULL);
     uint64_t now_ms = clock_monotonic_ms();
     uint64_t left_ms = now_ms < deadline_ms ? deadline_ms - now_ms : 0;
-    if (!http_server_wait(service->server, left_ms + LAST_REPLIES_WAIT_MS)) {
+    if (!worker_join(http, left_ms + LAST_REPLIES_WAIT_MS, NULL)) {
         return false;
     }
-    sessions_stop(service->sessions);
+    worker_end(sessions_worker(sessions));
     return stopped;
 }
 
-static void service_free(struct service *service)
+static void free_all(void)
 {
-    http_server_free(service->server);
-    consumer_free(service->consumer);
-    sessions_free(service->sessions);
-    store_free(service->store);
+    http_server_free(server);
+    consumer_free(consumer);
+    sessions_free(sessions);
+    store_free(store);
     state_directory_release(&directory);
-    consumer_status_done(&service->status);
+    consumer_status_done(&status);
 }
 
 int main(int argc, char **argv)
@@ -137,31 +132,11 @@ int main(int argc, char **argv)
     if (argc > 1 && strcmp(argv[1], "dead-letters") == 0) {
         return dead_letters_command(argc - 1, argv + 1);
     }
-    int exit_code = EXIT_OK;
-    if (!lifecycle_begin(&settings_program, argc, argv, &settings, &settings.common, &exit_code)) {
-        return exit_code;
-    }
-    static struct service service;
-    struct error error;
-    enum outcome outcome = service_start(&service, &error);
-    if (outcome != OUTCOME_OK) {
-        return lifecycle_fail(&settings_program, outcome, &error);
-    }
-    lifecycle_log_started(&settings.common, service.server);
-    const struct lifecycle_watch watch = {
-        .common = &settings.common,
-        .server = service.server,
-        .loops = {{"http", http_server_turns(service.server)},
-                  {"consumer", consumer_turns(service.consumer)},
-                  {"sessions", sessions_turns(service.sessions)}},
-        .loop_count = 3,
-        .is_ready = routes_is_ready,
-        .context = &service.routes,
-    };
-    lifecycle_wait_for_stop(&watch);
-    bool drained = service_drain(&service);
-    if (drained) {
-        service_free(&service);
-    }
-    return lifecycle_end(drained);
+    const struct lifecycle_service service = {.program = &settings_program,
+                                              .settings = &settings,
+                                              .common = &settings.common,
+                                              .start = start,
+                                              .drain = drain,
+                                              .free = free_all};
+    return lifecycle_run(&service, argc, argv);
 }

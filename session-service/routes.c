@@ -49,22 +49,22 @@ static void get_sessions(struct http_request *request, void *context)
 
 static void get_session(struct http_request *request, void *context)
 {
-    sessions_get(request, ((struct routes *)context)->sessions);
+    sessions_ask(request, ((struct routes *)context)->sessions, ASK_SESSION);
 }
 
 static void delete_session(struct http_request *request, void *context)
 {
-    sessions_end(request, ((struct routes *)context)->sessions);
+    sessions_ask(request, ((struct routes *)context)->sessions, ASK_END_SESSION);
 }
 
 static void get_user(struct http_request *request, void *context)
 {
-    sessions_get_user(request, ((struct routes *)context)->sessions);
+    sessions_ask(request, ((struct routes *)context)->sessions, ASK_USER);
 }
 
 void routes_on_wake(void *context)
 {
-    sessions_reply_completed(((struct routes *)context)->sessions);
+    sessions_reply(((struct routes *)context)->sessions);
 }
 
 const struct http_route routes_table[] = {

@@ -2,13 +2,9 @@
 #include "session-service/sessions.h"
 
 #include "session-service/log_events.h"
-#include "session-service/store/store_reader.h"
 
 #include "common/base/clock.h"
-#include "common/threads/handover.h"
-#include "common/threads/thread.h"
 
-#include <poll.h>
 #include <stdlib.h>
 
 enum {
@@ -19,7 +15,7 @@ enum {
 
 /* One request on its way: the HTTP loop's, then the thread's, then the HTTP loop's again. */
 struct task {
-    struct handover_node node;
+    struct work_item item;
     struct http_request *request;
     enum question question;
     int64_t limit;
@@ -33,13 +29,9 @@ struct task {
 
 struct sessions {
     struct store_reader *reader;
-    struct handover submitted, completed;
-    bool submitted_ready, completed_ready;
-    pthread_t thread;
-    bool started;
-    atomic_bool stopping;
-    atomic_uint_least64_t turns;
-    bool failing; /* the thread's: a failure is logged once */
+    struct worker worker;
+    struct worker *http; /* borrowed: is handed what is answered */
+    bool failing;        /* the thread's: a failure is logged once */
 };
 
 enum outcome sessions_create(const struct store *store, struct sessions **ret_sessions,
@@ -49,14 +41,9 @@ enum outcome sessions_create(const struct store *store, struct sessions **ret_se
     if (sessions == NULL) {
         return error_set(ret_error, OUTCOME_BUSY, "no memory for the sessions");
     }
-    enum outcome outcome = store_reader_create(store, &sessions->reader, ret_error);
+    enum outcome outcome = worker_init(&sessions->worker, ret_error);
     if (outcome == OUTCOME_OK) {
-        outcome = handover_init(&sessions->submitted, ret_error);
-        sessions->submitted_ready = outcome == OUTCOME_OK;
-    }
-    if (outcome == OUTCOME_OK) {
-        outcome = handover_init(&sessions->completed, ret_error);
-        sessions->completed_ready = outcome == OUTCOME_OK;
+        outcome = store_reader_create(store, &sessions->reader, ret_error);
     }
     if (outcome != OUTCOME_OK) {
         sessions_free(sessions);
@@ -72,12 +59,7 @@ void sessions_free(struct sessions *sessions)
         return;
     }
     store_reader_free(sessions->reader);
-    if (sessions->submitted_ready) {
-        handover_done(&sessions->submitted);
-    }
-    if (sessions->completed_ready) {
-        handover_done(&sessions->completed);
-    }
+    worker_done(&sessions->worker);
     free(sessions);
 }
 
@@ -109,46 +91,35 @@ static void run_task(struct sessions *sessions, struct task *task)
     buffer_done(&json);
 }
 
-static void *thread_main(void *argument)
+static void run(void *owner)
 {
-    struct sessions *sessions = argument;
-    struct pollfd watched = {.fd = sessions->submitted.wake_descriptor, .events = POLLIN};
-    bool stopping = false;
-    while (!stopping) {
-        atomic_fetch_add_explicit(&sessions->turns, 1, memory_order_relaxed);
-        (void)poll(&watched, 1, LONGEST_WAIT_MS); /* a failure costs an early turn */
-        stopping = atomic_load(&sessions->stopping);
-        struct handover_list tasks = handover_take_all(&sessions->submitted);
-        struct handover_list answered = {0};
-        struct handover_node *node = NULL;
-        while ((node = handover_list_take(&tasks)) != NULL) {
-            run_task(sessions, (struct task *)node);
-            atomic_fetch_add_explicit(&sessions->turns, 1, memory_order_relaxed);
-            handover_list_append(&answered, node);
+    struct sessions *sessions = owner;
+    bool goes_on = true;
+    while (goes_on) {
+        worker_wait(&sessions->worker, LONGEST_WAIT_MS);
+        goes_on = worker_begin_turn(&sessions->worker);
+        struct work_list tasks;
+        struct work_list answered = STAILQ_HEAD_INITIALIZER(answered);
+        struct work_item *item = NULL;
+        worker_take_all(&sessions->worker, &tasks);
+        while ((item = work_list_take(&tasks)) != NULL) {
+            run_task(sessions, (struct task *)item);
+            (void)worker_begin_turn(&sessions->worker);
+            STAILQ_INSERT_TAIL(&answered, item, next);
         }
-        if (answered.head != NULL) {
-            handover_push(&sessions->completed, &answered);
-        }
+        worker_push(sessions->http, &answered);
     }
-    return NULL;
 }
 
-enum outcome sessions_start(struct sessions *sessions, struct error *ret_error)
+enum outcome sessions_start(struct sessions *sessions, struct worker *http, struct error *ret_error)
 {
-    enum outcome outcome =
-        thread_start(&sessions->thread, "sessions", thread_main, sessions, ret_error);
-    sessions->started = outcome == OUTCOME_OK;
-    return outcome;
+    sessions->http = http;
+    return worker_start(&sessions->worker, "sessions", run, sessions, ret_error);
 }
 
-void sessions_stop(struct sessions *sessions)
+struct worker *sessions_worker(struct sessions *sessions)
 {
-    if (sessions->started) {
-        atomic_store(&sessions->stopping, true);
-        handover_wake(&sessions->submitted);
-        pthread_join(sessions->thread, NULL);
-        sessions->started = false;
-    }
+    return &sessions->worker;
 }
 
 static void refuse(struct http_request *request)
@@ -166,8 +137,8 @@ static void refuse(struct http_request *request)
     http_request_reply(request, &reply);
 }
 
-static void ask(struct http_request *request, struct sessions *sessions, enum question question,
-                struct slice key, int64_t limit)
+static void ask_for(struct http_request *request, struct sessions *sessions, enum question question,
+                    struct slice key, int64_t limit)
 {
     struct task *task = malloc(sizeof(*task) + key.length);
     if (task == NULL) {
@@ -180,10 +151,10 @@ static void ask(struct http_request *request, struct sessions *sessions, enum qu
         /* NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): with a length there are bytes */
         memcpy(task->key, key.data, key.length);
     }
-    struct handover_list list = {0};
-    handover_list_append(&list, &task->node);
+    struct work_list list = STAILQ_HEAD_INITIALIZER(list);
+    STAILQ_INSERT_TAIL(&list, &task->item, next);
     http_request_defer(request);
-    handover_push(&sessions->submitted, &list);
+    worker_push(&sessions->worker, &list);
 }
 
 /* Digits only; false where it is not a number of 1 to SESSIONS_PAGE_MAX. */
@@ -226,28 +197,13 @@ void sessions_list(struct http_request *request, struct sessions *sessions)
         http_request_reply_problem(request, 400, "invalid-cursor", "Bad Request",
                                    "cursor must be what the page before told in next");
     } else {
-        ask(request, sessions, ASK_SESSIONS, cursor, limit);
+        ask_for(request, sessions, ASK_SESSIONS, cursor, limit);
     }
 }
 
-void sessions_get(struct http_request *request, struct sessions *sessions)
+void sessions_ask(struct http_request *request, struct sessions *sessions, enum question question)
 {
-    ask(request, sessions, ASK_SESSION, http_request_path_tail(request), 0);
-}
-
-void sessions_end(struct http_request *request, struct sessions *sessions)
-{
-    ask(request, sessions, ASK_END_SESSION, http_request_path_tail(request), 0);
-}
-
-void sessions_get_user(struct http_request *request, struct sessions *sessions)
-{
-    ask(request, sessions, ASK_USER, http_request_path_tail(request), 0);
-}
-
-int sessions_wake_descriptor(const struct sessions *sessions)
-{
-    return sessions->completed.wake_descriptor;
+    ask_for(request, sessions, question, http_request_path_tail(request), 0);
 }
 
 static void reply_to(struct task *task)
@@ -270,19 +226,15 @@ static void reply_to(struct task *task)
     }
 }
 
-void sessions_reply_completed(struct sessions *sessions)
+void sessions_reply(struct sessions *sessions)
 {
-    struct handover_list completed = handover_take_all(&sessions->completed);
-    struct handover_node *node = NULL;
-    while ((node = handover_list_take(&completed)) != NULL) {
-        struct task *task = (struct task *)node;
+    struct work_list answered;
+    struct work_item *item = NULL;
+    worker_take_all(sessions->http, &answered);
+    while ((item = work_list_take(&answered)) != NULL) {
+        struct task *task = (struct task *)item;
         reply_to(task);
         free(task->body);
         free(task);
     }
-}
-
-const atomic_uint_least64_t *sessions_turns(const struct sessions *sessions)
-{
-    return &sessions->turns;
 }

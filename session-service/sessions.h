@@ -6,11 +6,9 @@
  */
 #pragma once
 
-#include "session-service/store/store.h"
+#include "session-service/store/store_reader.h"
 
 #include "common/http/http_server.h"
-
-#include <stdatomic.h>
 
 struct sessions;
 
@@ -23,22 +21,19 @@ enum {
 /* Borrows the store for its path. Starts nothing. */
 MUST_CHECK enum outcome sessions_create(const struct store *store, struct sessions **ret_sessions,
                                         struct error *ret_error);
-MUST_CHECK enum outcome sessions_start(struct sessions *sessions, struct error *ret_error);
+/* Borrows the worker of the HTTP server, which gets what is answered. */
+MUST_CHECK enum outcome sessions_start(struct sessions *sessions, struct worker *http,
+                                       struct error *ret_error);
 
-/* Ends the thread, after what was asked before. */
-void sessions_stop(struct sessions *sessions);
-/* After sessions_stop(), or before sessions_start(). NULL is fine. */
+/* When it is stopped it still answers what was asked before. */
+struct worker *sessions_worker(struct sessions *sessions);
+
+/* After the worker's end, or before sessions_start(). NULL is fine. */
 void sessions_free(struct sessions *sessions);
 
-/* Handlers: the HTTP loop's thread. */
+/* Handlers: the HTTP loop's thread. The second asks about what the path's tail names. */
 void sessions_list(struct http_request *request, struct sessions *sessions);
-void sessions_get(struct http_request *request, struct sessions *sessions);
-void sessions_end(struct http_request *request, struct sessions *sessions);
-void sessions_get_user(struct http_request *request, struct sessions *sessions);
+void sessions_ask(struct http_request *request, struct sessions *sessions, enum question question);
 
-/* The descriptor that the HTTP loop watches, and what it then calls to send the replies. */
-int sessions_wake_descriptor(const struct sessions *sessions);
-void sessions_reply_completed(struct sessions *sessions);
-
-/* Counts the turns of the thread's loop, at least one a second. Any thread. */
-const atomic_uint_least64_t *sessions_turns(const struct sessions *sessions);
+/* Sends the replies that are ready. The HTTP loop's thread, when it is woken. */
+void sessions_reply(struct sessions *sessions);

@@ -15,6 +15,7 @@ void acceptor_init(struct acceptor *acceptor, const struct settings *settings,
                    struct publisher *publisher)
 {
     *acceptor = (struct acceptor){.settings = settings, .publisher = publisher};
+    STAILQ_INIT(&acceptor->outgoing);
     TAILQ_INIT(&acceptor->parked);
     admission_init(&acceptor->admission, (size_t)settings->in_flight_max,
                    (size_t)settings->in_flight_bytes_max,
@@ -132,7 +133,7 @@ static void park(struct acceptor *acceptor, struct event *event)
 static void accept_new(struct acceptor *acceptor, struct event *event)
 {
     park(acceptor, event);
-    handover_list_append(&acceptor->outgoing, &event->node);
+    STAILQ_INSERT_TAIL(&acceptor->outgoing, &event->item, next);
 }
 
 static void accept_with_key(struct acceptor *acceptor, struct event *event)
@@ -175,9 +176,7 @@ void acceptor_accept(struct acceptor *acceptor, struct event *event)
 
 void acceptor_submit(struct acceptor *acceptor)
 {
-    if (acceptor->outgoing.head != NULL) {
-        publisher_submit(acceptor->publisher, &acceptor->outgoing);
-    }
+    worker_push(publisher_worker(acceptor->publisher), &acceptor->outgoing);
 }
 
 static void finish(struct acceptor *acceptor, struct event *event, uint64_t now_us)
@@ -211,10 +210,11 @@ void acceptor_give_up_late(struct acceptor *acceptor)
 /* Those that came with its key while it was under way become what it has become. */
 static void finish_waiting(struct acceptor *acceptor, struct event *event, uint64_t now_us)
 {
-    struct handover_list waiting = key_window_settle(&acceptor->keys, event);
-    struct handover_node *node = NULL;
-    while ((node = handover_list_take(&waiting)) != NULL) {
-        struct event *repeated = (struct event *)node;
+    struct work_list waiting;
+    struct work_item *item = NULL;
+    key_window_settle(&acceptor->keys, event, &waiting);
+    while ((item = work_list_take(&waiting)) != NULL) {
+        struct event *repeated = (struct event *)item;
         repeated->outcome = event->outcome;
         repeated->published = event->published;
         finish(acceptor, repeated, now_us);
@@ -224,10 +224,11 @@ static void finish_waiting(struct acceptor *acceptor, struct event *event, uint6
 void acceptor_take_completed(struct acceptor *acceptor)
 {
     uint64_t now_us = clock_monotonic_us();
-    struct handover_list completed = handover_take_all(publisher_completed(acceptor->publisher));
-    struct handover_node *node = NULL;
-    while ((node = handover_list_take(&completed)) != NULL) {
-        struct event *event = (struct event *)node;
+    struct work_list completed;
+    struct work_item *item = NULL;
+    worker_take_all(publisher_completed(acceptor->publisher), &completed);
+    while ((item = work_list_take(&completed)) != NULL) {
+        struct event *event = (struct event *)item;
         if (event->key != NULL) {
             finish_waiting(acceptor, event, now_us);
         }

@@ -30,7 +30,7 @@ struct acceptor {
     struct message_id_generator ids; /* endpoints may take ids from it, too */
     uint64_t last_occurred_at_ms;    /* no event is earlier than the one before it */
     enum event_type last_type;       /* of that event */
-    struct handover_list outgoing;   /* accepted in this turn of the loop */
+    struct work_list outgoing;       /* accepted in this turn of the loop */
     struct event_queue parked;       /* accepted and not answered */
     struct admission admission;
     unsigned refused_since_start; /* for want of room */

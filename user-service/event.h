@@ -3,7 +3,7 @@
 #pragma once
 
 #include "common/base/slice.h"
-#include "common/threads/handover.h"
+#include "common/threads/worker.h"
 #include "common/user/user_event.h"
 
 #include <stdint.h>
@@ -51,7 +51,7 @@ struct asker {
 enum event_outcome { EVENT_OUTCOMES_AND_NAMES(EVENT_OUTCOME) EVENT_OUTCOMES };
 
 struct event {
-    struct handover_node node;   /* first: see handover.h */
+    struct work_item item;       /* first: see worker.h */
     TAILQ_ENTRY(event) in_order; /* publisher: all that it has, oldest first */
     TAILQ_ENTRY(event) waiting;  /* publisher: those that are to be published, oldest first */
     TAILQ_ENTRY(event) parked;   /* HTTP thread only: those not answered yet, oldest first */

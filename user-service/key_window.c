@@ -14,7 +14,7 @@ struct key_entry {
     enum key_state state;
     bool was_doubtful; /* an earlier attempt may have been saved */
     enum event_outcome outcome;
-    struct handover_list waiting;
+    struct work_list waiting;
     TAILQ_ENTRY(key_entry) by_age;
 };
 
@@ -61,6 +61,7 @@ static enum outcome add(struct key_window *window, const struct key_entry *wante
     struct key_entry *entry = malloc(sizeof(*entry) + wanted->key.length);
     if (entry != NULL) {
         *entry = *wanted;
+        STAILQ_INIT(&entry->waiting);
         entry->key.data = memcpy(entry + 1, wanted->key.data, wanted->key.length);
     }
     if (entry == NULL || tsearch(entry, &window->tree, compare) == NULL) {
@@ -123,7 +124,7 @@ enum outcome key_window_claim(struct key_window *window, struct event *event,
 
 void key_window_wait(struct event *event)
 {
-    handover_list_append(&event->key->waiting, &event->node);
+    STAILQ_INSERT_TAIL(&event->key->waiting, &event->item, next);
 }
 
 static void remember(struct key_window *window, struct key_entry *entry, enum key_state state)
@@ -136,11 +137,12 @@ static void remember(struct key_window *window, struct key_entry *entry, enum ke
     }
 }
 
-struct handover_list key_window_settle(struct key_window *window, struct event *event)
+void key_window_settle(struct key_window *window, struct event *event,
+                       struct work_list *ret_waiting)
 {
     struct key_entry *entry = event->key;
-    struct handover_list waiting = entry->waiting;
-    entry->waiting = (struct handover_list){NULL, NULL};
+    STAILQ_INIT(ret_waiting);
+    STAILQ_CONCAT(ret_waiting, &entry->waiting);
     if (entry->was_doubtful && event->outcome != EVENT_CONFIRMED &&
         event->outcome != EVENT_STORED) {
         event->outcome = EVENT_UNKNOWN;
@@ -165,5 +167,4 @@ struct handover_list key_window_settle(struct key_window *window, struct event *
         forget(window, entry); /* surely not saved: the next one is a first one */
         break;
     }
-    return waiting;
 }

@@ -47,6 +47,7 @@ MUST_CHECK enum outcome key_window_claim(struct key_window *window, struct event
 /* Of an event with KEY_IN_FLIGHT: borrowed until the claiming one is settled. */
 void key_window_wait(struct event *event);
 
-/* Of the event that claimed the key: records its outcome, and returns those that wait for it. What
- * is refused after an attempt that was not known becomes EVENT_UNKNOWN. */
-MUST_CHECK struct handover_list key_window_settle(struct key_window *window, struct event *event);
+/* Of the event that claimed the key: records its outcome, and gives back those that wait for it.
+ * What is refused after an attempt that was not known becomes EVENT_UNKNOWN. */
+void key_window_settle(struct key_window *window, struct event *event,
+                       struct work_list *ret_waiting);

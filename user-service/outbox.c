@@ -4,10 +4,7 @@
 #include "user-service/log_events.h"
 
 #include "common/base/clock.h"
-#include "common/threads/thread.h"
 
-#include <poll.h>
-#include <pthread.h>
 #include <stdlib.h>
 
 enum {
@@ -24,7 +21,7 @@ enum outcome outbox_create(const struct settings *settings, const char *director
         return error_set(ret_error, OUTCOME_BUSY, "no memory for the outbox");
     }
     outbox->settings = settings;
-    outbox->arriving.wake_descriptor = -1;
+    STAILQ_INIT(&outbox->at_hand);
     pthread_mutex_init(&outbox->lock, NULL);
     backoff_init(&outbox->forward_backoff, RETRY_BASE_MS, RETRY_CAP_MS, clock_monotonic_us());
     backoff_init(&outbox->store_backoff, RETRY_BASE_MS, RETRY_CAP_MS, clock_monotonic_us());
@@ -33,7 +30,7 @@ enum outcome outbox_create(const struct settings *settings, const char *director
         .bytes_max = settings->outbox_bytes_max,
         .free_bytes_min = settings->outbox_free_bytes_min,
     };
-    enum outcome outcome = handover_init(&outbox->arriving, ret_error);
+    enum outcome outcome = worker_init(&outbox->worker, ret_error);
     if (outcome == OUTCOME_OK) {
         outcome = outbox_store_create(&options, &outbox->store, ret_error);
     }
@@ -80,65 +77,47 @@ void outbox_tell_left_behind(struct state_directory *directory)
     state_directory_release(directory);
 }
 
-struct handover *outbox_arriving(struct outbox *outbox)
+struct worker *outbox_worker(struct outbox *outbox)
 {
-    return &outbox->arriving;
+    return &outbox->worker;
 }
 
 static void wait_for_work(struct outbox *outbox)
 {
-    struct pollfd polled = {.fd = outbox->arriving.wake_descriptor, .events = POLLIN};
     uint64_t wait = LONGEST_WAIT_MS;
     if (outbox->content.events > 0 && outbox->forward_at_ms > outbox->now_ms &&
         outbox->forward_at_ms - outbox->now_ms < wait) {
         wait = outbox->forward_at_ms - outbox->now_ms;
     }
-    (void)poll(&polled, 1, (int)wait);
+    worker_wait(&outbox->worker, (int)wait);
 }
 
-static void *run(void *argument)
+static void run(void *argument)
 {
     struct outbox *outbox = argument;
-    bool stopping = false;
+    bool goes_on = true;
     do {
         /* Asked first: what has arrived before the stop is still stored. */
-        stopping = outbox->stopping;
-        atomic_fetch_add_explicit(&outbox->turns, 1, memory_order_relaxed);
+        goes_on = worker_begin_turn(&outbox->worker);
         outbox->now_ms = clock_monotonic_ms();
         outbox_take_arriving(outbox);
         outbox_store_batch(outbox);
         outbox_forward(outbox);
         outbox_show_state(outbox);
-        if (!stopping) {
-            wait_for_work(outbox);
-        }
-    } while (!stopping);
-    return NULL;
+        wait_for_work(outbox);
+    } while (goes_on);
 }
 
 enum outcome outbox_start(struct outbox *outbox, struct publisher *publisher,
                           struct error *ret_error)
 {
     outbox->publisher = publisher;
-    enum outcome outcome = thread_start(&outbox->thread, "outbox", run, outbox, ret_error);
-    outbox->started = outcome == OUTCOME_OK;
-    return outcome;
+    return worker_start(&outbox->worker, "outbox", run, outbox, ret_error);
 }
 
-void outbox_begin_stop(struct outbox *outbox)
+void outbox_end_forwarding(struct outbox *outbox)
 {
     outbox->forwarding_ended = true;
-}
-
-void outbox_stop(struct outbox *outbox)
-{
-    if (outbox->started) {
-        outbox->forwarding_ended = true;
-        outbox->stopping = true;
-        handover_wake(&outbox->arriving);
-        pthread_join(outbox->thread, NULL);
-        outbox->started = false;
-    }
 }
 
 void outbox_free(struct outbox *outbox)
@@ -146,14 +125,8 @@ void outbox_free(struct outbox *outbox)
     if (outbox == NULL) {
         return;
     }
-    outbox_stop(outbox);
     outbox_store_free(outbox->store);
-    handover_done(&outbox->arriving);
+    worker_done(&outbox->worker);
     pthread_mutex_destroy(&outbox->lock);
     free(outbox);
-}
-
-const atomic_uint_least64_t *outbox_turns(const struct outbox *outbox)
-{
-    return &outbox->turns;
 }

@@ -18,10 +18,8 @@
 
 #include "common/metrics/metrics.h"
 #include "common/service/state_directory.h"
-#include "common/threads/handover.h"
+#include "common/threads/worker.h"
 #include "user-service/settings.h"
-
-#include <stdatomic.h>
 
 struct outbox;
 struct publisher;
@@ -37,21 +35,19 @@ MUST_CHECK enum outcome outbox_create(const struct settings *settings, const cha
  * where nobody forwards them. The directory is the process's for the call only. */
 void outbox_tell_left_behind(struct state_directory *directory);
 
-/* Where the publisher puts the events that it could not have confirmed, and those of the outbox
- * when they are settled. */
-struct handover *outbox_arriving(struct outbox *outbox);
-
 /* What comes from requests goes on to publisher_completed(). Borrows the publisher. */
 MUST_CHECK enum outcome outbox_start(struct outbox *outbox, struct publisher *publisher,
                                      struct error *ret_error);
 
+/* Is handed the events that the publisher could not have confirmed, and those of the outbox when
+ * they are settled. It is stopped after outbox_end_forwarding() and the end of the publisher's
+ * worker, and stores what has arrived. */
+struct worker *outbox_worker(struct outbox *outbox);
+
 /* Forwards nothing more. Any thread. */
-void outbox_begin_stop(struct outbox *outbox);
+void outbox_end_forwarding(struct outbox *outbox);
 
-/* After publisher_stop(): stores what has arrived, and ends the thread. Safe when never started. */
-void outbox_stop(struct outbox *outbox);
-
-/* After outbox_stop(). NULL is fine. */
+/* After the worker's end. NULL is fine. */
 void outbox_free(struct outbox *outbox);
 
 /* Whether an event would be taken now, else why not. Any thread. */
@@ -59,6 +55,3 @@ MUST_CHECK bool outbox_has_room(struct outbox *outbox, struct error *ret_reason)
 
 /* Appends its metrics for GET /metrics, and gathers their values first. Any thread. */
 void outbox_append_metrics(struct outbox *outbox, struct buffer *text);
-
-/* Counts the turns of the outbox's loop, at least one a second. Any thread. */
-const atomic_uint_least64_t *outbox_turns(const struct outbox *outbox);

@@ -25,14 +25,15 @@ static void take_forwarded(struct outbox *outbox, struct event *event)
 
 void outbox_take_arriving(struct outbox *outbox)
 {
-    struct handover_list batch = handover_take_all(&outbox->arriving);
-    struct handover_node *node = NULL;
-    while ((node = handover_list_take(&batch)) != NULL) {
-        struct event *event = (struct event *)node;
+    struct work_list batch;
+    struct work_item *item = NULL;
+    worker_take_all(&outbox->worker, &batch);
+    while ((item = work_list_take(&batch)) != NULL) {
+        struct event *event = (struct event *)item;
         if (event->outbox_sequence != 0) {
             take_forwarded(outbox, event);
         } else {
-            handover_list_append(&outbox->at_hand, node);
+            STAILQ_INSERT_TAIL(&outbox->at_hand, item, next);
         }
     }
 }
@@ -62,8 +63,10 @@ static enum event_outcome refusal(const struct event *event)
 static int64_t bytes_at_hand(const struct outbox *outbox)
 {
     int64_t bytes = 0;
-    for (const struct handover_node *node = outbox->at_hand.head; node != NULL; node = node->next) {
-        bytes += outbox_store_bytes_of((const struct event *)node);
+    const struct work_item *item = NULL;
+    STAILQ_FOREACH(item, &outbox->at_hand, next)
+    {
+        bytes += outbox_store_bytes_of((const struct event *)item);
     }
     return bytes;
 }
@@ -73,8 +76,10 @@ static enum outcome insert_at_hand(struct outbox *outbox, struct error *ret_erro
 {
     struct error full;
     bool has_room_for_all = outbox_store_has_room(outbox->store, bytes_at_hand(outbox), &full);
-    for (struct handover_node *node = outbox->at_hand.head; node != NULL; node = node->next) {
-        struct event *event = (struct event *)node;
+    struct work_item *item = NULL;
+    STAILQ_FOREACH(item, &outbox->at_hand, next)
+    {
+        struct event *event = (struct event *)item;
         if (!has_room_for_all &&
             !outbox_store_has_room(outbox->store, outbox_store_bytes_of(event), &full)) {
             continue;
@@ -122,18 +127,20 @@ static enum event_outcome outcome_of(const struct event *event, enum commit comm
 
 static void answer_at_hand(struct outbox *outbox, enum commit commit)
 {
-    for (struct handover_node *node = outbox->at_hand.head; node != NULL; node = node->next) {
-        struct event *event = (struct event *)node;
+    struct work_item *item = NULL;
+    STAILQ_FOREACH(item, &outbox->at_hand, next)
+    {
+        struct event *event = (struct event *)item;
         event->outcome = outcome_of(event, commit);
         metric_add(
             event->outcome == EVENT_STORED ? &outbox->metrics.stored : &outbox->metrics.refused, 1);
     }
-    handover_push(publisher_completed(outbox->publisher), &outbox->at_hand);
+    worker_push(publisher_completed(outbox->publisher), &outbox->at_hand);
 }
 
 void outbox_store_batch(struct outbox *outbox)
 {
-    if (outbox->at_hand.head == NULL && outbox->settled_count == 0) {
+    if (STAILQ_EMPTY(&outbox->at_hand) && outbox->settled_count == 0) {
         return;
     }
     struct error error = {.text = ""};
@@ -191,7 +198,7 @@ static void pass_over(struct outbox *outbox, int64_t sequence, const struct erro
 
 void outbox_forward(struct outbox *outbox)
 {
-    struct handover_list batch = {0};
+    struct work_list batch = STAILQ_HEAD_INITIALIZER(batch);
     struct outbox_store_content content;
     outbox_store_content(outbox->store, &content);
     struct error error = {.text = ""};
@@ -215,9 +222,7 @@ void outbox_forward(struct outbox *outbox)
         }
         outbox->forwarded++;
         row.event->accepted_us = clock_monotonic_us();
-        handover_list_append(&batch, &row.event->node);
+        STAILQ_INSERT_TAIL(&batch, &row.event->item, next);
     }
-    if (batch.head != NULL) {
-        publisher_submit(outbox->publisher, &batch);
-    }
+    worker_push(publisher_worker(outbox->publisher), &batch);
 }

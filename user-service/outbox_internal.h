@@ -28,15 +28,12 @@ struct outbox_metrics {
 struct outbox {
     const struct settings *settings;
     struct publisher *publisher;
-    struct handover arriving;
-    pthread_t thread;
-    bool started;
-    atomic_bool stopping, forwarding_ended;
-    atomic_uint_least64_t turns;
+    struct worker worker;
+    atomic_bool forwarding_ended;
 
     /* The thread's own. */
     struct outbox_store *store;
-    struct handover_list at_hand;          /* requests' events, to be stored */
+    struct work_list at_hand;              /* requests' events, to be stored */
     int64_t settled[OUTBOX_FORWARDED_MAX]; /* confirmed, to be deleted */
     size_t settled_count;
     size_t forwarded;                          /* at the publisher */

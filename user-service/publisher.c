@@ -5,7 +5,6 @@
 #include "user-service/log_events.h"
 
 #include "common/base/clock.h"
-#include "common/threads/thread.h"
 
 #include <stdlib.h>
 
@@ -61,10 +60,11 @@ static enum outcome use_connection(struct publisher *publisher, bool readable,
 
 static void take_submitted(struct publisher *publisher)
 {
-    struct handover_list batch = handover_take_all(&publisher->submitted);
-    struct handover_node *node = NULL;
-    while ((node = handover_list_take(&batch)) != NULL) {
-        publisher_accept(publisher, (struct event *)node);
+    struct work_list batch;
+    struct work_item *item = NULL;
+    worker_take_all(&publisher->worker, &batch);
+    while ((item = work_list_take(&batch)) != NULL) {
+        publisher_accept(publisher, (struct event *)item);
     }
 }
 
@@ -86,7 +86,7 @@ static int wait_time_ms(const struct publisher *publisher)
 /* Returns whether the broker has something to read. */
 static bool wait_for_work(struct publisher *publisher)
 {
-    struct pollfd polled[2] = {{.fd = publisher->submitted.wake_descriptor, .events = POLLIN},
+    struct pollfd polled[2] = {{.fd = publisher->worker.wake_descriptor, .events = POLLIN},
                                broker_poll(publisher->confirms.broker)};
     int ready = poll(polled, 2, wait_time_ms(publisher));
     publisher->now_ms = clock_monotonic_ms();
@@ -95,19 +95,18 @@ static bool wait_for_work(struct publisher *publisher)
 
 static void give_back(struct publisher *publisher)
 {
-    handover_push(&publisher->completed, &publisher->done);
+    worker_push(publisher->completed, &publisher->done);
     if (publisher->outbox != NULL) {
-        handover_push(publisher->outbox, &publisher->to_outbox);
+        worker_push(publisher->outbox, &publisher->to_outbox);
     }
 }
 
-static void *run(void *argument)
+static void run(void *argument)
 {
     struct publisher *publisher = argument;
     bool readable = false;
     publisher->now_ms = clock_monotonic_ms();
-    while (!publisher->stopping) {
-        atomic_fetch_add_explicit(&publisher->turns, 1, memory_order_relaxed);
+    while (worker_begin_turn(&publisher->worker)) {
         take_connection(publisher);
         end_first_try(publisher);
         take_submitted(publisher);
@@ -122,22 +121,18 @@ static void *run(void *argument)
         metric_set(&publisher->metrics.in_flight,
                    (int64_t)confirm_window_count(&publisher->confirms.window));
         give_back(publisher);
-        readable = !publisher->stopping && wait_for_work(publisher);
+        readable = !worker_is_stopping(&publisher->worker) && wait_for_work(publisher);
     }
     take_submitted(publisher);
     publisher_complete_all(publisher);
     give_back(publisher);
     broker_free(publisher->confirms.broker);
     publisher->confirms.broker = NULL;
-    return NULL;
 }
 
 static enum outcome create_parts(struct publisher *publisher, struct error *ret_error)
 {
-    enum outcome outcome = handover_init(&publisher->submitted, ret_error);
-    if (outcome == OUTCOME_OK) {
-        outcome = handover_init(&publisher->completed, ret_error);
-    }
+    enum outcome outcome = worker_init(&publisher->worker, ret_error);
     if (outcome != OUTCOME_OK) {
         return outcome;
     }
@@ -148,11 +143,11 @@ static enum outcome create_parts(struct publisher *publisher, struct error *ret_
         .heard = publisher_hear,
         .context = publisher,
     };
-    options.connection.wake_descriptor = publisher->submitted.wake_descriptor;
+    options.connection.owner = &publisher->worker;
     return confirming_publisher_init(&publisher->confirms, &options, ret_error);
 }
 
-enum outcome publisher_create(const struct settings *settings, struct handover *outbox,
+enum outcome publisher_create(const struct settings *settings, struct worker *outbox,
                               struct publisher **ret_publisher, struct error *ret_error)
 {
     struct publisher *publisher = calloc(1, sizeof(*publisher));
@@ -161,11 +156,12 @@ enum outcome publisher_create(const struct settings *settings, struct handover *
     }
     publisher->settings = settings;
     publisher->outbox = outbox;
-    publisher->submitted.wake_descriptor = publisher->completed.wake_descriptor = -1;
     TAILQ_INIT(&publisher->owned);
     TAILQ_INIT(&publisher->forwarded);
     TAILQ_INIT(&publisher->waiting);
     TAILQ_INIT(&publisher->lost);
+    STAILQ_INIT(&publisher->done);
+    STAILQ_INIT(&publisher->to_outbox);
     pthread_mutex_init(&publisher->lock, NULL);
     error_set(&publisher->reason, OUTCOME_OK, "no attempt has been made yet");
     enum outcome outcome = create_parts(publisher, ret_error);
@@ -177,33 +173,21 @@ enum outcome publisher_create(const struct settings *settings, struct handover *
     return OUTCOME_OK;
 }
 
-enum outcome publisher_start(struct publisher *publisher, struct error *ret_error)
+enum outcome publisher_start(struct publisher *publisher, struct worker *completed,
+                             struct error *ret_error)
 {
-    enum outcome outcome = thread_start(&publisher->thread, "publisher", run, publisher, ret_error);
-    publisher->started = outcome == OUTCOME_OK;
-    return outcome;
-}
-
-void publisher_stop(struct publisher *publisher)
-{
-    if (publisher->started) {
-        publisher->stopping = true;
-        handover_wake(&publisher->submitted);
-        pthread_join(publisher->thread, NULL);
-        publisher->started = false;
-    }
+    publisher->completed = completed;
+    return worker_start(&publisher->worker, "publisher", run, publisher, ret_error);
 }
 
 /* The outbox may have forwarded some after the thread had ended: it has them still. */
 static void free_forwarded(struct publisher *publisher)
 {
-    if (publisher->submitted.wake_descriptor < 0) {
-        return;
-    }
-    struct handover_list batch = handover_take_all(&publisher->submitted);
-    struct handover_node *node = NULL;
-    while ((node = handover_list_take(&batch)) != NULL) {
-        event_free((struct event *)node);
+    struct work_list batch;
+    struct work_item *item = NULL;
+    worker_take_all(&publisher->worker, &batch);
+    while ((item = work_list_take(&batch)) != NULL) {
+        event_free((struct event *)item);
     }
 }
 
@@ -212,26 +196,19 @@ void publisher_free(struct publisher *publisher)
     if (publisher == NULL) {
         return;
     }
-    publisher_stop(publisher);
     free_forwarded(publisher);
     confirming_publisher_done(&publisher->confirms);
-    handover_done(&publisher->submitted);
-    handover_done(&publisher->completed);
+    worker_done(&publisher->worker);
     pthread_mutex_destroy(&publisher->lock);
     free(publisher);
 }
 
-const atomic_uint_least64_t *publisher_turns(const struct publisher *publisher)
+struct worker *publisher_worker(struct publisher *publisher)
 {
-    return &publisher->turns;
+    return &publisher->worker;
 }
 
-void publisher_submit(struct publisher *publisher, struct handover_list *batch)
+struct worker *publisher_completed(struct publisher *publisher)
 {
-    handover_push(&publisher->submitted, batch);
-}
-
-struct handover *publisher_completed(struct publisher *publisher)
-{
-    return &publisher->completed;
+    return publisher->completed;
 }

@@ -22,23 +22,22 @@ struct publisher;
 
 enum publisher_state { PUBLISHER_DISCONNECTED, PUBLISHER_CONNECTED, PUBLISHER_BLOCKED };
 
-/* Borrows the settings for the life of the process (see connector.h), and the outbox's hand-over,
+/* Borrows the settings for the life of the process (see connector.h), and the outbox's worker,
  * which is also woken when there is a connection; NULL: no outbox. */
-MUST_CHECK enum outcome publisher_create(const struct settings *settings, struct handover *outbox,
+MUST_CHECK enum outcome publisher_create(const struct settings *settings, struct worker *outbox,
                                          struct publisher **ret_publisher, struct error *ret_error);
-MUST_CHECK enum outcome publisher_start(struct publisher *publisher, struct error *ret_error);
+/* Borrows the worker that gets the completed events. */
+MUST_CHECK enum outcome publisher_start(struct publisher *publisher, struct worker *completed,
+                                        struct error *ret_error);
 
-/* Completes every event it has, published ones as unknown and others as draining, and ends the
- * thread. The completed events are in publisher_completed(). Safe when never started. */
-void publisher_stop(struct publisher *publisher);
+/* What is handed over to this worker is the publisher's until it is handed over to
+ * publisher_completed() or to the outbox, each event exactly once, with its outcome. When it is
+ * stopped it completes every event that it has: published ones as unknown, others as draining. */
+struct worker *publisher_worker(struct publisher *publisher);
+struct worker *publisher_completed(struct publisher *publisher);
 
-/* After publisher_stop(). NULL is fine. */
+/* After the worker's end. NULL is fine. */
 void publisher_free(struct publisher *publisher);
-
-/* Any thread: hands over a batch; takes ownership of the events until they are in
- * publisher_completed() or at the outbox, each exactly once, with its outcome. */
-void publisher_submit(struct publisher *publisher, struct handover_list *batch);
-struct handover *publisher_completed(struct publisher *publisher);
 
 /* Any thread: the state, and in words why it is not CONNECTED. */
 enum publisher_state publisher_get_state(struct publisher *publisher, struct error *ret_reason);
@@ -46,6 +45,3 @@ enum publisher_state publisher_get_state(struct publisher *publisher, struct err
 /* Appends its metrics for GET /metrics, and gathers their values first. Any thread. */
 void publisher_append_metrics(struct publisher *publisher, struct buffer *text);
 uint64_t publisher_connect_attempts(struct publisher *publisher);
-
-/* Counts the turns of the publisher's loop, at least one a second. Any thread. */
-const atomic_uint_least64_t *publisher_turns(const struct publisher *publisher);

@@ -22,7 +22,8 @@ static void complete(struct publisher *publisher, struct event *event, enum even
     event->outcome = outcome;
     bool goes_to_outbox =
         event->outbox_sequence != 0 || (publisher->outbox != NULL && outcome != EVENT_CONFIRMED);
-    handover_list_append(goes_to_outbox ? &publisher->to_outbox : &publisher->done, &event->node);
+    struct work_list *list = goes_to_outbox ? &publisher->to_outbox : &publisher->done;
+    STAILQ_INSERT_TAIL(list, &event->item, next);
 }
 
 static struct event_queue *queue_of(struct publisher *publisher, const struct event *event)
@@ -39,7 +40,7 @@ static void complete_owned(struct publisher *publisher, struct event *event,
 
 void publisher_accept(struct publisher *publisher, struct event *event)
 {
-    if (publisher->stopping) {
+    if (worker_is_stopping(&publisher->worker)) {
         complete(publisher, event, EVENT_DRAINING);
     } else if (publisher->confirms.broker == NULL && publisher->is_first_try_over) {
         complete(publisher, event, EVENT_DISCONNECTED);

@@ -29,25 +29,21 @@ struct publisher_metrics {
 
 struct publisher {
     const struct settings *settings;
-    struct handover submitted; /* its eventfd also says: a connection is ready, or stop */
-    struct handover completed;
-    struct handover *outbox; /* borrowed; NULL: none */
-    pthread_t thread;
-    bool started;
-    atomic_bool stopping;
+    struct worker worker;     /* is handed what is submitted; woken by the connector, too */
+    struct worker *completed; /* borrowed: is handed what is complete */
+    struct worker *outbox;    /* borrowed; NULL: none */
 
     /* The thread's own. */
     struct confirming_publisher confirms; /* its `broker` is NULL: DISCONNECTED */
     bool late; /* with an outbox: the oldest confirm is, and what comes now goes there */
     bool ever_connected;
     bool is_first_try_over; /* connected once, or failed at all hosts once */
-    atomic_uint_least64_t turns;
     uint64_t read_at_ms;
     struct event_queue owned;     /* requests' events, in the order of their deadlines */
     struct event_queue forwarded; /* the outbox's: theirs is that of the connection */
     struct event_queue waiting;   /* of both, to be sent */
     struct event_queue lost;      /* without an outbox: with the connection, to be sent again */
-    struct handover_list done, to_outbox;
+    struct work_list done, to_outbox;
     uint64_t now_ms;
 
     pthread_mutex_t lock; /* guards what follows */

@@ -20,7 +20,7 @@ void publisher_set_state(struct publisher *publisher, enum publisher_state state
     }
     pthread_mutex_unlock(&publisher->lock);
     if (publisher->outbox != NULL && state == PUBLISHER_CONNECTED) {
-        handover_wake(publisher->outbox);
+        worker_wake(publisher->outbox);
     }
     metric_set(&publisher->metrics.connected, state != PUBLISHER_DISCONNECTED);
     metric_set(&publisher->metrics.blocked, state == PUBLISHER_BLOCKED);

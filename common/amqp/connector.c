@@ -5,12 +5,9 @@
 #include "common/base/backoff.h"
 #include "common/base/clock.h"
 #include "common/log/log_events.h"
-#include "common/threads/thread.h"
 
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 enum {
     BACKOFF_BASE_MS = 100,
@@ -23,20 +20,21 @@ enum {
 
 struct connector {
     struct connector_options options;
-    pthread_t thread;
+    struct worker worker;
+    atomic_bool wanted, reset_backoff;
+    atomic_uint_least64_t attempts, failed_rounds;
+
+    /* The thread's own. */
     struct broker_hosts hosts;
-    size_t next_address; /* the thread's own, as the rest up to the lock */
+    size_t next_address;
     size_t failed_hosts; /* of the round */
     struct backoff backoff;
     struct error logged_error;
     uint64_t logged_ms;
 
-    pthread_mutex_t lock; /* guards what follows */
-    pthread_cond_t changed;
-    bool wanted, stopping, reset_backoff, ended, abandoned;
+    pthread_mutex_t lock; /* guards what follows, and the owner: who has stopped us is not woken */
     struct broker *ready;
     struct error last_error;
-    uint64_t attempts, failed_rounds;
 };
 
 static enum outcome set_up(struct broker *broker, const struct connector_options *options,
@@ -106,118 +104,106 @@ static void log_failure(struct connector *connector, const struct broker_address
            log_string("error", error->text), log_integer("retry_ms", wait_ms));
 }
 
-static void wait_locked(struct connector *connector, uint32_t wait_ms)
+/* Waits so long, or until it is to stop. */
+static void wait_for(struct connector *connector, uint32_t wait_ms)
 {
-    uint64_t deadline_ms = clock_monotonic_ms() + wait_ms;
-    struct timespec deadline = {.tv_sec = (time_t)(deadline_ms / 1000),
-                                .tv_nsec = (long)(deadline_ms % 1000) * 1000000};
-    while (!connector->stopping && clock_monotonic_ms() < deadline_ms) {
-        pthread_cond_timedwait(&connector->changed, &connector->lock, &deadline);
+    uint64_t now_ms = clock_monotonic_ms();
+    uint64_t deadline_ms = now_ms + wait_ms;
+    while (now_ms < deadline_ms && !worker_is_stopping(&connector->worker)) {
+        worker_clear_wake(&connector->worker);
+        worker_wait(&connector->worker, (int)(deadline_ms - now_ms));
+        now_ms = clock_monotonic_ms();
     }
 }
 
-static void wake_owner(struct connector *connector)
+/* Takes the broker. */
+static void succeed_locked(struct connector *connector, const struct broker_address *address,
+                           struct broker *broker)
 {
-    uint64_t one = 1;
-    /* Fails only where the counter is at its limit, and then the owner is awake anyway. */
-    (void)!write(connector->options.wake_descriptor, &one, sizeof(one));
+    log_at(&event_broker_connected, log_string("name", connector->options.open.connection_name),
+           log_string("host", address->host), log_integer("port", address->port));
+    connector->logged_error.text[0] = '\0';
+    connector->last_error.text[0] = '\0';
+    connector->failed_hosts = 0;
+    connector->wanted = false;
+    connector->ready = broker;
+    worker_wake(connector->options.owner);
 }
 
-/* Called and returns with the lock held. */
-static void connect_locked(struct connector *connector)
+/* Returns how long to wait before the next attempt. */
+static uint32_t fail_locked(struct connector *connector, const struct broker_address *address,
+                            enum outcome outcome, const struct error *error)
+{
+    connector->last_error = *error;
+    next_host(connector);
+    bool round_failed = ++connector->failed_hosts % connector->hosts.count == 0;
+    uint32_t wait_ms = wait_after_failure_ms(connector, outcome, round_failed);
+    log_failure(connector, address, error, wait_ms);
+    if (outcome == OUTCOME_INVALID || round_failed) {
+        connector->failed_rounds++;
+        worker_wake(connector->options.owner);
+    }
+    return wait_ms;
+}
+
+static void connect_once(struct connector *connector)
 {
     connector->attempts++;
-    if (connector->reset_backoff) {
-        connector->reset_backoff = false;
+    if (atomic_exchange(&connector->reset_backoff, false)) {
         backoff_reset(&connector->backoff);
     }
     const struct broker_address *address = &connector->hosts.addresses[connector->next_address];
-    pthread_mutex_unlock(&connector->lock);
-
     struct broker *broker = NULL;
     struct error error = {.text = ""};
     enum outcome outcome = attempt(connector, address, &broker, &error);
     uint32_t wait_ms = 0;
     pthread_mutex_lock(&connector->lock);
-    if (outcome == OUTCOME_OK && !connector->stopping) {
-        log_at(&event_broker_connected, log_string("name", connector->options.open.connection_name),
-               log_string("host", address->host), log_integer("port", address->port));
-        connector->logged_error.text[0] = '\0';
-        connector->last_error.text[0] = '\0';
-        connector->failed_hosts = 0;
-        connector->wanted = false;
-        connector->ready = broker;
-        wake_owner(connector);
-        return;
+    if (worker_is_stopping(&connector->worker)) {
+        broker_free(broker);
+    } else if (outcome == OUTCOME_OK) {
+        succeed_locked(connector, address, broker);
+    } else {
+        wait_ms = fail_locked(connector, address, outcome, &error);
     }
-    broker_free(broker);
-    if (connector->stopping) {
-        return;
-    }
-    connector->last_error = error;
-    next_host(connector);
-    bool round_failed = ++connector->failed_hosts % connector->hosts.count == 0;
-    wait_ms = wait_after_failure_ms(connector, outcome, round_failed);
-    log_failure(connector, address, &error, wait_ms);
-    if (outcome == OUTCOME_INVALID || round_failed) {
-        connector->failed_rounds++;
-        wake_owner(connector);
-    }
-    wait_locked(connector, wait_ms);
+    pthread_mutex_unlock(&connector->lock);
+    wait_for(connector, wait_ms);
 }
 
-static void destroy(struct connector *connector)
+static void destroy(void *owner)
 {
+    struct connector *connector = owner;
+    broker_free(connector->ready);
     broker_hosts_done(&connector->hosts);
-    pthread_cond_destroy(&connector->changed);
+    worker_done(&connector->worker);
     pthread_mutex_destroy(&connector->lock);
     free(connector);
 }
 
-static void *connector_thread(void *argument)
+static void run(void *owner)
 {
-    struct connector *connector = argument;
+    struct connector *connector = owner;
     bool reconnecting = false;
-    pthread_mutex_lock(&connector->lock);
-    while (!connector->stopping) {
+    while (worker_begin_turn(&connector->worker)) {
+        worker_clear_wake(&connector->worker);
         if (!connector->wanted) {
-            pthread_cond_wait(&connector->changed, &connector->lock);
+            worker_wait(&connector->worker, -1);
             continue;
         }
-        if (reconnecting && connector->ready == NULL && !connector->reset_backoff) {
+        if (reconnecting && !connector->reset_backoff) {
             /* The last connection did not last: a broker that accepts and closes is no reason to
              * spin. */
-            wait_locked(connector, backoff_next_ms(&connector->backoff));
+            wait_for(connector, backoff_next_ms(&connector->backoff));
         }
         if (reconnecting) {
             /* The last one may still take connections, and be of no use: cut off from the rest of
              * its cluster. */
             next_host(connector);
         }
-        while (connector->wanted && !connector->stopping) {
-            connect_locked(connector);
+        while (connector->wanted && !worker_is_stopping(&connector->worker)) {
+            connect_once(connector);
         }
         reconnecting = true;
     }
-    connector->ended = true;
-    pthread_cond_broadcast(&connector->changed);
-    bool abandoned = connector->abandoned;
-    pthread_mutex_unlock(&connector->lock);
-    if (abandoned) {
-        destroy(connector);
-    }
-    return NULL;
-}
-
-static enum outcome start_thread(struct connector *connector, struct error *ret_error)
-{
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&connector->changed, &attributes);
-    pthread_condattr_destroy(&attributes);
-    pthread_mutex_init(&connector->lock, NULL);
-    return thread_start(&connector->thread, "connector", connector_thread, connector, ret_error);
 }
 
 enum outcome connector_create(const struct connector_options *options,
@@ -228,13 +214,15 @@ enum outcome connector_create(const struct connector_options *options,
         return error_set(ret_error, OUTCOME_BUSY, "no memory for the connector");
     }
     connector->options = *options;
+    pthread_mutex_init(&connector->lock, NULL);
     backoff_init(&connector->backoff, BACKOFF_BASE_MS, BACKOFF_CAP_MS, clock_monotonic_us());
-    enum outcome outcome = broker_hosts_parse(options->urls, &connector->hosts, ret_error);
-    if (outcome != OUTCOME_OK) {
-        free(connector);
-        return outcome;
+    enum outcome outcome = worker_init(&connector->worker, ret_error);
+    if (outcome == OUTCOME_OK) {
+        outcome = broker_hosts_parse(options->urls, &connector->hosts, ret_error);
     }
-    outcome = start_thread(connector, ret_error);
+    if (outcome == OUTCOME_OK) {
+        outcome = worker_start(&connector->worker, "connector", run, connector, ret_error);
+    }
     if (outcome != OUTCOME_OK) {
         destroy(connector);
         return outcome;
@@ -245,17 +233,13 @@ enum outcome connector_create(const struct connector_options *options,
 
 void connector_request(struct connector *connector)
 {
-    pthread_mutex_lock(&connector->lock);
     connector->wanted = true;
-    pthread_cond_broadcast(&connector->changed);
-    pthread_mutex_unlock(&connector->lock);
+    worker_wake(&connector->worker);
 }
 
 void connector_succeeded(struct connector *connector)
 {
-    pthread_mutex_lock(&connector->lock);
     connector->reset_backoff = true;
-    pthread_mutex_unlock(&connector->lock);
 }
 
 struct broker *connector_take(struct connector *connector)
@@ -276,18 +260,12 @@ void connector_last_error(struct connector *connector, struct error *ret_error)
 
 uint64_t connector_failed_rounds(struct connector *connector)
 {
-    pthread_mutex_lock(&connector->lock);
-    uint64_t rounds = connector->failed_rounds;
-    pthread_mutex_unlock(&connector->lock);
-    return rounds;
+    return connector->failed_rounds;
 }
 
 uint64_t connector_attempts(struct connector *connector)
 {
-    pthread_mutex_lock(&connector->lock);
-    uint64_t attempts = connector->attempts;
-    pthread_mutex_unlock(&connector->lock);
-    return attempts;
+    return connector->attempts;
 }
 
 void connector_free(struct connector *connector)
@@ -296,25 +274,9 @@ void connector_free(struct connector *connector)
         return;
     }
     pthread_mutex_lock(&connector->lock);
-    connector->stopping = true;
-    pthread_cond_broadcast(&connector->changed);
-    uint64_t deadline_ms = clock_monotonic_ms() + END_WAIT_MS;
-    struct timespec deadline = {.tv_sec = (time_t)(deadline_ms / 1000),
-                                .tv_nsec = (long)(deadline_ms % 1000) * 1000000};
-    while (!connector->ended && clock_monotonic_ms() < deadline_ms) {
-        pthread_cond_timedwait(&connector->changed, &connector->lock, &deadline);
-    }
-    struct broker *ready = connector->ready;
-    connector->ready = NULL;
-    bool ended = connector->ended;
-    pthread_t thread = connector->thread;
-    connector->abandoned = !ended;
+    worker_stop(&connector->worker);
     pthread_mutex_unlock(&connector->lock);
-    broker_free(ready);
-    if (ended) {
-        pthread_join(thread, NULL);
+    if (worker_join(&connector->worker, END_WAIT_MS, destroy)) {
         destroy(connector);
-    } else {
-        pthread_detach(thread);
     }
 }

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "common/amqp/broker.h"
+#include "common/threads/worker.h"
 
 /* Borrowed for the connector's life (and, after a connector_free() that had to leave a stuck
  * attempt behind, for the process's). */
@@ -13,9 +14,9 @@ struct connector_options {
     const char *password_file;              /* read again at each attempt; NULL: none */
     char queue[SHORT_STRING_BYTES_MAX + 1]; /* declared on each connection */
     enum broker_queue_type queue_type;
-    uint16_t prefetch;   /* consumes from the queue with it; 0: enables confirms instead */
-    int wake_descriptor; /* an eventfd that is written when a connection is ready, and when a round
-                          * over all hosts has failed */
+    uint16_t prefetch;    /* consumes from the queue with it; 0: enables confirms instead */
+    struct worker *owner; /* is woken when a connection is ready, and when a round over all hosts
+                           * has failed; borrowed until connector_free() only */
 };
 
 struct connector;

@@ -5,8 +5,6 @@
 #include "common/http/http_syntax.h"
 
 #include <microhttpd.h>
-#include <pthread.h>
-#include <sys/queue.h>
 
 enum { HTTP_DISCARD_FACTOR = 4, HTTP_ALLOW_BYTES = 64 };
 
@@ -87,13 +85,7 @@ struct http_server {
     struct MHD_Daemon *daemon;
     int listen_descriptor; /* until the library owns it */
     int epoll_descriptor;
-    int control_descriptor; /* eventfd: drain */
-    pthread_t thread;
-    bool thread_started;
-    pthread_mutex_t lock; /* guards ended */
-    pthread_cond_t ended_changed;
-    bool ended;
-    atomic_bool draining;
+    struct worker worker;
     struct auth_tokens *tokens;                 /* the loop's; NULL: all requests are allowed */
     _Atomic(struct auth_tokens *) fresh_tokens; /* for the loop to take; or NULL */
     bool resumed;                               /* the library has replies to take up */
@@ -103,7 +95,6 @@ struct http_server {
     uint64_t accept_retry_ms; /* 0: nothing is wrong */
     uint64_t now_ms;          /* of this turn */
     struct http_wait_list waits[HTTP_WAITS];
-    atomic_uint_least64_t turns;
     bool is_socket_passed; /* the service manager has the listening socket too */
     size_t active_requests, deferred_requests;
     size_t receiving_bytes; /* memory of the bodies that are arriving */

@@ -3,7 +3,6 @@
 
 #include "common/base/clock.h"
 #include "common/log/log_events.h"
-#include "common/threads/thread.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -11,7 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -26,7 +24,7 @@ enum {
 
 bool http_server_is_draining(const struct http_server *server)
 {
-    return atomic_load(&server->draining);
+    return worker_is_stopping(&server->worker);
 }
 
 PRINTF_LIKE(2, 0)
@@ -112,8 +110,7 @@ static int library_descriptor(const struct http_server *server)
 static enum outcome set_up_loop(struct http_server *server, struct error *ret_error)
 {
     server->epoll_descriptor = epoll_create1(EPOLL_CLOEXEC);
-    server->control_descriptor = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (server->epoll_descriptor < 0 || server->control_descriptor < 0) {
+    if (server->epoll_descriptor < 0) {
         return error_set_errno(ret_error, OUTCOME_TRANSIENT, errno, "set up the HTTP loop");
     }
     int library = library_descriptor(server);
@@ -121,13 +118,8 @@ static enum outcome set_up_loop(struct http_server *server, struct error *ret_er
         return error_set(ret_error, OUTCOME_BROKEN, "this libmicrohttpd was built without epoll");
     }
     enum outcome outcome = watch(server, library, ret_error);
-    if (outcome == OUTCOME_OK) {
-        outcome = watch(server, server->control_descriptor, ret_error);
-    }
-    if (outcome == OUTCOME_OK && server->options.wake_descriptor >= 0) {
-        outcome = watch(server, server->options.wake_descriptor, ret_error);
-    }
-    return outcome;
+    return outcome == OUTCOME_OK ? watch(server, server->worker.wake_descriptor, ret_error)
+                                 : outcome;
 }
 
 enum outcome http_server_create(const struct http_server_options *options,
@@ -143,18 +135,15 @@ enum outcome http_server_create(const struct http_server_options *options,
     server->waits[HTTP_WAIT_HEAD].timeout_ms = options->idle_timeout_ms;
     server->waits[HTTP_WAIT_BODY].timeout_ms = options->request_timeout_ms;
     server->waits[HTTP_WAIT_REPLY].timeout_ms = options->reply_timeout_ms;
-    server->listen_descriptor = server->epoll_descriptor = server->control_descriptor = -1;
+    server->listen_descriptor = server->epoll_descriptor = -1;
     for (int i = 0; i < HTTP_WAITS; i++) {
         TAILQ_INIT(&server->waits[i].connections);
     }
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&server->ended_changed, &attributes);
-    pthread_condattr_destroy(&attributes);
-    pthread_mutex_init(&server->lock, NULL);
-    enum outcome outcome = http_listen(options->listen, &server->listen_descriptor,
-                                       &server->is_socket_passed, ret_error);
+    enum outcome outcome = worker_init(&server->worker, ret_error);
+    if (outcome == OUTCOME_OK) {
+        outcome = http_listen(options->listen, &server->listen_descriptor,
+                              &server->is_socket_passed, ret_error);
+    }
     if (outcome == OUTCOME_OK) {
         outcome = start_library(server, ret_error);
     }
@@ -233,10 +222,7 @@ static void wait_for_events(struct http_server *server, int timeout_ms)
     struct epoll_event events[4];
     int count = epoll_wait(server->epoll_descriptor, events, 4, timeout_ms);
     for (int i = 0; i < count; i++) {
-        if (events[i].data.fd == server->control_descriptor) {
-            uint64_t value = 0;
-            (void)!read(server->control_descriptor, &value, sizeof(value));
-        } else if (events[i].data.fd == server->options.wake_descriptor) {
+        if (events[i].data.fd == server->worker.wake_descriptor) {
             server->options.on_wake(server->options.context);
         }
     }
@@ -252,13 +238,13 @@ static bool is_drained(const struct http_server *server, uint64_t begin_ms)
            (server->new_connections == 0 || elapsed_ms >= FIRST_REQUEST_WAIT_MS);
 }
 
-static void *run_loop(void *argument)
+static void run_loop(void *owner)
 {
-    struct http_server *server = argument;
+    struct http_server *server = owner;
     uint64_t drain_begin_ms = 0;
     bool drained = false;
     while (!drained) {
-        atomic_fetch_add_explicit(&server->turns, 1, memory_order_relaxed);
+        (void)worker_begin_turn(&server->worker);
         server->now_ms = clock_monotonic_ms();
         http_connections_sweep(server);
         mind_accepting(server);
@@ -269,6 +255,7 @@ static void *run_loop(void *argument)
                 server->options.on_turn(server->options.context);
             }
         } while (server->resumed);
+        /* Asked after what may have taken the wake-up of the drain with what was handed over. */
         if (http_server_is_draining(server)) {
             if (drain_begin_ms == 0) {
                 drain_begin_ms = clock_monotonic_ms();
@@ -281,16 +268,11 @@ static void *run_loop(void *argument)
             wait_for_events(server, drain_begin_ms == 0 ? wait_ms(server) : 10);
         }
     }
-    pthread_mutex_lock(&server->lock);
-    server->ended = true;
-    pthread_cond_broadcast(&server->ended_changed);
-    pthread_mutex_unlock(&server->lock);
-    return NULL;
 }
 
-const atomic_uint_least64_t *http_server_turns(const struct http_server *server)
+struct worker *http_server_worker(struct http_server *server)
 {
-    return &server->turns;
+    return &server->worker;
 }
 
 void http_server_set_tokens(struct http_server *server, struct auth_tokens *tokens)
@@ -300,40 +282,13 @@ void http_server_set_tokens(struct http_server *server, struct auth_tokens *toke
 
 enum outcome http_server_start(struct http_server *server, struct error *ret_error)
 {
-    enum outcome outcome = thread_start(&server->thread, "http", run_loop, server, ret_error);
-    server->thread_started = outcome == OUTCOME_OK;
-    return outcome;
-}
-
-void http_server_begin_drain(struct http_server *server)
-{
-    uint64_t one = 1;
-    atomic_store(&server->draining, true);
-    /* Fails only where the counter is at its limit, and then the loop is awake anyway. */
-    (void)!write(server->control_descriptor, &one, sizeof(one));
-}
-
-bool http_server_wait(struct http_server *server, uint64_t timeout_ms)
-{
-    uint64_t deadline_ms = clock_monotonic_ms() + timeout_ms;
-    struct timespec deadline = {.tv_sec = (time_t)(deadline_ms / 1000),
-                                .tv_nsec = (long)(deadline_ms % 1000) * 1000000};
-    pthread_mutex_lock(&server->lock);
-    while (!server->ended && clock_monotonic_ms() < deadline_ms) {
-        pthread_cond_timedwait(&server->ended_changed, &server->lock, &deadline);
-    }
-    bool ended = server->ended;
-    pthread_mutex_unlock(&server->lock);
-    return ended;
+    return worker_start(&server->worker, "http", run_loop, server, ret_error);
 }
 
 void http_server_free(struct http_server *server)
 {
     if (server == NULL) {
         return;
-    }
-    if (server->thread_started) {
-        pthread_join(server->thread, NULL);
     }
     if (server->daemon != NULL) {
         if (server->listen_descriptor >= 0 &&
@@ -348,13 +303,9 @@ void http_server_free(struct http_server *server)
     if (server->epoll_descriptor >= 0) {
         close(server->epoll_descriptor);
     }
-    if (server->control_descriptor >= 0) {
-        close(server->control_descriptor);
-    }
     auth_tokens_free(server->tokens);
     auth_tokens_free(atomic_load(&server->fresh_tokens));
-    pthread_cond_destroy(&server->ended_changed);
-    pthread_mutex_destroy(&server->lock);
+    worker_done(&server->worker);
     free(server);
 }
 

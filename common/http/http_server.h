@@ -8,6 +8,7 @@
 #include "common/base/buffer.h"
 #include "common/http/auth_tokens.h"
 #include "common/metrics/metrics.h"
+#include "common/threads/worker.h"
 
 #include <stdint.h>
 
@@ -34,12 +35,12 @@ struct http_server_options {
     size_t receiving_bytes_max;      /* of all bodies that are arriving; 0: no limit */
     const struct http_route *routes; /* borrowed */
     size_t route_count;
-    void *context;       /* for handlers and callbacks */
-    int wake_descriptor; /* an eventfd to watch, or -1; the callback reads it */
+    void *context; /* for handlers and callbacks */
+    /* Must take what was handed over to http_server_worker(). It may be called for nothing. */
     void (*on_wake)(void *context);
     void (*on_turn)(void *context); /* after every turn of the loop, before it waits; or NULL */
-    uint64_t drain_timeout_ms;      /* after http_server_begin_drain() the loop ends at the latest
-                                     * then, deferred requests excepted: those must be replied to */
+    uint64_t drain_timeout_ms;      /* a drain ends at the latest then, deferred requests excepted:
+                                     * those must be replied to */
 };
 
 /* Binds and listens, or takes the socket that systemd passes. INVALID: the address, or a passed
@@ -53,8 +54,7 @@ MUST_CHECK enum outcome http_server_create(const struct http_server_options *opt
 MUST_CHECK enum outcome http_listen_is_loopback(const char *listen, bool *ret_loopback,
                                                 struct error *ret_error);
 
-/* Where the server listens, which a passed socket decides and not its options. Before
- * http_server_begin_drain(). */
+/* Where the server listens, which a passed socket decides and not its options. Before the drain. */
 enum { HTTP_ADDRESS_BYTES = 80 };
 void http_server_address(const struct http_server *server, char ret_text[HTTP_ADDRESS_BYTES]);
 
@@ -63,20 +63,14 @@ void http_server_set_tokens(struct http_server *server, struct auth_tokens *toke
 
 MUST_CHECK enum outcome http_server_start(struct http_server *server, struct error *ret_error);
 
-/* Stops accepting; replies carry Connection: close; the loop ends when no request is left, and none
- * is expected: who has just connected gets a moment to send his first. Any thread. */
-void http_server_begin_drain(struct http_server *server);
-
-/* Waits for the loop's end; false after `timeout_ms`. Any thread but the loop's. */
-MUST_CHECK bool http_server_wait(struct http_server *server, uint64_t timeout_ms);
-
-/* After http_server_wait() returned true, or before http_server_start(). NULL is fine. */
-void http_server_free(struct http_server *server);
-
-/* Counts the turns of the loop, at least one a second. Any thread. */
-const atomic_uint_least64_t *http_server_turns(const struct http_server *server);
-
+/* Its loop. What is handed over to it is for on_wake. worker_stop() begins the drain: the server
+ * stops accepting, replies carry Connection: close, and the loop ends when no request is left, and
+ * none is expected: who has just connected gets a moment to send his first. */
+struct worker *http_server_worker(struct http_server *server);
 bool http_server_is_draining(const struct http_server *server);
+
+/* After the worker's end, or before http_server_start(). NULL is fine. */
+void http_server_free(struct http_server *server);
 
 /* Of a request, all borrowed until the reply; the body only until the handler returns. */
 struct slice http_request_body(const struct http_request *request);

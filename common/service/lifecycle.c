@@ -65,8 +65,9 @@ static void raise_limits(void)
     }
 }
 
-bool lifecycle_begin(const struct options_program *program, int argc, char **argv, void *settings,
-                     const struct common_settings *common, int *ret_exit_code)
+/* True where the service is to run; else *ret_exit_code says how the process ends. */
+static bool begin(const struct lifecycle_service *service, int argc, char **argv,
+                  int *ret_exit_code)
 {
     sigset_t signals;
     stop_signals(&signals);
@@ -76,16 +77,17 @@ bool lifecycle_begin(const struct options_program *program, int argc, char **arg
 
     struct error error;
     enum options_action action = OPTIONS_RUN;
-    enum outcome outcome = options_load(program, argc, argv, settings, NULL, &action, &error);
+    enum outcome outcome =
+        options_load(service->program, argc, argv, service->settings, NULL, &action, &error);
     if (outcome == OUTCOME_OK && action == OPTIONS_EXIT) {
         *ret_exit_code = EXIT_OK;
         return false;
     }
     if (outcome == OUTCOME_OK) {
-        outcome = common_settings_check(common, &error);
+        outcome = common_settings_check(service->common, &error);
     }
     if (outcome != OUTCOME_OK) {
-        *ret_exit_code = lifecycle_fail(program, outcome, &error);
+        *ret_exit_code = lifecycle_fail(service->program, outcome, &error);
         return false;
     }
     if (action == OPTIONS_CHECK_CONFIG) {
@@ -93,11 +95,12 @@ bool lifecycle_begin(const struct options_program *program, int argc, char **arg
         *ret_exit_code = EXIT_OK;
         return false;
     }
-    log_init(program->name, common->log_format, common->log_level, STDERR_FILENO);
+    log_init(service->program->name, service->common->log_format, service->common->log_level,
+             STDERR_FILENO);
     return true;
 }
 
-void lifecycle_log_started(const struct common_settings *common, const struct http_server *server)
+static void log_started(const struct common_settings *common, const struct http_server *server)
 {
     char address[HTTP_ADDRESS_BYTES];
     http_server_address(server, address);
@@ -107,8 +110,8 @@ void lifecycle_log_started(const struct common_settings *common, const struct ht
         log_string("queue_type", common->queue_type == BROKER_QUEUE_QUORUM ? "quorum" : "classic"));
 }
 
-enum outcome lifecycle_read_tokens(const struct common_settings *common,
-                                   struct auth_tokens **ret_tokens, struct error *ret_error)
+static enum outcome read_tokens(const struct common_settings *common,
+                                struct auth_tokens **ret_tokens, struct error *ret_error)
 {
     if (common->auth_token_file == NULL) {
         *ret_tokens = NULL;
@@ -117,18 +120,41 @@ enum outcome lifecycle_read_tokens(const struct common_settings *common,
     return auth_tokens_read(common->auth_token_file, ret_tokens, ret_error);
 }
 
+enum outcome lifecycle_create_server(const struct common_settings *common,
+                                     const struct http_server_options *options,
+                                     struct http_server **ret_server, struct error *ret_error)
+{
+    struct http_server_options all = *options;
+    all.listen = common->listen;
+    all.connections_max = (unsigned)common->connection_limit;
+    all.connections_per_address_max = (unsigned)common->address_connection_limit;
+    all.idle_timeout_ms = (uint64_t)common->idle_timeout_ms;
+    all.request_timeout_ms = (uint64_t)common->request_timeout_ms;
+    all.reply_timeout_ms = (uint64_t)common->reply_timeout_ms;
+    all.drain_timeout_ms = (uint64_t)common->drain_timeout_ms;
+    enum outcome outcome = read_tokens(common, &all.tokens, ret_error);
+    if (outcome != OUTCOME_OK) {
+        return outcome;
+    }
+    outcome = http_server_create(&all, ret_server, ret_error);
+    if (outcome != OUTCOME_OK) {
+        auth_tokens_free(all.tokens);
+    }
+    return outcome;
+}
+
 /* A file that cannot be used changes nothing: whoever had access keeps it. */
-static void reload(const struct lifecycle_watch *watch)
+static void reload(const struct common_settings *common, struct http_server *server)
 {
     notify_reloading();
     struct error error;
     struct auth_tokens *tokens = NULL;
-    if (lifecycle_read_tokens(watch->common, &tokens, &error) != OUTCOME_OK) {
+    if (read_tokens(common, &tokens, &error) != OUTCOME_OK) {
         log_at(&event_service_reload_failed, log_string("error", error.text));
     } else {
         size_t count = tokens == NULL ? 0 : auth_tokens_count(tokens);
         if (tokens != NULL) {
-            http_server_set_tokens(watch->server, tokens);
+            http_server_set_tokens(server, tokens);
         }
         log_at(&event_service_reloaded, log_integer("tokens", (int64_t)count));
     }
@@ -136,7 +162,7 @@ static void reload(const struct lifecycle_watch *watch)
 }
 
 struct watch_state {
-    uint64_t seen[LIFECYCLE_LOOPS_MAX];
+    uint64_t seen[LIFECYCLE_WORKERS_MAX];
     uint64_t watchdog_ms;
     bool status_known, was_ready;
     struct error reason;
@@ -145,15 +171,15 @@ struct watch_state {
 /* The manager is told that we live only by the work of every loop, never by this thread alone. */
 static void feed_watchdog(const struct lifecycle_watch *watch, struct watch_state *state)
 {
-    uint64_t turns[LIFECYCLE_LOOPS_MAX];
-    for (size_t i = 0; i < watch->loop_count; i++) {
-        turns[i] = atomic_load(watch->loops[i].turns);
+    uint64_t turns[LIFECYCLE_WORKERS_MAX];
+    for (size_t i = 0; i < watch->worker_count; i++) {
+        turns[i] = atomic_load(&watch->workers[i]->turns);
         if (turns[i] == state->seen[i]) {
             return;
         }
     }
     /* cppcheck-suppress uninitvar ; as many as the loop above has written */
-    memcpy(state->seen, turns, watch->loop_count * sizeof(turns[0]));
+    memcpy(state->seen, turns, watch->worker_count * sizeof(turns[0]));
     notify_alive();
 }
 
@@ -194,7 +220,7 @@ static int wait_for_signal(uint64_t watchdog_ms)
     return sigtimedwait(&signals, NULL, &tick);
 }
 
-void lifecycle_wait_for_stop(const struct lifecycle_watch *watch)
+static void wait_for_stop(const struct lifecycle_watch *watch, const struct common_settings *common)
 {
     struct watch_state state = {.watchdog_ms = notify_watchdog_ms()};
     notify_ready();
@@ -207,24 +233,37 @@ void lifecycle_wait_for_stop(const struct lifecycle_watch *watch)
         }
         int number = wait_for_signal(state.watchdog_ms);
         if (number == SIGHUP) {
-            reload(watch);
+            reload(common, watch->server);
         } else if (number > 0) {
             log_at(&event_service_draining,
                    log_string("signal", number == SIGTERM ? "SIGTERM" : "SIGINT"));
             break;
         }
     }
-    notify_stopping((uint64_t)watch->common->drain_timeout_ms + AFTER_DRAIN_MS);
+    notify_stopping((uint64_t)common->drain_timeout_ms + AFTER_DRAIN_MS);
     notify_status("draining");
 }
 
-int lifecycle_end(bool drained)
+int lifecycle_run(const struct lifecycle_service *service, int argc, char **argv)
 {
-    if (!drained) {
+    int exit_code = EXIT_OK;
+    if (!begin(service, argc, argv, &exit_code)) {
+        return exit_code;
+    }
+    struct lifecycle_watch watch;
+    struct error error;
+    enum outcome outcome = service->start(&watch, &error);
+    if (outcome != OUTCOME_OK) {
+        return lifecycle_fail(service->program, outcome, &error);
+    }
+    log_started(service->common, watch.server);
+    wait_for_stop(&watch, service->common);
+    if (!service->drain()) {
         log_at(&event_service_drain_timeout,
                log_string("error", "not everything ended within --drain-timeout"));
         return EXIT_RUN_TIME;
     }
+    service->free();
     log_event(&event_service_stopped, NULL, 0);
     return EXIT_OK;
 }

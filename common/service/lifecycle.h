@@ -4,51 +4,47 @@
 
 #include "common/http/http_server.h"
 #include "common/service/common_settings.h"
+#include "common/threads/worker.h"
 
 enum { EXIT_OK = 0, EXIT_RUN_TIME = 1, EXIT_CONFIGURATION = 2 };
 
-/* No core, and no death by a reader that has left. lifecycle_begin() does it too. */
+/* No core, and no death by a reader that has left. lifecycle_run() does it too. */
 void lifecycle_protect_process(void);
-
-/* Blocks the signals that lifecycle_wait_for_stop() waits for (threads inherit that), reads the
- * options into `settings`, checks them and starts the log. `common` is the common part of
- * `settings`. Returns true where the service is to run; else *ret_exit_code is what main() returns,
- * and what there is to say has been said. */
-MUST_CHECK bool lifecycle_begin(const struct options_program *program, int argc, char **argv,
-                                void *settings, const struct common_settings *common,
-                                int *ret_exit_code);
 
 /* Says on standard error why the service cannot run. Returns the exit code. */
 int lifecycle_fail(const struct options_program *program, enum outcome outcome,
                    const struct error *error);
 
-void lifecycle_log_started(const struct common_settings *common, const struct http_server *server);
+/* http_server_create() with what the common settings say; `options` has the rest. */
+MUST_CHECK enum outcome lifecycle_create_server(const struct common_settings *common,
+                                                const struct http_server_options *options,
+                                                struct http_server **ret_server,
+                                                struct error *ret_error);
 
-/* Reads --auth-token-file; NULL in *ret_tokens where there is none. */
-MUST_CHECK enum outcome lifecycle_read_tokens(const struct common_settings *common,
-                                              struct auth_tokens **ret_tokens,
-                                              struct error *ret_error);
-
-enum { LIFECYCLE_LOOPS_MAX = 4 };
+enum { LIFECYCLE_WORKERS_MAX = 4 };
 
 /* What the main thread watches while the others work. */
 struct lifecycle_watch {
-    const struct common_settings *common;
     struct http_server *server;
-    /* Each loop counts its turns, at least one a second: the watchdog is fed while all do. */
-    struct lifecycle_loop {
-        const char *name;
-        const atomic_uint_least64_t *turns;
-    } loops[LIFECYCLE_LOOPS_MAX];
-    size_t loop_count;
+    /* Each takes a turn at least once a second: the watchdog is fed while all do. */
+    const struct worker *workers[LIFECYCLE_WORKERS_MAX];
+    size_t worker_count;
     /* Whether the service is ready, and why not; or ready with a reason: degraded. */
     bool (*is_ready)(void *context, struct error *ret_reason);
     void *context;
 };
 
-/* Tells the service manager that the service serves, keeps it informed, reads the tokens again on
- * SIGHUP, and returns at SIGTERM or SIGINT. */
-void lifecycle_wait_for_stop(const struct lifecycle_watch *watch);
+struct lifecycle_service {
+    const struct options_program *program;
+    void *settings;                       /* of the program: written before start() */
+    const struct common_settings *common; /* the common part of the settings */
+    enum outcome (*start)(struct lifecycle_watch *ret_watch, struct error *ret_error);
+    /* False where a thread did not end in time: then nothing may be freed. */
+    bool (*drain)(void);
+    void (*free)(void);
+};
 
-/* Logs the end. `drained`: everything ended in time. Returns the exit code. */
-int lifecycle_end(bool drained);
+/* main() of a service. Blocks the signals that it waits for (threads inherit that), reads and
+ * checks the settings, starts the log and the service, tells the service manager how the service
+ * is, reads the tokens again on SIGHUP, and drains at SIGTERM or SIGINT. Returns the exit code. */
+MUST_CHECK int lifecycle_run(const struct lifecycle_service *service, int argc, char **argv);

@@ -5,7 +5,7 @@
 #include "session-service/dead_letters_command/dead_letter_verbs.h"
 
 #include "common/service/lifecycle.h"
-#include "common/threads/thread.h"
+#include "common/threads/worker.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -171,11 +171,10 @@ struct walk {
     struct error error;
 };
 
-static void *run_walk(void *argument)
+static void run_walk(void *owner)
 {
-    struct walk *walk = argument;
+    struct walk *walk = owner;
     walk->outcome = dead_letter_walk(walk->options, &walk->result, &walk->error);
-    return NULL;
 }
 
 /* The letters are read on a thread for its stack's sake; it inherits the signals' mask. */
@@ -207,13 +206,17 @@ static int run(struct command *command, const struct options_program *program)
     };
     struct walk walk = {.options = &options};
     struct error error;
-    pthread_t thread;
-    enum outcome outcome = thread_start(&thread, "dead-letters", run_walk, &walk, &error);
+    struct worker worker;
+    enum outcome outcome = worker_init(&worker, &error);
     if (outcome == OUTCOME_OK) {
-        pthread_join(thread, NULL);
+        outcome = worker_start(&worker, "dead-letters", run_walk, &walk, &error);
+    }
+    if (outcome == OUTCOME_OK) {
+        worker_end(&worker);
         outcome = walk.outcome;
         error = walk.error;
     }
+    worker_done(&worker);
     return finish(command, program, &walk.result, outcome, &error);
 }
 

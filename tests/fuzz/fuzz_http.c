@@ -127,7 +127,6 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
         .receiving_bytes_max = 64 * BODY_BYTES_MAX,
         .routes = routes,
         .route_count = sizeof(routes) / sizeof(routes[0]),
-        .wake_descriptor = -1,
         .on_turn = on_turn,
         .drain_timeout_ms = 1000,
     };

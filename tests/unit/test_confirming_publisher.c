@@ -10,6 +10,7 @@ enum { WINDOW = 4, NOW_MS = 5000, ITEMS = 16 };
 
 struct fixture {
     struct pair pair;
+    struct worker owner; /* of the connector */
     struct confirming_publisher publisher;
     const char *items[ITEMS]; /* settled, in order; "" for one that was forgotten */
     enum confirm_result results[ITEMS];
@@ -35,10 +36,11 @@ static bool hear(void *context, const struct broker_event *event)
 static void open_fixture(struct fixture *fixture, bool with_connector)
 {
     *fixture = (struct fixture){.pair = connected()};
+    assert_int_equal(worker_init(&fixture->owner, NULL), OUTCOME_OK);
     struct confirming_publisher_options options = {.connection.urls = "amqp://127.0.0.1:1/",
                                                    .connection.queue = "session",
                                                    .connection.open.connection_name = "test",
-                                                   .connection.wake_descriptor = -1,
+                                                   .connection.owner = &fixture->owner,
                                                    .window = WINDOW,
                                                    .settled = settle,
                                                    .heard = hear,
@@ -57,6 +59,7 @@ static void close_fixture(struct fixture *fixture)
     assert_int_equal(fixture->settled_count, fixture->checked_count);
     fixture->pair.broker->healthy = false; /* nobody would answer the farewell */
     confirming_publisher_done(&fixture->publisher);
+    worker_done(&fixture->owner);
     close(fixture->pair.peer);
 }
 

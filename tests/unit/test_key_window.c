@@ -46,7 +46,9 @@ static enum key_verdict ask(struct key_window *window, const char *key, const ch
 static void settle(struct key_window *window, struct event *event, enum event_outcome outcome)
 {
     event->outcome = outcome;
-    assert_null(key_window_settle(window, event).head);
+    struct work_list waiting;
+    key_window_settle(window, event, &waiting);
+    assert_true(STAILQ_EMPTY(&waiting));
     event_free(event);
 }
 
@@ -90,10 +92,11 @@ static void those_that_come_meanwhile_wait(void **state)
     assert_int_equal(claim(&window, third), KEY_IN_FLIGHT);
     key_window_wait(third);
     first->outcome = EVENT_NACKED;
-    struct handover_list waiting = key_window_settle(&window, first);
-    assert_ptr_equal(handover_list_take(&waiting), second);
-    assert_ptr_equal(handover_list_take(&waiting), third);
-    assert_null(handover_list_take(&waiting));
+    struct work_list waiting;
+    key_window_settle(&window, first, &waiting);
+    assert_ptr_equal(work_list_take(&waiting), second);
+    assert_ptr_equal(work_list_take(&waiting), third);
+    assert_null(work_list_take(&waiting));
     event_free(first);
     event_free(second);
     event_free(third);
@@ -127,7 +130,9 @@ static void what_is_refused_after_an_unknown_outcome_stays_unknown(void **state)
     struct event *again = event_of("k", "{}");
     assert_int_equal(claim(&window, again), KEY_NEW);
     again->outcome = EVENT_NACKED;
-    assert_null(key_window_settle(&window, again).head);
+    struct work_list waiting;
+    key_window_settle(&window, again, &waiting);
+    assert_true(STAILQ_EMPTY(&waiting));
     assert_int_equal(again->outcome, EVENT_UNKNOWN);
     event_free(again);
     assert_int_equal(ask(&window, "k", "[]", &outcome), KEY_REUSED);

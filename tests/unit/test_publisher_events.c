@@ -16,7 +16,7 @@ struct fixture {
     struct settings settings;
     struct publisher *publisher;
     struct broker broker;
-    struct handover outbox;
+    struct worker outbox;
 };
 
 static void open_fixture(struct fixture *fixture, bool with_outbox)
@@ -27,7 +27,7 @@ static void open_fixture(struct fixture *fixture, bool with_outbox)
     *fixture = (struct fixture){.settings = {.common = {.amqp_url = url, .queue = queue},
                                              .in_flight_max = IN_FLIGHT_MAX,
                                              .confirm_timeout_ms = 5000}};
-    assert_int_equal(handover_init(&fixture->outbox, &error), OUTCOME_OK);
+    assert_int_equal(worker_init(&fixture->outbox, &error), OUTCOME_OK);
     assert_int_equal(publisher_create(&fixture->settings, with_outbox ? &fixture->outbox : NULL,
                                       &fixture->publisher, &error),
                      OUTCOME_OK);
@@ -37,11 +37,11 @@ static void open_fixture(struct fixture *fixture, bool with_outbox)
     fixture->publisher->now_ms = NOW_MS;
 }
 
-static void free_events(struct handover_list *list)
+static void free_events(struct work_list *list)
 {
-    struct handover_node *node = NULL;
-    while ((node = handover_list_take(list)) != NULL) {
-        event_free((struct event *)node);
+    struct work_item *item = NULL;
+    while ((item = work_list_take(list)) != NULL) {
+        event_free((struct event *)item);
     }
 }
 
@@ -53,7 +53,7 @@ static void close_fixture(struct fixture *fixture)
     fixture->publisher->confirms.broker = NULL;
     buffer_done(&fixture->broker.out);
     publisher_free(fixture->publisher);
-    handover_done(&fixture->outbox);
+    worker_done(&fixture->outbox);
 }
 
 static struct event *accept(struct fixture *fixture, const char *message_id)
@@ -112,33 +112,33 @@ static void lose(struct fixture *fixture)
 }
 
 /* Nothing else was completed, and `event` was with this outcome. */
-static void expect_one(struct handover_list *list, const struct event *event,
+static void expect_one(struct work_list *list, const struct event *event,
                        enum event_outcome outcome)
 {
-    assert_ptr_equal(list->head, event);
+    assert_ptr_equal(STAILQ_FIRST(list), event);
     assert_int_equal(event->outcome, outcome);
-    event_free((struct event *)handover_list_take(list));
-    assert_null(list->head);
+    event_free((struct event *)work_list_take(list));
+    assert_null(STAILQ_FIRST(list));
 }
 
 static void expect_done(struct fixture *fixture, const struct event *event,
                         enum event_outcome outcome)
 {
-    assert_null(fixture->publisher->to_outbox.head);
+    assert_null(STAILQ_FIRST(&fixture->publisher->to_outbox));
     expect_one(&fixture->publisher->done, event, outcome);
 }
 
 static void expect_outbox(struct fixture *fixture, const struct event *event,
                           enum event_outcome outcome)
 {
-    assert_null(fixture->publisher->done.head);
+    assert_null(STAILQ_FIRST(&fixture->publisher->done));
     expect_one(&fixture->publisher->to_outbox, event, outcome);
 }
 
 static void expect_nothing_done(const struct fixture *fixture)
 {
-    assert_null(fixture->publisher->done.head);
-    assert_null(fixture->publisher->to_outbox.head);
+    assert_null(STAILQ_FIRST(&fixture->publisher->done));
+    assert_null(STAILQ_FIRST(&fixture->publisher->to_outbox));
 }
 
 static void what_cannot_be_sent_now_is_refused_at_once(void **state)
@@ -146,9 +146,9 @@ static void what_cannot_be_sent_now_is_refused_at_once(void **state)
     (void)state;
     struct fixture fixture;
     open_fixture(&fixture, false);
-    fixture.publisher->stopping = true;
+    fixture.publisher->worker.is_stopping = true;
     expect_done(&fixture, accept(&fixture, "a"), EVENT_DRAINING);
-    fixture.publisher->stopping = false;
+    fixture.publisher->worker.is_stopping = false;
 
     fixture.publisher->confirms.broker = NULL;
     fixture.publisher->is_first_try_over = true;
@@ -314,7 +314,7 @@ static void a_deadline_passes(void **state)
     expect_nothing_done(&fixture);
     fixture.publisher->now_ms = DEADLINE_MS;
     publisher_expire(fixture.publisher);
-    assert_ptr_equal(handover_list_take(&fixture.publisher->done), sent);
+    assert_ptr_equal(work_list_take(&fixture.publisher->done), sent);
     assert_int_equal(sent->outcome, EVENT_UNKNOWN);
     expect_done(&fixture, unsent, EVENT_OVERLOADED);
     event_free(sent);
@@ -433,7 +433,7 @@ static void a_lost_connection(void **state)
     first = publish(&fixture, "first");
     unsent = accept(&fixture, "unsent");
     lose(&fixture);
-    assert_ptr_equal(handover_list_take(&fixture.publisher->to_outbox), first);
+    assert_ptr_equal(work_list_take(&fixture.publisher->to_outbox), first);
     assert_int_equal(first->outcome, EVENT_UNKNOWN);
     expect_outbox(&fixture, unsent, EVENT_DISCONNECTED);
     event_free(first);
@@ -463,7 +463,7 @@ static void a_stop_completes_all(void **state)
     struct event *sent = publish(&fixture, "sent");
     struct event *unsent = accept(&fixture, "unsent");
     publisher_complete_all(fixture.publisher);
-    assert_ptr_equal(handover_list_take(&fixture.publisher->done), sent);
+    assert_ptr_equal(work_list_take(&fixture.publisher->done), sent);
     assert_int_equal(sent->outcome, EVENT_UNKNOWN);
     expect_done(&fixture, unsent, EVENT_DRAINING);
     event_free(sent);
