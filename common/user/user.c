@@ -57,12 +57,34 @@ static void add_syntax_problem(const json_error_t *error, struct user_problems *
                       (int)length, text);
 }
 
+/* The parser drops a NUL that follows a number, true, false or null, and would so accept a text
+ * that others read only up to there. */
+static bool add_nul_problem(struct slice body, struct user_problems *problems)
+{
+    const char *nul = memchr(body.data, '\0', body.length);
+    if (nul == NULL) {
+        return false;
+    }
+    int line = 1;
+    int column = 1;
+    for (const char *p = body.data; p < nul; p++) {
+        bool continues_character = ((unsigned char)*p & 0xc0) == 0x80;
+        line += *p == '\n';
+        column = *p == '\n' ? 1 : column + !continues_character;
+    }
+    user_problems_add(problems, NULL, "line %d, column %d: a NUL byte", line, column);
+    return true;
+}
+
 static enum user_result parse_object(struct slice body, size_t flags, json_t **ret_root,
                                      struct user_problems *ret_problems)
 {
     ret_problems->count = 0;
     if (body.length == 0) {
         user_problems_add(ret_problems, NULL, "line 1, column 0: the text is empty");
+        return USER_MALFORMED;
+    }
+    if (add_nul_problem(body, ret_problems)) {
         return USER_MALFORMED;
     }
     /* The parser leaves the text empty where memory ran out. */
