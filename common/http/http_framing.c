@@ -40,12 +40,14 @@ static void judge_known_header(struct judgement *judged, struct slice name, stru
     } else if (strcasecmp(name.data, "Transfer-Encoding") == 0) {
         judged->codings++;
         framing->is_chunked = true;
+        /* Not trimmed: a library that leaves blanks at the end takes this for no coding it knows.
+         */
         if (value.length != 7 || strncasecmp(value.data, "chunked", 7) != 0) {
             framing->problem = "the only Transfer-Encoding understood here is chunked";
         }
     } else if (strcasecmp(name.data, "Host") == 0) {
         judged->hosts++;
-        if (!http_is_host(value)) {
+        if (!http_is_host(http_trim_end(value))) {
             framing->problem = "Host is no host name with or without a port";
         }
     }
@@ -80,6 +82,24 @@ static bool is_end_where_expected(const struct judgement *judged,
            (info != NULL && (uintptr_t)method + info->header_size == judged->next + LINE_END_BYTES);
 }
 
+/* A lenient library ends the method at a NUL, or at the first blank. From there to the target it
+ * has left what came: more blanks, or the rest of a method. */
+static bool is_method_whole(const struct http_head *head)
+{
+    uintptr_t end = (uintptr_t)head->method + strlen(head->method) + 1;
+    if ((uintptr_t)head->path < end) {
+        return false;
+    }
+    const char *between = head->method + strlen(head->method) + 1;
+    size_t length = (uintptr_t)head->path - end;
+    for (size_t i = 0; i < length; i++) {
+        if (between[i] != ' ') {
+            return false;
+        }
+    }
+    return true;
+}
+
 static const char *request_line_problem(const struct http_request *request,
                                         const struct http_head *head)
 {
@@ -89,6 +109,9 @@ static const char *request_line_problem(const struct http_request *request,
     }
     if (!http_is_token(slice_of(head->method))) {
         return "the method has a character that is not allowed there";
+    }
+    if (request->server->is_library_lenient && !is_method_whole(head)) {
+        return "the method holds a NUL";
     }
     if (request->server->is_library_lenient &&
         (uintptr_t)head->version != (uintptr_t)head->path + target->length + 1) {

@@ -21,7 +21,9 @@ static struct slice header_of(struct http_request *request, enum MHD_ValueKind k
 
 struct slice http_request_header(const struct http_request *request, const char *name)
 {
-    return header_of((struct http_request *)(uintptr_t)request, MHD_HEADER_KIND, name);
+    /* 0.9 leaves the blanks at the end of a value. */
+    return http_trim_end(
+        header_of((struct http_request *)(uintptr_t)request, MHD_HEADER_KIND, name));
 }
 
 struct slice http_request_query(const struct http_request *request, const char *name)

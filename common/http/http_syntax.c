@@ -47,6 +47,14 @@ bool http_is_field_value(struct slice text)
     return true;
 }
 
+struct slice http_trim_end(struct slice value)
+{
+    while (value.length > 0 && is_one_of(value.data[value.length - 1], " \t")) {
+        value.length--;
+    }
+    return value;
+}
+
 bool http_parse_length(struct slice text, uint64_t *ret_length)
 {
     uint64_t value = 0;

@@ -11,6 +11,9 @@ bool http_is_token(struct slice text);
 /* False where a control character other than tab is in it. */
 bool http_is_field_value(struct slice text);
 
+/* The value without the blanks and tabs at its end. */
+struct slice http_trim_end(struct slice value);
+
 /* Digits only, and few enough that no sum overflows; *ret_length is not touched on failure. */
 bool http_parse_length(struct slice text, uint64_t *ret_length);
 

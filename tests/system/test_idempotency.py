@@ -1,9 +1,11 @@
 """Idempotency-Key: the same key is the same message, and gets the first one's answer."""
 
+import json
 import threading
 
 import pytest
 
+from support.raw_http import Exchange
 from support.wait import PATIENCE_S, eventually
 
 ADA = {"name": "Ada"}
@@ -20,6 +22,22 @@ def test_a_known_key_is_answered_again_and_published_once(world):
     spaced = user.post("/users/save", '{ "name" : "Ada" }', "application/json", "k1")
     assert form.text == spaced.text == first.text
     assert user.metric(REPEATED) == 3 and world.count() == 1
+
+
+@pytest.mark.parametrize("blanks", [b" ", b"\t", b" \t  "])
+def test_blanks_after_a_key_are_not_of_it(world, blanks):
+    """Sent as bytes: a client of Python's trims them itself."""
+    user = world.patient_user_service().wait_ready()
+    first = user.save(ADA, Idempotency_Key="k1")
+    body = json.dumps(ADA).encode()
+    lines = (b"Host: x", b"Content-Type: application/json" + blanks, b"Idempotency-Key: k1" + blanks,
+             b"traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01" + blanks,
+             b"Connection: close", b"Content-Length: %d" % len(body))
+    head = b"POST /users/save HTTP/1.1\r\n" + b"\r\n".join(lines) + b"\r\n\r\n"
+    exchange = Exchange(user.port, [head + body])
+    assert exchange.statuses == [200], exchange.got
+    assert exchange.got.endswith(first.content)
+    assert user.metric(REPEATED) == 1 and world.count() == 1
 
 
 def test_a_key_with_another_user_is_refused(world):

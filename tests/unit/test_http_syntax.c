@@ -32,6 +32,22 @@ static void test_field_values(void **state)
     }
 }
 
+static void test_trim_end(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *value;
+        const char *trimmed;
+    } rows[] = {{"", ""},     {" ", ""},      {" \t \t", ""},
+                {"a", "a"},   {"a ", "a"},    {"a b\t ", "a b"},
+                {" a", " a"}, {"a\n", "a\n"}, {"\xc2\xa0", "\xc2\xa0"}};
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        assert_true(slice_equal(http_trim_end(slice_of(rows[i].value)), slice_of(rows[i].trimmed)));
+    }
+    assert_int_equal(http_trim_end((struct slice){NULL, 0}).length, 0);
+    assert_int_equal(http_trim_end((struct slice){"a\0 ", 3}).length, 2);
+}
+
 static void test_lengths(void **state)
 {
     (void)state;
@@ -118,6 +134,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_tokens),  cmocka_unit_test(test_field_values),
+        cmocka_unit_test(test_tokens),  cmocka_unit_test(test_trim_end),
         cmocka_unit_test(test_lengths), cmocka_unit_test(test_hosts),
         cmocka_unit_test(test_targets),
     };
