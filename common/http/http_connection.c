@@ -43,18 +43,35 @@ static int descriptor_of(struct MHD_Connection *connection)
     return info == NULL ? -1 : info->connect_fd;
 }
 
+void http_connection_send_last(struct http_connection *own, struct slice reply)
+{
+    /* Nothing is being sent to this client, and what is short of room does not matter. */
+    (void)!send(descriptor_of(own->connection), reply.data, reply.length,
+                MSG_DONTWAIT | MSG_NOSIGNAL);
+    metric_add(&own->server->replies[3], 1);
+}
+
+/* What he sends from now on ends the connection in the handler, and then it lingers. To close it
+ * here, while he sends, would be to reset it, and he would not get to read this. */
+static void say_late(struct http_connection *own)
+{
+    http_connection_send_last(own, slice_of("HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n"
+                                            "Content-Length: 0\r\n\r\n"));
+    (void)shutdown(descriptor_of(own->connection), SHUT_WR);
+    own->is_late = true;
+    http_connection_wait_for(own, HTTP_WAIT_END);
+}
+
 /* The library takes part in this as if the client had left: it sees the end of the socket in its
  * next turn, and calls back. */
 static void cut_off(struct http_connection *own)
 {
-    static const char late[] = "HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n"
-                               "Content-Length: 0\r\n\r\n";
-    int descriptor = descriptor_of(own->connection);
     if (own->wait == HTTP_WAIT_BODY) {
-        /* Nothing is being sent to this client, and what is short of room does not matter. */
-        (void)!send(descriptor, late, sizeof(late) - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
-        metric_add(&own->server->replies[3], 1);
-    } else if (own->wait == HTTP_WAIT_REPLY) {
+        say_late(own);
+        return;
+    }
+    int descriptor = descriptor_of(own->connection);
+    if (own->wait == HTTP_WAIT_REPLY) {
         /* What he does not read is to be forgotten with the connection. */
         const struct linger now = {.l_onoff = 1, .l_linger = 0};
         (void)setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
@@ -67,13 +84,15 @@ static void cut_off(struct http_connection *own)
 void http_connections_sweep(struct http_server *server)
 {
     int count = 0;
-    for (enum http_wait wait = HTTP_WAIT_HEAD; wait <= HTTP_WAIT_REPLY; wait++) {
+    for (enum http_wait wait = HTTP_WAIT_HEAD; wait <= HTTP_WAIT_END; wait++) {
         struct http_wait_list *list = &server->waits[wait];
         struct http_connection *oldest = NULL;
         while ((oldest = TAILQ_FIRST(&list->connections)) != NULL && count < CUT_OFF_BATCH &&
                server->now_ms - oldest->since_ms >= list->timeout_ms) {
             cut_off(oldest);
-            metric_add(&server->timeouts[wait], 1);
+            if (wait != HTTP_WAIT_END) {
+                metric_add(&server->timeouts[wait], 1);
+            }
             count++;
         }
     }
@@ -81,6 +100,9 @@ void http_connections_sweep(struct http_server *server)
 
 bool http_connections_give_up_one(struct http_server *server)
 {
+    if (http_linger_give_up_one(&server->linger)) {
+        return true;
+    }
     struct http_connection *oldest = TAILQ_FIRST(&server->waits[HTTP_WAIT_HEAD].connections);
     if (oldest != NULL) {
         cut_off(oldest);
@@ -91,7 +113,10 @@ bool http_connections_give_up_one(struct http_server *server)
 static void begin_connection(struct http_server *server, struct MHD_Connection *connection,
                              void **connection_slot)
 {
-    atomic_fetch_add(&server->connections, 1);
+    size_t connections = (size_t)atomic_fetch_add(&server->connections, 1) + 1;
+    if (connections + server->linger.count > server->places) {
+        (void)http_linger_give_up_one(&server->linger);
+    }
     server->accept_retry_ms = 0;
     struct http_connection *own = calloc(1, sizeof(*own));
     *connection_slot = own;
@@ -104,6 +129,17 @@ static void begin_connection(struct http_server *server, struct MHD_Connection *
     own->connection = connection;
     join_list(server, own, HTTP_WAIT_HEAD);
     server->new_connections++;
+}
+
+/* The library closes its descriptor when this has returned. */
+static void make_linger(struct http_server *server, struct MHD_Connection *connection)
+{
+    /* This one has left its place, and takes it again. */
+    size_t connections = (size_t)atomic_load(&server->connections);
+    if (connections + server->linger.count >= server->places) {
+        (void)http_linger_give_up_one(&server->linger);
+    }
+    http_linger_begin(&server->linger, descriptor_of(connection), server->now_ms);
 }
 
 void http_connection_changed(void *closure, struct MHD_Connection *connection,
@@ -122,6 +158,7 @@ void http_connection_changed(void *closure, struct MHD_Connection *connection,
     }
     if (!own->is_cut_off) {
         leave_list(server, own);
+        make_linger(server, connection);
     }
     server->new_connections -= !own->has_sent_request;
     free(own);

@@ -1,6 +1,7 @@
 /* What the HTTP server's source files share; with them the only code that sees libmicrohttpd. */
 #pragma once
 
+#include "common/http/http_linger.h"
 #include "common/http/http_server.h"
 #include "common/http/http_syntax.h"
 
@@ -15,11 +16,12 @@ enum http_phase {
     HTTP_PHASE_QUEUED,   /* handed to the library */
 };
 
-/* What a connection waits for. */
+/* What a connection waits for; each but the last two has its timeouts counted. */
 enum http_wait {
     HTTP_WAIT_HEAD,    /* for the whole head of the next request */
     HTTP_WAIT_BODY,    /* for the rest of the request */
     HTTP_WAIT_REPLY,   /* for the client to take the reply */
+    HTTP_WAIT_END,     /* for the client to take his 408: he has it, and may still be sending */
     HTTP_WAIT_SERVICE, /* for us: has no deadline here */
 };
 enum { HTTP_WAITS = HTTP_WAIT_SERVICE + 1 };
@@ -32,6 +34,7 @@ struct http_connection {
     enum http_wait wait;
     uint64_t since_ms;
     bool has_sent_request;
+    bool is_late;              /* has its 408 */
     bool is_cut_off;           /* in no list: the library will close it */
     struct http_target target; /* of the request whose head is arriving */
 };
@@ -99,6 +102,8 @@ struct http_server {
     size_t active_requests, deferred_requests;
     size_t receiving_bytes; /* memory of the bodies that are arriving */
     size_t new_connections; /* those that have not sent a request yet */
+    size_t places;          /* descriptors for connections and for those that linger */
+    struct http_linger linger;
     HTTP_METRICS(METRIC_MEMBER)
 };
 
@@ -131,10 +136,14 @@ struct http_connection *http_connection_begin_request(struct MHD_Connection *con
 /* From now on it waits for this. */
 void http_connection_wait_for(struct http_connection *own, enum http_wait wait);
 
+/* Sends what is no reply of the library's, because that takes none now; nothing else is being sent
+ * to this client. The connection must be closed then. */
+void http_connection_send_last(struct http_connection *own, struct slice reply);
+
 /* Cuts off, some at a time, those that have waited too long. */
 void http_connections_sweep(struct http_server *server);
 
-/* Closes the connection that has been idle for longest; false: none is. */
+/* Closes the connection that lingers or has been idle for longest; false: none is. */
 MUST_CHECK bool http_connections_give_up_one(struct http_server *server);
 
 /* The library's callbacks. */
@@ -151,6 +160,11 @@ void *http_note_target(void *closure, const char *target, struct MHD_Connection 
 
 /* Queues request->reply with the library. */
 enum MHD_Result http_queue_reply(struct http_request *request);
+
+/* Sends request->reply in mid-body, where the library takes none. The connection must be closed
+ * then.
+ */
+void http_send_reply_early(struct http_request *request);
 
 /* Stores a problem as request->reply. */
 void http_set_problem(struct http_request *request, unsigned status, const char *name,

@@ -78,6 +78,25 @@ static bool add_headers(struct MHD_Response *response, const struct http_request
     return added == MHD_YES;
 }
 
+void http_send_reply_early(struct http_request *request)
+{
+    const struct http_reply *reply = &request->reply;
+    struct buffer text;
+    buffer_init(&text, PROBLEM_BYTES_MAX);
+    buffer_append_format(&text,
+                         "HTTP/1.1 %u %s\r\nConnection: close\r\nContent-Type: %s\r\n"
+                         "Content-Length: %zu\r\n\r\n",
+                         reply->status, MHD_get_reason_phrase_for(reply->status),
+                         reply->content_type, reply->body_length);
+    if (reply->body_length > 0) {
+        buffer_append(&text, reply->body, reply->body_length);
+    }
+    if (!text.failed) {
+        http_connection_send_last(request->own, buffer_slice(&text));
+    }
+    buffer_done(&text);
+}
+
 enum MHD_Result http_queue_reply(struct http_request *request)
 {
     struct http_reply *reply = &request->reply;

@@ -241,7 +241,8 @@ static enum MHD_Result begin_request(struct http_server *server, struct MHD_Conn
 }
 
 /* In mid-body the library takes no reply: what is too much is read and forgotten up to a limit, and
- * a client that goes on beyond it is cut off. Memory is taken only for what has come. */
+ * a client that goes on beyond it gets the reply without the library's help. Memory is taken only
+ * for what has come. */
 static enum MHD_Result take_body(struct http_request *request, const char *data, size_t length)
 {
     struct http_server *server = request->server;
@@ -250,7 +251,12 @@ static enum MHD_Result take_body(struct http_request *request, const char *data,
     if (request->body_seen_bytes > limit) {
         request->body_too_large = true;
         release_body(request);
-        return request->body_seen_bytes <= HTTP_DISCARD_FACTOR * limit ? MHD_YES : MHD_NO;
+        if (request->body_seen_bytes <= HTTP_DISCARD_FACTOR * limit) {
+            return MHD_YES;
+        }
+        refuse_large_body(request);
+        http_send_reply_early(request);
+        return MHD_NO;
     }
     if (request->route == NULL || request->body_unwelcome) {
         return MHD_YES;
@@ -299,6 +305,9 @@ enum MHD_Result http_handle_request(void *closure, struct MHD_Connection *connec
         return begin_request(server, connection, &head, request_slot);
     }
     struct http_request *request = *request_slot;
+    if (request->own->is_late) {
+        return MHD_NO;
+    }
     switch (request->phase) {
     case HTTP_PHASE_BODY:
         if (*upload_bytes > 0) {

@@ -78,15 +78,20 @@ static enum outcome start_library(struct http_server *server, struct error *ret_
 
 /* Connections must leave descriptors for the rest of the service, which has raised the limit as far
  * as it could. */
-static void limit_connections(struct http_server_options *options)
+static void limit_connections(struct http_server *server)
 {
-    struct rlimit files;
-    size_t wanted = (size_t)options->connections_max + OTHER_DESCRIPTORS;
-    if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < wanted) {
-        size_t limit = files.rlim_cur;
-        options->connections_max =
-            limit > OTHER_DESCRIPTORS ? (unsigned)limit - OTHER_DESCRIPTORS : 1;
-        log_at(&event_http_connection_limit_lowered, log_integer("descriptors", (int64_t)limit),
+    struct http_server_options *options = &server->options;
+    struct rlimit files = {.rlim_cur = 0};
+    server->places = (size_t)options->connections_max + HTTP_LINGER_CONNECTIONS_MAX;
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0 &&
+        files.rlim_cur < server->places + OTHER_DESCRIPTORS) {
+        server->places =
+            files.rlim_cur > OTHER_DESCRIPTORS ? files.rlim_cur - OTHER_DESCRIPTORS : 1;
+    }
+    if (server->places < options->connections_max) {
+        options->connections_max = (unsigned)server->places;
+        log_at(&event_http_connection_limit_lowered,
+               log_integer("descriptors", (int64_t)files.rlim_cur),
                log_integer("connections", options->connections_max));
     }
 }
@@ -117,7 +122,13 @@ static enum outcome set_up_loop(struct http_server *server, struct error *ret_er
     if (library < 0) {
         return error_set(ret_error, OUTCOME_BROKEN, "this libmicrohttpd was built without epoll");
     }
-    enum outcome outcome = watch(server, library, ret_error);
+    enum outcome outcome = http_linger_init(&server->linger, ret_error);
+    if (outcome == OUTCOME_OK) {
+        outcome = watch(server, server->linger.epoll_descriptor, ret_error);
+    }
+    if (outcome == OUTCOME_OK) {
+        outcome = watch(server, library, ret_error);
+    }
     return outcome == OUTCOME_OK ? watch(server, server->worker.wake_descriptor, ret_error)
                                  : outcome;
 }
@@ -130,12 +141,14 @@ enum outcome http_server_create(const struct http_server_options *options,
         return error_set(ret_error, OUTCOME_BUSY, "no memory for the HTTP server");
     }
     server->options = *options;
-    limit_connections(&server->options);
+    limit_connections(server);
     metric_set(&server->connection_limit, server->options.connections_max);
     server->waits[HTTP_WAIT_HEAD].timeout_ms = options->idle_timeout_ms;
     server->waits[HTTP_WAIT_BODY].timeout_ms = options->request_timeout_ms;
     server->waits[HTTP_WAIT_REPLY].timeout_ms = options->reply_timeout_ms;
+    server->waits[HTTP_WAIT_END].timeout_ms = HTTP_LINGER_MS;
     server->listen_descriptor = server->epoll_descriptor = -1;
+    server->linger.epoll_descriptor = -1;
     for (int i = 0; i < HTTP_WAITS; i++) {
         TAILQ_INIT(&server->waits[i].connections);
     }
@@ -222,7 +235,9 @@ static void wait_for_events(struct http_server *server, int timeout_ms)
     struct epoll_event events[4];
     int count = epoll_wait(server->epoll_descriptor, events, 4, timeout_ms);
     for (int i = 0; i < count; i++) {
-        if (events[i].data.fd == server->worker.wake_descriptor) {
+        if (events[i].data.fd == server->linger.epoll_descriptor) {
+            http_linger_read(&server->linger);
+        } else if (events[i].data.fd == server->worker.wake_descriptor) {
             server->options.on_wake(server->options.context);
         }
     }
@@ -234,7 +249,7 @@ static bool is_drained(const struct http_server *server, uint64_t begin_ms)
     if (elapsed_ms >= server->options.drain_timeout_ms) {
         return server->deferred_requests == 0;
     }
-    return server->active_requests == 0 &&
+    return server->active_requests == 0 && server->linger.count == 0 &&
            (server->new_connections == 0 || elapsed_ms >= FIRST_REQUEST_WAIT_MS);
 }
 
@@ -247,6 +262,7 @@ static void run_loop(void *owner)
         (void)worker_begin_turn(&server->worker);
         server->now_ms = clock_monotonic_ms();
         http_connections_sweep(server);
+        http_linger_sweep(&server->linger, server->now_ms, server->waits[HTTP_WAIT_END].timeout_ms);
         mind_accepting(server);
         do {
             server->resumed = false;
@@ -259,6 +275,7 @@ static void run_loop(void *owner)
         if (http_server_is_draining(server)) {
             if (drain_begin_ms == 0) {
                 drain_begin_ms = clock_monotonic_ms();
+                server->waits[HTTP_WAIT_END].timeout_ms = HTTP_LINGER_DRAIN_MS;
                 stop_accepting(server);
                 continue;
             }
@@ -290,6 +307,7 @@ void http_server_free(struct http_server *server)
     if (server == NULL) {
         return;
     }
+    http_linger_done(&server->linger);
     if (server->daemon != NULL) {
         if (server->listen_descriptor >= 0 &&
             MHD_quiesce_daemon(server->daemon) == MHD_INVALID_SOCKET) {
@@ -315,4 +333,5 @@ METRIC_TABLE(append_metrics, struct http_server, HTTP_METRICS(ROW))
 void http_server_append_metrics(const struct http_server *server, struct buffer *text)
 {
     append_metrics(text, server);
+    http_linger_append_metrics(&server->linger, text);
 }
