@@ -1,6 +1,8 @@
 /* Options from one table: default < file < environment < command line. */
 #include "common/options/options_internal.h"
 
+#include "common/base/slice.h"
+
 #include <ctype.h>
 #include <errno.h>
 #include <getopt.h>
@@ -52,11 +54,14 @@ static struct option *create_flags(const struct options_program *program)
     flags[1] = (struct option){"version", no_argument, NULL, FLAG_VERSION};
     flags[2] = (struct option){"check-config", no_argument, NULL, FLAG_CHECK_CONFIG};
     flags[3] = (struct option){"config", required_argument, NULL, FLAG_CONFIG};
+    struct option *flag = &flags[FLAGS_BEFORE_ROWS];
     for (size_t i = 0; i < program->count; i++) {
         const struct option_row *row = &program->rows[i];
-        flags[FLAGS_BEFORE_ROWS + i] =
-            (struct option){row->name, row->type == OPTION_FLAG ? no_argument : required_argument,
-                            NULL, FLAG_ROWS + (int)i};
+        if (!row->file_only) {
+            *flag++ = (struct option){row->name,
+                                      row->type == OPTION_FLAG ? no_argument : required_argument,
+                                      NULL, FLAG_ROWS + (int)i};
+        }
     }
     return flags;
 }
@@ -180,10 +185,22 @@ static enum outcome store_defaults(const struct options_program *program, void *
     return OUTCOME_OK;
 }
 
-static const char *read_variable(const char *name)
+/* Empty where it is not set, or set to nothing but blanks. */
+static struct slice read_variable(const char *name)
 {
-    const char *value = getenv(name);
-    return value == NULL || value[0] == '\0' ? NULL : value;
+    return slice_trimmed(slice_of(getenv(name)));
+}
+
+static enum outcome store_variable(const struct option_row *row, void *settings, struct slice value,
+                                   const char *source, struct error *ret_error)
+{
+    char *copy = strndup(value.data, value.length);
+    if (copy == NULL) {
+        return error_set(ret_error, OUTCOME_INVALID, "%s: no memory", row->name);
+    }
+    enum outcome outcome = option_store(row, settings, copy, source, ret_error);
+    option_free_text(copy);
+    return outcome;
 }
 
 static enum outcome store_environment(const struct options_program *program, void *settings,
@@ -193,17 +210,19 @@ static enum outcome store_environment(const struct options_program *program, voi
         const struct option_row *row = &program->rows[i];
         char variable[OPTION_SOURCE_BYTES];
         const char *source = variable;
-        if (row->command_line_only) {
+        struct slice value = {NULL, 0};
+        if (row->command_line_only || row->file_only) {
             continue;
         }
-        const char *value =
-            option_variable(program, row->name, variable) ? read_variable(variable) : NULL;
-        if (value == NULL && row->environment != NULL) {
+        if (option_variable(program, row->name, variable)) {
+            value = read_variable(variable);
+        }
+        if (value.length == 0 && row->environment != NULL) {
             source = row->environment;
             value = read_variable(source);
         }
-        if (value != NULL) {
-            enum outcome outcome = option_store(row, settings, value, source, ret_error);
+        if (value.length > 0) {
+            enum outcome outcome = store_variable(row, settings, value, source, ret_error);
             if (outcome != OUTCOME_OK) {
                 return outcome;
             }

@@ -30,10 +30,10 @@
  * option in the manual page and the sample file in docs/.
  *
  * Every program also has --help, --version, --check-config and --config FILE. In the environment an
- * option is PREFIX_ plus its name in upper case with '_' for '-'. The file has `name = value`
- * lines, in no section. An unknown key, a bad value or a value out of range is an error that names
- * the source (file and line, variable, or flag), the option, and what is allowed; the value of a
- * secret is never shown.
+ * option is PREFIX_ plus its name in upper case with '_' for '-'; blanks and line ends around the
+ * value are no part of it. The file has `name = value` lines, in no section. An unknown key, a bad
+ * value or a value out of range is an error that names the source (file and line, variable, or
+ * flag), the option, and what is allowed; the value of a secret is never shown.
  */
 #pragma once
 
@@ -65,6 +65,8 @@ struct option_row {
     bool secret;              /* may hold a password: never printed; and given on the command line
                                * it is overwritten in argv after parsing */
     bool command_line_only;   /* neither in the file nor in the environment */
+    bool file_only;           /* another program's with which the file is shared: read there as that
+                               * program reads it, and nowhere else; not in the help */
     const char *help;         /* one line */
 };
 
@@ -109,6 +111,7 @@ struct options_program {
     const char *name;               /* "user-service" */
     const char *environment_prefix; /* "USER_SERVICE" */
     const char *summary;            /* the first line of the help */
+    const char *explanation;        /* lines for the help, below the usage; NULL: none */
     const char *operands;           /* what may stand beside the options, for the usage line; NULL:
                                      * nothing */
     const struct option_row *rows;

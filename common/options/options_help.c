@@ -40,11 +40,18 @@ static void print_facts(const struct options_program *program, const struct opti
 
 void options_print_help(const struct options_program *program)
 {
-    printf("%s: %s\n\nUsage: %s %s%s[OPTION]...\n\nOptions:\n", program->name, program->summary,
+    printf("%s: %s\n\nUsage: %s %s%s[OPTION]...\n\n", program->name, program->summary,
            program->name, program->operands == NULL ? "" : program->operands,
            program->operands == NULL ? "" : " ");
+    if (program->explanation != NULL) {
+        printf("%s\n", program->explanation);
+    }
+    printf("Options:\n");
     for (size_t i = 0; i < program->count; i++) {
         const struct option_row *row = &program->rows[i];
+        if (row->file_only) {
+            continue;
+        }
         if (row->type == OPTION_FLAG) {
             printf("  --%s\n      %s\n", row->name, row->help);
         } else {
@@ -62,7 +69,8 @@ void options_print_help(const struct options_program *program)
            "      print the version and exit\n"
            "\n"
            "The command line wins over the environment, that over the file, that over defaults.\n"
-           "A variable that is set and empty counts as not set.\n"
+           "A variable that is set and empty counts as not set; blanks around its value do not\n"
+           "count.\n"
            "In the file a line that begins with '#' or ';' is a comment, and so is what follows a\n"
            "';' after a space; a line that begins with a space continues the value before it.\n");
 }

@@ -41,6 +41,25 @@ static void default_file_environment_command_line(void **state)
     assert_string_equal(settings.queue, "f");
 }
 
+static void blanks_around_a_variable(void **state)
+{
+    (void)state;
+    (void)setenv("A_SERVICE_QUEUE", " \r\n\ta b\n \n", 1);
+    (void)setenv("A_SERVICE_PREFETCH", "3\n", 1);
+    (void)setenv("A_SERVICE_AMQP_URL", " \n", 1);
+    (void)setenv("AMQP_URL",
+                 "\xef\xbb\xbf"
+                 "amqp://plain/\r\n",
+                 1);
+    assert_int_equal(load(NULL), OUTCOME_OK);
+    assert_string_equal(settings.queue, "a b");
+    assert_int_equal(settings.prefetch, 3);
+    assert_string_equal(settings.url, "amqp://plain/");
+    /* The command line is not changed: a shell has read it. */
+    assert_int_equal(load("--queue= a", NULL), OUTCOME_OK);
+    assert_string_equal(settings.queue, " a");
+}
+
 static void the_second_variable(void **state)
 {
     (void)state;
@@ -313,17 +332,50 @@ static void help_and_version(void **state)
     assert_null(strstr(text, "hunter2"));
 }
 
+static void a_row_of_another_program_is_read_in_the_file_alone(void **state)
+{
+    (void)state;
+    struct option_row shared_rows[2] = {pin_rows[0], pin_rows[0]};
+    shared_rows[1].name = "theirs";
+    shared_rows[1].file_only = true;
+    const struct options_program both = {.name = "a-service",
+                                         .environment_prefix = "A_SERVICE",
+                                         .summary = "s",
+                                         .rows = shared_rows,
+                                         .count = 2};
+    struct pin_settings values = {0};
+    char name[] = "a-service";
+    char flag[] = "--theirs=2";
+    char config[] = "--config";
+    char *argv[] = {name, config, config_path, NULL};
+    char *argv_of_flag[] = {name, flag, NULL};
+    assert_int_equal(options_load(&both, 2, argv_of_flag, &values, NULL, &action, &error),
+                     OUTCOME_INVALID);
+    expect_error("unknown option --theirs;");
+    (void)setenv("A_SERVICE_THEIRS", "nonsense", 1);
+    write_config("theirs = 2\n", 11);
+    assert_int_equal(options_load(&both, 3, argv, &values, NULL, &action, &error), OUTCOME_OK);
+    assert_int_equal(values.pin, 2);
+    write_config("theirs = many\n", 14);
+    assert_int_equal(options_load(&both, 3, argv, &values, NULL, &action, &error), OUTCOME_INVALID);
+    expect_error(":1: theirs: ");
+    (void)unsetenv("A_SERVICE_THEIRS");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(defaults, clear_environment),
         cmocka_unit_test_teardown(default_file_environment_command_line, clear_environment),
+        cmocka_unit_test_teardown(blanks_around_a_variable, clear_environment),
         cmocka_unit_test_teardown(the_second_variable, clear_environment),
         cmocka_unit_test_teardown(numbers, clear_environment),
         cmocka_unit_test_teardown(a_refusal_says_what_is_allowed, clear_environment),
         cmocka_unit_test_teardown(flags, clear_environment),
         cmocka_unit_test_teardown(secrets_leave_the_command_line, clear_environment),
         cmocka_unit_test_teardown(a_secret_number_is_not_shown, clear_environment),
+        cmocka_unit_test_teardown(a_row_of_another_program_is_read_in_the_file_alone,
+                                  clear_environment),
         cmocka_unit_test_teardown(operands_and_flags, clear_environment),
         cmocka_unit_test_teardown(help_and_version, clear_environment),
     };
