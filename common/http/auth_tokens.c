@@ -10,7 +10,7 @@
 #include <string.h>
 #include <strings.h>
 
-enum { LINE_BYTES_MAX = AUTH_TOKEN_BYTES_MAX + 2 };
+enum { LINE_BYTES_MAX = AUTH_TOKEN_BYTES_MAX + 64 }; /* with what is around a token */
 
 struct auth_tokens {
     size_t count;
@@ -65,10 +65,8 @@ static enum outcome read_lines(struct auth_tokens *tokens, FILE *file, const cha
         if (c == EOF && (length == 0 || ferror(file))) {
             break;
         }
-        if (length > 0 && line[length - 1] == '\r') {
-            length--;
-        }
-        outcome = add_line(tokens, (struct slice){line, length}, path, number, ret_error);
+        outcome =
+            add_line(tokens, slice_trimmed((struct slice){line, length}), path, number, ret_error);
     }
     if (outcome == OUTCOME_OK && ferror(file)) {
         outcome = error_set_errno(ret_error, OUTCOME_INVALID, errno,

@@ -12,7 +12,8 @@ enum { AUTH_TOKENS_MAX = 64, AUTH_TOKEN_BYTES_MIN = 16, AUTH_TOKEN_BYTES_MAX = 5
 
 struct auth_tokens;
 
-/* One token on a line, of visible ASCII; blank lines and those that begin with '#' are skipped.
+/* One token on a line, of visible ASCII; blank lines and those that begin with '#' are skipped, and
+ * so are a byte order mark and the blanks around a token.
  * INVALID names the file and what is wrong with it, never what it holds. Any thread. */
 MUST_CHECK enum outcome auth_tokens_read(const char *path, struct auth_tokens **ret_tokens,
                                          struct error *ret_error);

@@ -34,7 +34,8 @@ static void tokens_of_a_file(void **state)
     (void)state;
     struct auth_tokens *tokens = NULL;
     struct error error;
-    assert_int_equal(read_text("# who\nfirst-token-00000\r\n\nsecond-token-1111", &tokens, &error),
+    assert_int_equal(read_text("\xef\xbb\xbf# who\n first-token-00000 \t\r\n \r\nsecond-token-1111",
+                               &tokens, &error),
                      OUTCOME_OK);
     assert_int_equal(auth_tokens_count(tokens), 2);
     assert_true(allows(tokens, "Bearer first-token-00000"));
