@@ -1,57 +1,26 @@
-/* The life of a connection: URL, login, set-up calls that wait for their reply, close. */
+/* The life of a connection: login, set-up calls that wait for their reply, close. */
 #include "common/amqp/broker.h"
 
 #include "common/amqp/broker_internal.h"
 #include "common/base/clock.h"
 
+#include <errno.h>
+#include <limits.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
-static struct timeval timeval_of_ms(uint64_t duration_ms)
-{
-    return (struct timeval){.tv_sec = (time_t)(duration_ms / 1000),
-                            .tv_usec = (suseconds_t)(duration_ms % 1000) * 1000};
-}
+enum { CONNECTION_NAME_BYTES = 256 };
 
-enum outcome broker_address_parse(struct slice url, struct broker_address *ret_address,
-                                  struct error *ret_error)
-{
-    char *copy = strndup(url.data, url.length);
-    if (copy == NULL) {
-        return error_set(ret_error, OUTCOME_BUSY, "no memory for a broker URL");
-    }
-    struct amqp_connection_info info;
-    if (strlen(copy) != url.length || amqp_parse_url(copy, &info) != AMQP_STATUS_OK) {
-        explicit_bzero(copy, url.length);
-        free(copy);
-        return error_set(ret_error, OUTCOME_INVALID,
-                         "a broker URL is not of the form amqp://USER:PASSWORD@HOST:PORT/VHOST, "
-                         "or amqps:// (special characters in it are written as %%XX)");
-    }
-    *ret_address = (struct broker_address){
-        .url_copy = copy,
-        .url_bytes = url.length,
-        .user = info.user,
-        .password = info.password,
-        /* "amqp://host/" is what people write for the default vhost. */
-        .vhost = info.vhost[0] == '\0' ? "/" : info.vhost,
-        .host = info.host,
-        .port = info.port,
-        .tls = info.ssl != 0,
-    };
-    return OUTCOME_OK;
-}
+static const char *program_name;
 
-void broker_address_done(struct broker_address *address)
+void broker_set_program(const char *name)
 {
-    if (address->url_copy != NULL) {
-        explicit_bzero(address->url_copy, address->url_bytes);
-    }
-    free(address->url_copy);
-    *address = (struct broker_address){0};
+    program_name = name;
 }
 
 enum outcome broker_refusal(int code, struct slice text, const char *what, struct error *ret_error)
@@ -62,12 +31,11 @@ enum outcome broker_refusal(int code, struct slice text, const char *what, struc
                      "%s: the broker answered %d: %.*s", what, code, (int)text.length, text.data);
 }
 
-/* Why the library's call was no success. */
+/* Why the library's call was no success. errno is as the call left it. */
 static enum outcome reply_error(amqp_rpc_reply_t reply, const char *what, struct error *ret_error)
 {
     if (reply.reply_type == AMQP_RESPONSE_LIBRARY_EXCEPTION) {
-        return error_set(ret_error, OUTCOME_TRANSIENT, "%s: %s", what,
-                         amqp_error_string2(reply.library_error));
+        return broker_status_error(reply.library_error, errno, what, ret_error);
     }
     if (reply.reply_type != AMQP_RESPONSE_SERVER_EXCEPTION) {
         return error_set(ret_error, OUTCOME_TRANSIENT, "%s: no reply from the broker", what);
@@ -86,6 +54,15 @@ static enum outcome reply_error(amqp_rpc_reply_t reply, const char *what, struct
     return broker_refusal(code, broker_slice(text), what, ret_error);
 }
 
+/* The peer went away in the middle, or what it said is something else. */
+static bool is_no_amqp(amqp_rpc_reply_t reply)
+{
+    return reply.reply_type == AMQP_RESPONSE_LIBRARY_EXCEPTION &&
+           (reply.library_error == AMQP_STATUS_CONNECTION_CLOSED ||
+            reply.library_error == AMQP_STATUS_SOCKET_ERROR ||
+            reply.library_error == AMQP_STATUS_BAD_AMQP_DATA);
+}
+
 static amqp_table_entry_t table_text(const char *key, const char *value)
 {
     return (amqp_table_entry_t){
@@ -99,6 +76,32 @@ static amqp_table_entry_t table_true(const char *key)
                                 .value = {.kind = AMQP_FIELD_KIND_BOOLEAN, .value.boolean = 1}};
 }
 
+/* "user-service 1.2.3 on a-host: publisher" */
+static void write_connection_name(const char *part, char ret_name[CONNECTION_NAME_BYTES])
+{
+    char host[HOST_NAME_MAX + 1] = "";
+    if (program_name == NULL) {
+        (void)snprintf(ret_name, CONNECTION_NAME_BYTES, "%s", part);
+        return;
+    }
+    /* A name that is too long may be left without its end. */
+    bool is_known = gethostname(host, sizeof(host) - 1) == 0;
+    (void)snprintf(ret_name, CONNECTION_NAME_BYTES, "%s %s on %s: %s", program_name,
+                   PROJECT_VERSION, is_known ? host : "an unknown host", part);
+}
+
+static enum outcome login_error(amqp_rpc_reply_t reply, const struct broker_address *address,
+                                const struct broker_open_options *options, struct error *ret_error)
+{
+    enum outcome outcome = reply_error(reply, "login", ret_error);
+    if (options->explains && !address->tls && is_no_amqp(reply) &&
+        broker_port_speaks_tls(address)) {
+        return error_set(ret_error, OUTCOME_TRANSIENT,
+                         "login: the port speaks TLS: write amqps:// in the URL");
+    }
+    return outcome;
+}
+
 /* The broker tells of alarms and cancelled consumers only those who announce that they listen. */
 static enum outcome login(struct broker *broker, const struct broker_address *address,
                           const struct broker_open_options *options, struct error *ret_error)
@@ -108,19 +111,28 @@ static enum outcome login(struct broker *broker, const struct broker_address *ad
         table_true("publisher_confirms"),           table_true("basic.nack"),
         table_true("authentication_failure_close"),
     };
+    char name[CONNECTION_NAME_BYTES];
+    write_connection_name(options->connection_name, name);
     amqp_table_entry_t properties[] = {
-        table_text("connection_name", options->connection_name),
+        table_text("connection_name", name),
+        table_text("product", program_name != NULL ? program_name : options->connection_name),
+        table_text("version", PROJECT_VERSION),
         {.key = amqp_cstring_bytes("capabilities"),
          .value = {.kind = AMQP_FIELD_KIND_TABLE,
                    .value.table = {sizeof(capabilities) / sizeof(capabilities[0]), capabilities}}},
     };
     amqp_table_t table = {sizeof(properties) / sizeof(properties[0]), properties};
     const char *password = options->password != NULL ? options->password : address->password;
+    bool is_less =
+        address->frame_bytes_max > 0 && address->frame_bytes_max < BROKER_FRAME_BYTES_MAX;
+    errno = 0;
     amqp_rpc_reply_t reply = amqp_login_with_properties(
-        broker->connection, address->vhost, BROKER_CHANNEL, BROKER_FRAME_BYTES_MAX,
-        options->heartbeat_s, &table, AMQP_SASL_METHOD_PLAIN, address->user, password);
+        broker->connection, address->vhost, BROKER_CHANNEL,
+        is_less ? address->frame_bytes_max : BROKER_FRAME_BYTES_MAX,
+        address->heartbeat_s > 0 ? address->heartbeat_s : options->heartbeat_s, &table,
+        AMQP_SASL_METHOD_PLAIN, address->user, password);
     if (reply.reply_type != AMQP_RESPONSE_NORMAL) {
-        return reply_error(reply, "login", ret_error);
+        return login_error(reply, address, options, ret_error);
     }
     int frame_max = amqp_get_frame_max(broker->connection);
     if (frame_max < AMQP_FRAME_MIN_SIZE) {
@@ -129,6 +141,7 @@ static enum outcome login(struct broker *broker, const struct broker_address *ad
                          frame_max, AMQP_FRAME_MIN_SIZE);
     }
     broker->frame_max = (size_t)frame_max;
+    errno = 0;
     amqp_channel_open(broker->connection, BROKER_CHANNEL);
     reply = amqp_get_rpc_reply(broker->connection);
     if (reply.reply_type != AMQP_RESPONSE_NORMAL) {
@@ -148,43 +161,6 @@ static void bound_silence(struct broker *broker)
     }
 }
 
-/* Everything up to the login. The library frees the socket with the connection. */
-static enum outcome connect_to_host(struct broker *broker, const struct broker_address *address,
-                                    const struct broker_open_options *options,
-                                    struct error *ret_error)
-{
-    enum outcome outcome = OUTCOME_OK;
-    amqp_socket_t *socket = NULL;
-    if (address->tls) {
-        outcome = broker_tls_socket(broker, address->host, &options->tls_files, &socket, ret_error);
-    } else {
-        socket = amqp_tcp_socket_new(broker->connection);
-    }
-    if (outcome != OUTCOME_OK) {
-        return outcome;
-    }
-    if (socket == NULL) {
-        return error_set(ret_error, OUTCOME_BUSY, "no memory for a broker connection");
-    }
-    struct timeval timeout = timeval_of_ms(broker->timeout_ms);
-    int status = amqp_socket_open_noblock(socket, address->host, address->port, &timeout);
-    if (status != AMQP_STATUS_OK && address->tls) {
-        return broker_tls_connect_error(broker, address->host, status, ret_error);
-    }
-    if (status != AMQP_STATUS_OK) {
-        return error_set(ret_error, OUTCOME_TRANSIENT, "connect: %s", amqp_error_string2(status));
-    }
-    status = amqp_set_handshake_timeout(broker->connection, &timeout);
-    if (status == AMQP_STATUS_OK) {
-        status = amqp_set_rpc_timeout(broker->connection, &timeout);
-    }
-    if (status != AMQP_STATUS_OK) {
-        return error_set(ret_error, OUTCOME_BUSY, "set the time limits of a connection: %s",
-                         amqp_error_string2(status));
-    }
-    return OUTCOME_OK;
-}
-
 enum outcome broker_open(const struct broker_address *address,
                          const struct broker_open_options *options, struct broker **ret_broker,
                          struct error *ret_error)
@@ -202,7 +178,7 @@ enum outcome broker_open(const struct broker_address *address,
     enum outcome outcome =
         broker->connection == NULL
             ? error_set(ret_error, OUTCOME_BUSY, "no memory for a broker connection")
-            : connect_to_host(broker, address, options, ret_error);
+            : broker_connect(broker, address, options, ret_error);
     if (outcome == OUTCOME_OK) {
         outcome = login(broker, address, options, ret_error);
     }

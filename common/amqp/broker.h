@@ -8,6 +8,7 @@
  * A connection may be handed from thread to thread, but used by one at a time. */
 #pragma once
 
+#include "common/amqp/broker_url.h"
 #include "common/amqp/message.h"
 #include "common/base/buffer.h"
 
@@ -21,38 +22,29 @@ enum broker_queue_type { BROKER_QUEUE_QUORUM, BROKER_QUEUE_CLASSIC };
 
 enum { BROKER_OPERATION_TIMEOUT_MS = 5000, BROKER_URLS_MAX = 16 };
 
-/* Where to connect: parsed from a URL, secrets included. Wipe with broker_address_done(). */
-struct broker_address {
-    char *url_copy; /* owned; the texts point into it, or are literals */
-    size_t url_bytes;
-    const char *user, *password, *vhost, *host;
-    int port;
-    bool tls; /* amqps:// */
-};
-
-/* PEM files for amqps://. Borrowed; NULL: the system's authorities, no client certificate. */
-struct broker_tls_files {
-    const char *ca_file, *cert_file, *key_file;
-};
-
 /* INVALID names the option and the file that cannot be used. */
 MUST_CHECK enum outcome broker_tls_check_files(const struct broker_tls_files *files,
                                                struct error *ret_error);
 
-/* OUTCOME_INVALID names what is wrong without repeating the URL. */
-MUST_CHECK enum outcome broker_address_parse(struct slice url, struct broker_address *ret_address,
-                                             struct error *ret_error);
-void broker_address_done(struct broker_address *address);
+/* Names the program in the names of its connections, as the broker's tools show them. Borrows the
+ * text. Once, before there are threads; without it they have only their own names. */
+void broker_set_program(const char *name);
 
+/* What the address says of the same wins. */
 struct broker_open_options {
-    const char *connection_name; /* shown by the broker's tools */
+    const char *connection_name; /* "publisher": its part in the program */
     int heartbeat_s;
     const char *password; /* instead of the URL's; NULL: the URL's */
     struct broker_tls_files tls_files;
     uint64_t timeout_ms; /* of the connect and of each operation; 0: BROKER_OPERATION_TIMEOUT_MS */
+    bool explains;       /* where the login fails, a second connection may be opened to learn why */
 };
 
 struct broker;
+
+/* The files for one address: those of its URL, else the options'. Borrowed from both. */
+struct broker_tls_files broker_tls_files_of(const struct broker_address *address,
+                                            const struct broker_tls_files *options);
 
 /* Connects to one host, logs in, opens the channel. With TLS 1.2 or later where the address says
  * so, and then only to a host whose certificate is valid for its name. TRANSIENT: unreachable,

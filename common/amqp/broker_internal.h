@@ -26,6 +26,7 @@ enum {
     BROKER_READ_BYTES = 64 * 1024,    /* that many frames are taken with one read */
     BROKER_ADDED_HEADER_BYTES = 4096, /* what a broker may add to a sender's headers */
     BROKER_CLOSE_TIMEOUT_MS = 2000,
+    BROKER_TLS_HELLO_BYTES = 4096,
     BROKER_BODY_BYTES_MAX = 512 * 1024 * 1024, /* what a broker can be configured to allow */
     BROKER_UNSENT_BYTES_MAX = 1024 * 1024 * 1024,
     BROKER_KEPT_BYTES_MAX = 1024 * 1024, /* a larger buffer is given back when it is empty */
@@ -164,13 +165,31 @@ void broker_append_heartbeat(struct broker *broker);
 /* broker.c. INVALID where the broker says that the request itself is wrong, else TRANSIENT. */
 enum outcome broker_refusal(int code, struct slice text, const char *what, struct error *ret_error);
 
+/* broker_connect.c. Everything up to the login. */
+MUST_CHECK enum outcome broker_connect(struct broker *broker, const struct broker_address *address,
+                                       const struct broker_open_options *options,
+                                       struct error *ret_error);
+/* TRANSIENT, with why the library's call failed in words for an operator. `error_number` is the
+ * errno that it left, or 0. */
+enum outcome broker_status_error(int status, int error_number, const char *what,
+                                 struct error *ret_error);
+
+/* Whether what listens there answers a TLS client as a TLS server does. Opens a connection of its
+ * own; blocks for two seconds at most (a name look-up excepted). */
+bool broker_port_speaks_tls(const struct broker_address *address);
+
 /* broker_tls.c. A socket for amqps://, with everything set that judges the peer. */
 MUST_CHECK enum outcome broker_tls_socket(struct broker *broker, const char *host,
                                           const struct broker_tls_files *files,
                                           amqp_socket_t **ret_socket, struct error *ret_error);
-/* Why the handshake failed with `status`, in words for an operator. */
+/* Why the handshake failed with `status`, in words for an operator. `error_number` is the errno
+ * that it left, or 0. */
 enum outcome broker_tls_connect_error(const struct broker *broker, const char *host, int status,
-                                      struct error *ret_error);
+                                      int error_number, struct error *ret_error);
+/* Writes what a TLS client says first. Returns the bytes, 0 where OpenSSL refuses. */
+size_t broker_tls_hello(const char *host, char ret_bytes[BROKER_TLS_HELLO_BYTES]);
+/* What OpenSSL had to say last on this thread, or NULL; then that is forgotten. */
+const char *broker_tls_reason(void);
 /* As send() that does not block: bytes taken, or -1 and errno. What was not taken must be offered
  * again before anything else is written. */
 ssize_t broker_tls_write(struct broker *broker, const char *data, size_t length);

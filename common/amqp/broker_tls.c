@@ -43,7 +43,8 @@ static int no_passphrase(char *text, int size, int is_writing, void *context)
     return -1;
 }
 
-static enum outcome file_error(const char *option, const char *path, const char *what,
+/* `names` are those of the option and of the URL's parameter. */
+static enum outcome file_error(const char *names, const char *path, const char *what,
                                struct error *ret_error)
 {
     char reason[128] = "no reason was given";
@@ -52,7 +53,7 @@ static enum outcome file_error(const char *option, const char *path, const char 
         ERR_error_string_n(number, reason, sizeof(reason));
     }
     ERR_clear_error();
-    return error_set(ret_error, OUTCOME_INVALID, "--%s: %s cannot be used as %s: %s", option, path,
+    return error_set(ret_error, OUTCOME_INVALID, "--%s: %s cannot be used as %s: %s", names, path,
                      what, reason);
 }
 
@@ -63,21 +64,23 @@ static enum outcome load_files(SSL_CTX *context, const struct broker_tls_files *
     ERR_clear_error();
     if (files->ca_file == NULL) {
         if (SSL_CTX_set_default_verify_paths(context) != 1) {
-            return file_error("amqp-ca-file", "(the system's)", "certificate authorities",
-                              ret_error);
+            return file_error("amqp-ca-file, or cacertfile in the URL", "(the system's)",
+                              "certificate authorities", ret_error);
         }
     } else if (SSL_CTX_load_verify_locations(context, files->ca_file, NULL) != 1) {
-        return file_error("amqp-ca-file", files->ca_file, "certificate authorities", ret_error);
+        return file_error("amqp-ca-file, or cacertfile in the URL", files->ca_file,
+                          "certificate authorities", ret_error);
     }
     if (files->cert_file == NULL) {
         return OUTCOME_OK;
     }
     if (SSL_CTX_use_certificate_chain_file(context, files->cert_file) != 1) {
-        return file_error("amqp-cert-file", files->cert_file, "a certificate", ret_error);
+        return file_error("amqp-cert-file, or certfile in the URL", files->cert_file,
+                          "a certificate", ret_error);
     }
     if (SSL_CTX_use_PrivateKey_file(context, files->key_file, SSL_FILETYPE_PEM) != 1) {
-        return file_error("amqp-key-file", files->key_file, "its key (without a passphrase)",
-                          ret_error);
+        return file_error("amqp-key-file, or keyfile in the URL", files->key_file,
+                          "its key (without a passphrase)", ret_error);
     }
     return OUTCOME_OK;
 }
@@ -85,8 +88,10 @@ static enum outcome load_files(SSL_CTX *context, const struct broker_tls_files *
 enum outcome broker_tls_check_files(const struct broker_tls_files *files, struct error *ret_error)
 {
     if ((files->cert_file == NULL) != (files->key_file == NULL)) {
-        return error_set(ret_error, OUTCOME_INVALID,
-                         "--amqp-cert-file and --amqp-key-file are only of use together");
+        return error_set(
+            ret_error, OUTCOME_INVALID,
+            "--amqp-cert-file and --amqp-key-file (certfile and keyfile in the URL) are only "
+            "of use together");
     }
     SSL_CTX *context = SSL_CTX_new(TLS_client_method());
     if (context == NULL) {
@@ -136,16 +141,83 @@ enum outcome broker_tls_socket(struct broker *broker, const char *host,
     return OUTCOME_OK;
 }
 
+const char *broker_tls_reason(void)
+{
+    unsigned long number = ERR_peek_last_error();
+    ERR_clear_error();
+    return number == 0 ? NULL : ERR_reason_error_string(number);
+}
+
+size_t broker_tls_hello(const char *host, char ret_bytes[BROKER_TLS_HELLO_BYTES])
+{
+    SSL_CTX *context = SSL_CTX_new(TLS_client_method());
+    SSL *tls = context == NULL ? NULL : SSL_new(context);
+    BIO *in = BIO_new(BIO_s_mem());
+    BIO *out = BIO_new(BIO_s_mem());
+    int length = 0;
+    if (tls != NULL && in != NULL && out != NULL && SSL_set_tlsext_host_name(tls, host) == 1) {
+        SSL_set_bio(tls, in, out);
+        (void)SSL_connect(tls); /* it waits for an answer */
+        length = BIO_read(out, ret_bytes, BROKER_TLS_HELLO_BYTES);
+    } else {
+        BIO_free(in);
+        BIO_free(out);
+    }
+    SSL_free(tls);
+    SSL_CTX_free(context);
+    ERR_clear_error();
+    return length > 0 ? (size_t)length : 0;
+}
+
+/* OpenSSL's reasons for what cannot be the beginning of a TLS record. */
+static bool is_no_tls(unsigned long number)
+{
+    int reason = ERR_GET_REASON(number);
+    return number != 0 &&
+           (reason == SSL_R_WRONG_VERSION_NUMBER || reason == SSL_R_PACKET_LENGTH_TOO_LONG ||
+            reason == SSL_R_BAD_RECORD_TYPE);
+}
+
 enum outcome broker_tls_connect_error(const struct broker *broker, const char *host, int status,
-                                      struct error *ret_error)
+                                      int error_number, struct error *ret_error)
 {
     if (broker->tls_verdict != X509_V_OK) {
         return error_set(ret_error, OUTCOME_TRANSIENT,
                          "TLS: the certificate that %s shows is refused: %s", host,
                          X509_verify_cert_error_string(broker->tls_verdict));
     }
-    return error_set(ret_error, OUTCOME_TRANSIENT, "connect with TLS: %s",
-                     amqp_error_string2(status));
+    if (is_no_tls(ERR_peek_error())) {
+        ERR_clear_error();
+        return error_set(ret_error, OUTCOME_TRANSIENT,
+                         "connect with TLS: the port speaks no TLS: write amqp:// in the URL, or "
+                         "the broker's port for TLS (5671 where nothing else is configured)");
+    }
+    const char *reason = status == AMQP_STATUS_SSL_CONNECTION_FAILED ? broker_tls_reason() : NULL;
+    if (reason != NULL) {
+        return error_set(ret_error, OUTCOME_TRANSIENT, "connect with TLS: %s", reason);
+    }
+    if (status == AMQP_STATUS_SSL_CONNECTION_FAILED && error_number != 0 &&
+        error_number != EAGAIN && error_number != EINPROGRESS) {
+        return error_set_errno(ret_error, OUTCOME_TRANSIENT, error_number, "connect with TLS");
+    }
+    if (status == AMQP_STATUS_SSL_CONNECTION_FAILED) {
+        return error_set(ret_error, OUTCOME_TRANSIENT,
+                         "connect with TLS: the connection was closed during the handshake");
+    }
+    return broker_status_error(status, error_number, "connect with TLS", ret_error);
+}
+
+struct broker_tls_files broker_tls_files_of(const struct broker_address *address,
+                                            const struct broker_tls_files *options)
+{
+    const struct broker_tls_files *own = &address->tls_files;
+    bool has_pair = own->cert_file != NULL || own->key_file != NULL;
+    return (struct broker_tls_files){
+        .ca_file = own->ca_file != NULL ? own->ca_file : options->ca_file,
+        /* A certificate and its key are of one source. */
+        .cert_file = has_pair ? own->cert_file : options->cert_file,
+        .key_file = has_pair ? own->key_file : options->key_file,
+    };
 }
 
 /* Sets errno as the call on a socket would have. */

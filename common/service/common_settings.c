@@ -18,6 +18,12 @@ static enum outcome check_queue(const char *queue, struct error *ret_error)
                          "queue: a name of 1 to %d bytes is needed, this one has %zu",
                          QUEUE_NAME_BYTES_MAX, length);
     }
+    for (const char *c = queue; *c != '\0'; c++) {
+        if ((unsigned char)*c < ' ' || *c == 0x7f) {
+            return error_set(ret_error, OUTCOME_INVALID,
+                             "queue: a line end or another control character is in it");
+        }
+    }
     if (strncmp(queue, "amq.", 4) == 0) {
         return error_set(ret_error, OUTCOME_INVALID,
                          "queue: names that begin with \"amq.\" are the broker's own");
@@ -74,26 +80,36 @@ static enum outcome check_tokens(const struct common_settings *settings, struct 
     return outcome;
 }
 
+/* The system's authorities are two megabytes that nobody needs without TLS. */
+static bool matter(const struct broker_tls_files *files)
+{
+    return files->ca_file != NULL || files->cert_file != NULL || files->key_file != NULL;
+}
+
+static enum outcome check_hosts(const struct common_settings *settings, struct error *ret_error)
+{
+    struct broker_hosts hosts = {.count = 0};
+    const struct broker_tls_files options = common_settings_connection(settings, "").open.tls_files;
+    enum outcome outcome = broker_hosts_parse(settings->amqp_url, &hosts, ret_error);
+    if (outcome == OUTCOME_OK && matter(&options)) {
+        outcome = broker_tls_check_files(&options, ret_error);
+    }
+    for (size_t i = 0; outcome == OUTCOME_OK && i < hosts.count; i++) {
+        const struct broker_address *address = &hosts.addresses[i];
+        const struct broker_tls_files files = broker_tls_files_of(address, &options);
+        if (address->tls && (matter(&address->tls_files) || !matter(&options))) {
+            outcome = broker_tls_check_files(&files, ret_error);
+        }
+    }
+    broker_hosts_done(&hosts);
+    return outcome;
+}
+
 enum outcome common_settings_check_broker(const struct common_settings *settings,
                                           struct error *ret_error)
 {
-    struct broker_hosts hosts = {.count = 0};
-    enum outcome outcome = broker_hosts_parse(settings->amqp_url, &hosts, ret_error);
-    /* The system's authorities are two megabytes that nobody needs without TLS. */
-    bool files_matter = settings->amqp_ca_file != NULL || settings->amqp_cert_file != NULL ||
-                        settings->amqp_key_file != NULL;
-    for (size_t i = 0; i < hosts.count; i++) {
-        files_matter = files_matter || hosts.addresses[i].tls;
-    }
-    broker_hosts_done(&hosts);
-    if (outcome == OUTCOME_OK) {
-        outcome = check_queue(settings->queue, ret_error);
-    }
-    if (outcome == OUTCOME_OK && files_matter) {
-        const struct connector_options connection = common_settings_connection(settings, "");
-        outcome = broker_tls_check_files(&connection.open.tls_files, ret_error);
-    }
-    return outcome;
+    enum outcome outcome = check_queue(settings->queue, ret_error);
+    return outcome == OUTCOME_OK ? check_hosts(settings, ret_error) : outcome;
 }
 
 enum outcome common_settings_check(const struct common_settings *settings, struct error *ret_error)

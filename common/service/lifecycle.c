@@ -95,6 +95,7 @@ static bool begin(const struct lifecycle_service *service, int argc, char **argv
         *ret_exit_code = EXIT_OK;
         return false;
     }
+    broker_set_program(service->program->name);
     log_init(service->program->name, service->common->log_format, service->common->log_level,
              STDERR_FILENO);
     return true;

@@ -14,7 +14,8 @@ SERVICES = ("user-service", "session-service")
 PURE = ("user-service/{admission,key_window}.[ch]",
         "session-service/{ack_window,event_content}.[ch]",
         "common/base/{backoff,json_text,utf8,slice}.[ch]", "common/http/{form,http_syntax}.[ch]",
-        "common/log/log_format.[ch]", "common/amqp/{confirm_window,nack_streak,message}.[ch]", "common/user/*.[ch]")
+        "common/log/log_format.[ch]",
+        "common/amqp/{confirm_window,nack_streak,message,broker_url,broker_url_parameters}.[ch]", "common/user/*.[ch]")
 STORE_HEADERS = ("session-service/store/{store,store_reader}.h",)
 LIBRARIES = {"libmicrohttpd": r"microhttpd", "rabbitmq-c": r"rabbitmq-c/|amqp[a-z_]*\.h", "libsystemd": r"systemd/",
              "OpenSSL": r"openssl/", "SQLite": r"sqlite3", "jansson": r"jansson", "inih": r"ini\.h", "libuuid": r"uuid/"}

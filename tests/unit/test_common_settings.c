@@ -67,6 +67,7 @@ static void queues(void **state)
     assert_non_null(strstr(check("--queue=", NULL), "1 to 250 bytes"));
     assert_non_null(strstr(check("--queue=amq.gen", NULL), "\"amq.\""));
     assert_string_equal(check("--queue=amqp", NULL), "");
+    assert_non_null(strstr(check("--queue=session\n", NULL), "queue: a line end"));
 }
 
 static void urls(void **state)
@@ -76,6 +77,16 @@ static void urls(void **state)
     assert_string_not_equal(check("--amqp-url=http://u:hunter2@a/", NULL), "");
     assert_string_not_equal(check("--amqp-url=amqp://a/,hunter2", NULL), "");
     assert_string_not_equal(check("--amqp-url=", NULL), "");
+    assert_non_null(strstr(check("--amqp-url=amqp://a/,amqp://u:hunter2%@b/", NULL),
+                           "amqp-url: URL 2 of 2: password: "));
+    assert_non_null(strstr(check("--amqp-url=amqps://a/?cacertfile=/nonexistent", NULL),
+                           "cacertfile in the URL: /nonexistent"));
+    /* What the URL says is read in place of the option, so both are. */
+    assert_non_null(strstr(
+        check("--amqp-url=amqps://a/?cacertfile=/nonexistent/1", "--amqp-ca-file=/nonexistent/2"),
+        "/nonexistent/2"));
+    assert_non_null(
+        strstr(check("--amqp-url=amqps://a/?certfile=/nonexistent", NULL), "only of use together"));
 }
 
 static void addresses(void **state)
