@@ -12,6 +12,7 @@ const struct options_program settings_program = {
     .environment_prefix = "SESSION_SERVICE",
     .summary =
         "Consumes saved users from RabbitMQ, stores each of them once, logs and acknowledges it.",
+    .explanation = "The messages that were put aside: see session-service dead-letters --help.\n",
     .rows = rows,
     .count = sizeof(rows) / sizeof(rows[0]),
 };

@@ -3,7 +3,7 @@
 
 #include "session-service/dead_letters_command/dead_letter_walk.h"
 
-/* The options that the command has beside the daemon's. How to add one is said in
+/* The options that only the command has. How to add one is said in
  * common/options/options.h. */
 #define COMMAND_OPTIONS(OPTION)                                                                    \
     OPTION(json, FLAG, "json", NULL, "one JSON object on a line, for programs")                    \
@@ -18,7 +18,7 @@
            "redrive: so many letters in a second at the most", .command_line_only = true)
 
 struct command_settings {
-    struct settings service; /* the daemon's */
+    struct settings service; /* of these only dead_letters_command.c's shared_options are used */
     COMMAND_OPTIONS(OPTION_MEMBER)
 };
 

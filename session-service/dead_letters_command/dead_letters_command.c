@@ -4,6 +4,9 @@
 #include "session-service/dead_letters_command/dead_letter_print.h"
 #include "session-service/dead_letters_command/dead_letter_verbs.h"
 
+#include "session-service/dead_letter.h"
+
+#include "common/amqp/broker_hosts.h"
 #include "common/service/lifecycle.h"
 #include "common/threads/worker.h"
 
@@ -12,6 +15,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { EXIT_NOT_ALL = 3, PAGE_LETTERS = 100 };
 
@@ -20,8 +24,30 @@ enum { EXIT_NOT_ALL = 3, PAGE_LETTERS = 100 };
     OPTION_ROW(struct command_settings, service.common.member, __VA_ARGS__)
 #define SESSION_ROW(member, ...) OPTION_ROW(struct command_settings, service.member, __VA_ARGS__)
 
-static const struct option_row rows[] = {COMMAND_OPTIONS(COMMAND_ROW) COMMON_OPTIONS(
+static struct option_row rows[] = {COMMAND_OPTIONS(COMMAND_ROW) COMMON_OPTIONS(
     COMMON_ROW, SESSION_LISTEN_DEFAULT) SESSION_OPTIONS(SESSION_ROW)};
+
+/* What the command needs of the service's options. The others it only reads in the file, which may
+ * be the service's own. */
+static const char *const shared_options[] = {
+    "amqp-url", "amqp-password-file", "amqp-ca-file", "amqp-cert-file",    "amqp-key-file",
+    "queue",    "heartbeat",          "user-check",   "max-message-bytes",
+};
+
+static const char explanation[] =
+    "It works on the queue NAME.dead of --queue NAME, of the broker of --amqp-url, AMQP_URL or "
+    "the\n"
+    "service's own file (--config); none is assumed. Other options of that file are only checked.\n"
+    "\n"
+    "  list       one line for each dead letter, in pages:\n"
+    "                 session-service dead-letters list --limit 20 --config FILE\n"
+    "  show       all that is known of these letters, with their bodies:\n"
+    "                 session-service dead-letters show 0192f0c1-6b1e-7c52-a3d4-0a4b5c6d7e8f\n"
+    "  redrive    send letters back to the queue NAME, each removed when that is confirmed:\n"
+    "                 session-service dead-letters redrive --all --dry-run\n"
+    "                 session-service dead-letters redrive --all --rate 100\n"
+    "  purge      remove these letters for good:\n"
+    "                 session-service dead-letters purge ID ID\n";
 
 static struct command the_command; /* a signal ends it */
 
@@ -97,9 +123,30 @@ static enum outcome take_operands(struct command *command, const struct options_
     return check_flags(command, ret_error);
 }
 
+/* Before anything is asked of a broker: which one that is, without the password. */
+static void tell_place(const struct common_settings *settings, const char *queue)
+{
+    struct broker_hosts hosts;
+    struct error error;
+    if (broker_hosts_parse(settings->amqp_url, &hosts, &error) != OUTCOME_OK) {
+        return; /* it was validated, so there is no memory: then the walk tells */
+    }
+    for (size_t i = 0; i < hosts.count; i++) {
+        char url[BROKER_URL_TEXT_BYTES];
+        broker_address_text(&hosts.addresses[i], url);
+        if (i == 0) {
+            fprintf(stderr, "queue %s of %s", queue, url);
+        } else {
+            fprintf(stderr, ", else %s", url);
+        }
+    }
+    fputc('\n', stderr);
+    broker_hosts_done(&hosts);
+}
+
 static void tell_list(const struct command *command, const struct dead_letter_walk_result *result)
 {
-    if (result->total == 0) {
+    if (result->queue_exists && result->total == 0) {
         fprintf(stderr, "no dead letters\n");
     } else if (result->seen < result->total) {
         fprintf(stderr,
@@ -141,6 +188,9 @@ static int finish(struct command *command, const struct options_program *program
     bool lists = command->verb == &dead_letter_verbs[VERB_LIST];
     bool shows = command->verb == &dead_letter_verbs[VERB_SHOW];
     bool failed = outcome != OUTCOME_OK;
+    if (!failed && !result->queue_exists) {
+        fprintf(stderr, "no dead letters: the broker has no such queue\n");
+    }
     if (lists && !failed) {
         tell_list(command, result);
     } else if (!lists && !shows && (!failed || result->queue_exists)) {
@@ -204,6 +254,9 @@ static int run(struct command *command, const struct options_program *program)
         .tell_progress = tell_progress,
         .context = command,
     };
+    char queue[DEAD_LETTER_QUEUE_BYTES];
+    dead_letter_queue_name(settings->service.common.queue, queue);
+    tell_place(&settings->service.common, queue);
     struct walk walk = {.options = &options};
     struct error error;
     struct worker worker;
@@ -220,12 +273,71 @@ static int run(struct command *command, const struct options_program *program)
     return finish(command, program, &walk.result, outcome, &error);
 }
 
+static bool is_shared(const char *name)
+{
+    for (size_t i = 0; i < sizeof(shared_options) / sizeof(shared_options[0]); i++) {
+        if (strcmp(name, shared_options[i]) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The service's rows follow the command's own. */
+static void adapt_service_rows(void)
+{
+    const size_t own = sizeof((struct option_row[]){COMMAND_OPTIONS(COMMAND_ROW)}) / sizeof(*rows);
+    for (size_t i = own; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        rows[i].file_only = !is_shared(rows[i].name);
+        if (strcmp(rows[i].name, "amqp-url") == 0) {
+            rows[i].default_text = NULL;
+        }
+    }
+}
+
+/* An empty list of a broker that nobody meant would be taken for good news. */
+static enum outcome check_broker(const struct common_settings *settings, struct error *ret_error)
+{
+    if (settings->amqp_url == NULL) {
+        return error_set(ret_error, OUTCOME_INVALID,
+                         "no broker is named, and none is assumed: give --amqp-url URL, the "
+                         "variable AMQP_URL, or the service's file with --config FILE (with an "
+                         "amqp-url in it)");
+    }
+    return common_settings_check_broker(settings, ret_error);
+}
+
+/* Returns the exit code. */
+static int run_or_check(struct command *command, const struct options_program *program,
+                        const struct options_operands *operands, enum options_action action)
+{
+    struct error error;
+    enum outcome outcome = OUTCOME_OK;
+    if (action == OPTIONS_RUN) {
+        outcome = take_operands(command, operands, &error);
+    }
+    if (outcome == OUTCOME_OK) {
+        outcome = check_broker(&command->settings.service.common, &error);
+    }
+    if (outcome != OUTCOME_OK) {
+        return lifecycle_fail(program, outcome, &error);
+    }
+    if (action == OPTIONS_CHECK_CONFIG) {
+        puts("configuration is valid");
+        return EXIT_OK;
+    }
+    broker_set_program(settings_program.name);
+    return run(command, program);
+}
+
 int dead_letters_command(int argc, char **argv)
 {
+    adapt_service_rows();
     const struct options_program program = {
         .name = "session-service dead-letters",
         .environment_prefix = settings_program.environment_prefix,
         .summary = "Lists, shows, sends back and removes the messages that were put aside.",
+        .explanation = explanation,
         .operands = "list | show ID... | redrive [ID...] | purge ID...",
         .rows = rows,
         .count = sizeof(rows) / sizeof(rows[0]),
@@ -236,25 +348,13 @@ int dead_letters_command(int argc, char **argv)
     struct options_operands operands = {0};
     enum options_action action = OPTIONS_RUN;
     struct error error;
+    int exit_code = EXIT_OK;
     enum outcome outcome =
         options_load(&program, argc, argv, &command->settings, &operands, &action, &error);
-    if (outcome == OUTCOME_OK && action == OPTIONS_EXIT) {
-        free(operands.items);
-        return EXIT_OK;
-    }
-    if (outcome == OUTCOME_OK) {
-        outcome = common_settings_check_broker(&command->settings.service.common, &error);
-    }
-    if (outcome == OUTCOME_OK && action == OPTIONS_RUN) {
-        outcome = take_operands(command, &operands, &error);
-    }
-    int exit_code = EXIT_OK;
     if (outcome != OUTCOME_OK) {
         exit_code = lifecycle_fail(&program, outcome, &error);
-    } else if (action == OPTIONS_CHECK_CONFIG) {
-        puts("configuration is valid");
-    } else {
-        exit_code = run(command, &program);
+    } else if (action != OPTIONS_EXIT) {
+        exit_code = run_or_check(command, &program, &operands, action);
     }
     free(operands.items);
     free(command->wanted);

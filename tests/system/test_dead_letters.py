@@ -85,11 +85,61 @@ def wait_both(world, expected):
 
 
 def test_where_there_are_none(world):
-    assert "no dead letters" in command(world, "list")[1]
+    err = command(world, "list")[1]
+    assert err == ("queue %s of amqp://guest@127.0.0.1:%d/\nno dead letters: the broker has no such queue\n"
+                   % (world.dead, world.broker.port))
     assert objects(world, "list") == []
     assert "no dead letter has the id m1" in command(world, "purge", "m1", check=3)[1]
     with pytest.raises(pika.exceptions.ChannelClosedByBroker):
         world.channel().queue_declare(world.dead, passive=True)
+
+
+def test_where_its_queue_is_empty(world):
+    world.declare(world.dead).connection.close()
+    assert command(world, "list")[1].endswith("/\nno dead letters\n")
+
+
+def alone(*arguments, **environment):
+    """Without anything of a world: (exit status, standard output, standard error)."""
+    done = subprocess.run([binary("session-service"), "dead-letters", *arguments], env=environment,
+                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                          timeout=PATIENCE_S)
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_a_broker_that_nobody_named_has_no_letters_to_tell_of(tmp_path):
+    conf = tmp_path / "conf"
+    conf.write_text("queue = session\n")
+    for verb in ("list",), ("show", "m1"), ("redrive", "--all"), ("purge", "m1"), ("--check-config",):
+        for arguments, environment in ((), {}), ((), {"AMQP_URL": " "}), (("--config", str(conf)), {}):
+            status, out, err = alone(*verb, *arguments, **environment)
+            assert (status, out) == (2, "") and "no broker is named" in err and "--amqp-url" in err
+
+
+def test_it_has_its_own_options_and_shares_the_file(world, tmp_path):
+    put(world, [dead(1)])
+    for theirs in ("--listen", "127.0.0.1:1"), ("--state-dir", "/tmp"), ("--prefetch", "5"), ("--log-level", "info"):
+        status, out, err = alone("list", *theirs, AMQP_URL=world.url)
+        assert status == 2 and "unknown option " + theirs[0] in err
+    conf = tmp_path / "conf"
+    conf.write_text("amqp-url = %s\nqueue = %s\nlisten = 127.0.0.1:1\nprefetch = 7\nstate-dir = /nonexistent\n"
+                    % (world.url, world.queue))
+    status, out, err = alone("list", "--config", str(conf), SESSION_SERVICE_PREFETCH="what the service would refuse")
+    assert status == 0 and "m1" in out, err
+    for line, named in ("prefetch = many\n", "prefetch"), ("no-such = 1\n", "no-such"), ("all = yes\n", '"all"'):
+        conf.write_text("amqp-url = %s\n%s" % (world.url, line))
+        status, out, err = alone("list", "--config", str(conf))
+        assert status == 2 and named in err and "%s:2" % conf in err
+    eventually(lambda: world.count(world.dead) == 1, "the letter is back")
+
+
+def test_help_has_an_example_of_each_verb():
+    status, out, err = alone("--help")
+    assert status == 0 and "--listen" not in out and "--amqp-url" in out
+    for verb in "list", "show", "redrive", "purge":
+        assert "\n  %s " % verb in out and "session-service dead-letters %s " % verb in out
+    service = subprocess.run([binary("session-service"), "--help"], stdout=subprocess.PIPE, text=True).stdout
+    assert "session-service dead-letters --help" in service
 
 
 def test_list_in_pages(world):
@@ -195,7 +245,7 @@ def test_purge(world):
     put(world, [dead(1), dead(2), dead(1, reason="id-conflict"), dead(3)])
     out, err = command(world, "purge", "m1", "m9", check=3)
     assert out == "0 sent back, 2 purged, 0 left, of 4 dead letters\n"
-    assert err == "no dead letter has the id m9\n"
+    assert err.splitlines()[1:] == ["no dead letter has the id m9"]
     wait_both(world, (0, 2))
     assert [o["id"] for o in objects(world, "list")] == ["m2", "m3"]
 
@@ -212,7 +262,7 @@ def test_purge(world):
     (("purge", "--all"), "purge takes no --all"),
     (("list", "--rate", "5"), "list takes no --rate"),
     (("list", "--limit", "0"), "limit"),
-    (("list", "--amqp-url", "hunter2"), "a broker URL is not of the form"),
+    (("list", "--amqp-url", "hunter2"), "amqp-url: scheme: "),
 ])
 def test_the_command_line_is_judged(world, arguments, what):
     out, err = command(world, *arguments, check=2)
@@ -223,7 +273,9 @@ def test_faults_of_the_broker_are_told(world):
     world.queue += "x"
     for verb in ("list",), ("show", "m1"), ("redrive", "--all"), ("purge", "m1"):
         out, err = command(world, *verb, "--amqp-url", "amqp://guest:hunter2@127.0.0.1:1/", check=1)
-        assert out == "" and len(err.splitlines()) == 1 and "broker 127.0.0.1:1: " in err
+        place, told = err.splitlines()
+        assert out == "" and place == "queue %s.dead of amqp://guest@127.0.0.1:1/" % world.queue
+        assert "broker 127.0.0.1:1: connect: Connection refused" in told
     _, err = command(world, "list", "--amqp-url", world.url.replace("guest@", "hunter2@"), check=2)
     assert "login" in err and "hunter2" not in err
 
