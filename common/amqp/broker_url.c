@@ -165,8 +165,9 @@ static enum outcome take_host(char *text, struct broker_address *address, struct
     if (outcome == OUTCOME_OK && in_brackets && !is_ipv6(host)) {
         outcome = refuse("host", "what stands in brackets is not an IPv6 address", ret_error);
     }
+    const char *foreign = in_brackets ? " []/@\"" : " []/@\":";
     if (outcome == OUTCOME_OK &&
-        (strpbrk(host, " []/@\"") != NULL || !utf8_is_valid(slice_of(host)))) {
+        (strpbrk(host, foreign) != NULL || !utf8_is_valid(slice_of(host)))) {
         outcome = refuse("host", "a character is in it that no name or address has", ret_error);
     }
     if (outcome == OUTCOME_OK && port != NULL) {

@@ -113,6 +113,7 @@ static void refusals_name_the_part(void **state)
         {"amqp://h x/", "host: a character"},
         {"amqp://h\t/", "host: a line end"},
         {"amqp://h%2Fv", "host: a character"},
+        {"amqp://h%3Av", "host: a character"},
         {"amqp://::1/", "host: an IPv6 address stands in brackets"},
         {"amqp://::1:5672/", "host: an IPv6 address stands in brackets"},
         {"amqp://[::1/", "host: a '['"},
