@@ -222,7 +222,7 @@ static enum outcome check_delimiters(const char *authority, const char *behind,
 
 static enum outcome take_parts(char *url, struct broker_address *address, struct error *ret_error)
 {
-    char *authority = NULL;
+    char *authority = url;
     enum outcome outcome = take_scheme(url, address, &authority, ret_error);
     if (outcome != OUTCOME_OK) {
         return outcome;

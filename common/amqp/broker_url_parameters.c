@@ -160,18 +160,18 @@ static enum outcome take_parameter(const char *name, char *value, bool is_given[
     if (outcome != OUTCOME_OK) {
         return outcome;
     }
-    const char *why = is_given[i]                            ? "it is given twice"
-                      : parameter->only_tls && !address->tls ? "it is only for amqps://"
-                      : parameter->take == NULL              ? parameter->expected
-                                                             : NULL;
-    if (why != NULL) {
-        return error_set(ret_error, OUTCOME_INVALID, "%s: %s", part, why);
+    if (parameter->take == NULL) {
+        return error_set(ret_error, OUTCOME_INVALID, "%s: %s", part, parameter->expected);
+    }
+    if (is_given[i] || (parameter->only_tls && !address->tls)) {
+        return error_set(ret_error, OUTCOME_INVALID, "%s: %s", part,
+                         is_given[i] ? "it is given twice" : "it is only for amqps://");
     }
     is_given[i] = true;
-    return parameter->take(value, address)
-               ? OUTCOME_OK
-               : error_set(ret_error, OUTCOME_INVALID, "%s: it takes %s", part,
-                           parameter->expected);
+    if (!parameter->take(value, address)) {
+        return error_set(ret_error, OUTCOME_INVALID, "%s: it takes %s", part, parameter->expected);
+    }
+    return OUTCOME_OK;
 }
 
 enum outcome broker_url_take_parameters(char *query, struct broker_address *address,
