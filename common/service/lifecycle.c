@@ -11,18 +11,41 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 enum {
     TICK_MS_MAX = 1000,
+    /* What asks twice within this time asks once: timeout(1) signals its child and its group. */
+    SAME_REQUEST_MS = 20,
+    EXIT_BY_SIGNAL = 128,   /* as a shell says it */
     AFTER_DRAIN_MS = 20000, /* last replies, what is at hand is stored, threads end */
 };
 
-static void stop_signals(sigset_t *ret_signals)
+/* Those that ask the service to stop. */
+static const struct stop_signal {
+    int number;
+    const char *name;
+} stop_signals[] = {{SIGTERM, "SIGTERM"}, {SIGINT, "SIGINT"}, {SIGQUIT, "SIGQUIT"}};
+enum { STOP_SIGNALS = sizeof(stop_signals) / sizeof(stop_signals[0]) };
+
+/* Each of them would end the process, and means nothing here. SIGXFSZ is also an error of the write
+ * that was too much, as on a full disk. */
+static const int ignored_signals[] = {SIGPIPE,   SIGUSR1, SIGUSR2, SIGXFSZ, SIGALRM,
+                                      SIGVTALRM, SIGPROF, SIGIO,   SIGPWR};
+
+static void fill_stop_signals(sigset_t *ret_signals)
 {
     sigemptyset(ret_signals);
-    sigaddset(ret_signals, SIGTERM);
-    sigaddset(ret_signals, SIGINT);
+    for (size_t i = 0; i < STOP_SIGNALS; i++) {
+        sigaddset(ret_signals, stop_signals[i].number);
+    }
+}
+
+static void fill_awaited_signals(sigset_t *ret_signals)
+{
+    fill_stop_signals(ret_signals);
     sigaddset(ret_signals, SIGHUP);
 }
 
@@ -50,7 +73,10 @@ void lifecycle_protect_process(void)
     /* Memory holds people's data: no core. Lowering always works. */
     const struct rlimit none = {0};
     (void)setrlimit(RLIMIT_CORE, &none);
-    signal(SIGPIPE, SIG_IGN); /* a reader of the log or a client that left is an error, no death */
+    (void)umask(S_IRWXG | S_IRWXO); /* so do the files, and whoever starts us may not care */
+    for (size_t i = 0; i < sizeof(ignored_signals) / sizeof(ignored_signals[0]); i++) {
+        signal(ignored_signals[i], SIG_IGN);
+    }
     hold_standard_descriptors();
 }
 
@@ -70,7 +96,7 @@ static bool begin(const struct lifecycle_service *service, int argc, char **argv
                   int *ret_exit_code)
 {
     sigset_t signals;
-    stop_signals(&signals);
+    fill_awaited_signals(&signals);
     pthread_sigmask(SIG_BLOCK, &signals, NULL);
     lifecycle_protect_process();
     raise_limits();
@@ -209,7 +235,7 @@ static void show_status(const struct lifecycle_watch *watch, struct watch_state 
 static int wait_for_signal(uint64_t watchdog_ms)
 {
     sigset_t signals;
-    stop_signals(&signals);
+    fill_awaited_signals(&signals);
     if (!notify_is_wanted()) {
         return sigwaitinfo(&signals, NULL);
     }
@@ -221,8 +247,44 @@ static int wait_for_signal(uint64_t watchdog_ms)
     return sigtimedwait(&signals, NULL, &tick);
 }
 
+/* The parent is to see which signal it was. The first process of a container is not ended by a
+ * signal that it has no handler for, and exits instead. */
+static void end_at_once(int number)
+{
+    (void)raise(number);
+    _exit(EXIT_BY_SIGNAL + number);
+}
+
+/* Until now the signals were blocked. No other thread takes them: those inherited the mask. */
+static void let_the_next_one_end(void)
+{
+    sigset_t signals;
+    fill_stop_signals(&signals);
+    const struct timespec same_request = {.tv_nsec = SAME_REQUEST_MS * 1000000L};
+    (void)nanosleep(&same_request, NULL);
+    const struct timespec now = {0};
+    while (sigtimedwait(&signals, NULL, &now) > 0) {
+    }
+    struct sigaction action = {.sa_handler = end_at_once,
+                               .sa_flags = (int)(SA_RESETHAND | SA_NODEFER)};
+    for (size_t i = 0; i < STOP_SIGNALS; i++) {
+        (void)sigaction(stop_signals[i].number, &action, NULL);
+    }
+    pthread_sigmask(SIG_UNBLOCK, &signals, NULL);
+}
+
+static const char *stop_signal_name(int number)
+{
+    const struct stop_signal *found = stop_signals;
+    while (found->number != number) {
+        found++;
+    }
+    return found->name;
+}
+
 static void wait_for_stop(const struct lifecycle_watch *watch, const struct common_settings *common)
 {
+    int number = 0;
     struct watch_state state = {.watchdog_ms = notify_watchdog_ms()};
     notify_ready();
     for (;;) {
@@ -232,15 +294,15 @@ static void wait_for_stop(const struct lifecycle_watch *watch, const struct comm
                 feed_watchdog(watch, &state);
             }
         }
-        int number = wait_for_signal(state.watchdog_ms);
+        number = wait_for_signal(state.watchdog_ms);
         if (number == SIGHUP) {
             reload(common, watch->server);
         } else if (number > 0) {
-            log_at(&event_service_draining,
-                   log_string("signal", number == SIGTERM ? "SIGTERM" : "SIGINT"));
             break;
         }
     }
+    let_the_next_one_end();
+    log_at(&event_service_draining, log_string("signal", stop_signal_name(number)));
     notify_stopping((uint64_t)common->drain_timeout_ms + AFTER_DRAIN_MS);
     notify_status("draining");
 }

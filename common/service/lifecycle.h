@@ -8,7 +8,8 @@
 
 enum { EXIT_OK = 0, EXIT_RUN_TIME = 1, EXIT_CONFIGURATION = 2 };
 
-/* No core, and no death by a reader that has left. lifecycle_run() does it too. */
+/* No core, files of our own for nobody else, and no death by a signal that asks for nothing, such
+ * as that of a reader that has left. lifecycle_run() does it too. */
 void lifecycle_protect_process(void);
 
 /* Says on standard error why the service cannot run. Returns the exit code. */
@@ -46,5 +47,6 @@ struct lifecycle_service {
 
 /* main() of a service. Blocks the signals that it waits for (threads inherit that), reads and
  * checks the settings, starts the log and the service, tells the service manager how the service
- * is, reads the tokens again on SIGHUP, and drains at SIGTERM or SIGINT. Returns the exit code. */
+ * is, reads the tokens again on SIGHUP, and drains at SIGTERM, SIGINT or SIGQUIT; another one of
+ * them ends the process at once. Returns the exit code. */
 MUST_CHECK int lifecycle_run(const struct lifecycle_service *service, int argc, char **argv);
