@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum {
@@ -303,6 +304,22 @@ bool database_is_open(const struct database *database)
     return database->handle != NULL;
 }
 
+/* A file of an older version may have been made for others to read, and SQLite gives those beside
+ * it the same rights. Where it is another user's it stays as he wants it. */
+static void keep_for_owner(const char *path)
+{
+    static const char *const ends[] = {"", "-wal", "-shm"};
+    char name[PATH_BYTES + 8];
+    struct stat status;
+    for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
+        (void)snprintf(name, sizeof(name), "%s%s", path, ends[i]);
+        if (lstat(name, &status) == 0 && S_ISREG(status.st_mode) &&
+            (status.st_mode & (S_IRWXG | S_IRWXO)) != 0) {
+            (void)chmod(name, S_IRUSR | S_IWUSR);
+        }
+    }
+}
+
 enum outcome database_open(struct database *database, struct error *ret_error)
 {
     if (database_is_open(database)) {
@@ -326,8 +343,10 @@ enum outcome database_open(struct database *database, struct error *ret_error)
     }
     if (outcome != OUTCOME_OK) {
         database_close(database);
+        return outcome;
     }
-    return outcome;
+    keep_for_owner(database->path);
+    return OUTCOME_OK;
 }
 
 void database_close(struct database *database)
