@@ -185,10 +185,12 @@ static enum outcome store_defaults(const struct options_program *program, void *
     return OUTCOME_OK;
 }
 
-/* Empty where it is not set, or set to nothing but blanks. */
+/* Empty where it is not set, or set to nothing but blanks or a pair of quotes. */
 static struct slice read_variable(const char *name)
 {
-    return slice_trimmed(slice_of(getenv(name)));
+    struct slice value = slice_trimmed(slice_of(getenv(name)));
+    bool is_empty = slice_equal(value, slice_of("\"\"")) || slice_equal(value, slice_of("''"));
+    return is_empty ? (struct slice){0} : value;
 }
 
 static enum outcome store_variable(const struct option_row *row, void *settings, struct slice value,
@@ -198,7 +200,7 @@ static enum outcome store_variable(const struct option_row *row, void *settings,
     if (copy == NULL) {
         return error_set(ret_error, OUTCOME_INVALID, "%s: no memory", row->name);
     }
-    enum outcome outcome = option_store(row, settings, copy, source, ret_error);
+    enum outcome outcome = option_store_unquoted(row, settings, copy, source, ret_error);
     option_free_text(copy);
     return outcome;
 }

@@ -1,9 +1,12 @@
 /* The options' file. inih splits the lines; its silent habits are made errors here:
  * it would cut a line that is too long for it, and accept a section or a key twice.
  *
- * A line that begins with white space continues the value before it, without the white space. A ';'
- * after white space begins a comment; other ';' and '#' are part of the value. */
+ * inih also joins a line that begins with white space to the value before it. That is taken for
+ * what it says only where the value is a list that goes on: it ends with a comma. A ';' after white
+ * space begins a comment; other ';' and '#' are part of the value. */
 #include "common/options/options_internal.h"
+
+#include "common/base/slice.h"
 
 #include <errno.h>
 #include <ini.h>
@@ -30,6 +33,10 @@ struct file_reader {
     struct error *error;
 };
 
+static const char indented[] = "an indented line; an option begins in the first column, and only a "
+                               "list is continued, behind a comma";
+static const char mark[] = "\xef\xbb\xbf"; /* of UTF-8, which inih takes, too */
+
 static enum outcome fail(struct file_reader *reader, const char *what)
 {
     /* The first failure is the cause of the others. */
@@ -38,6 +45,38 @@ static enum outcome fail(struct file_reader *reader, const char *what)
                                     reader->line_number, what);
     }
     return reader->outcome;
+}
+
+static struct file_value *find_value(const struct file_reader *reader, struct slice name)
+{
+    for (size_t i = 0; i < reader->program->count; i++) {
+        const struct option_row *row = &reader->program->rows[i];
+        if (!row->command_line_only && slice_equal(slice_of(row->name), name)) {
+            return &reader->values[i];
+        }
+    }
+    return NULL;
+}
+
+/* Not a piece of a list: a key that somebody has indented. */
+static bool is_assignment(const struct file_reader *reader, const char *start)
+{
+    size_t length = strcspn(start, "=:");
+    bool has_equals = start[length] == '=';
+    while (length > 0 && strchr(" \t", start[length - 1]) != NULL) {
+        length--;
+    }
+    struct slice name = {start, length};
+    return find_value(reader, name) != NULL ||
+           (has_equals && strspn(start, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                        "0123456789-_ \t") >= length);
+}
+
+static bool continues_list(const struct file_reader *reader, const char *start)
+{
+    const char *before = reader->last == NULL ? "" : reader->last->text;
+    size_t length = strlen(before);
+    return length > 0 && before[length - 1] == ',' && !is_assignment(reader, start);
 }
 
 /* inih's fgets(): one whole line of at most `size` - 1 bytes, NULL at the end or after a failure.
@@ -59,14 +98,20 @@ static char *read_line(char *line, int size, void *context)
     }
     reader->line_number++;
     const char *text = reader->line;
-    const char *start = text + strspn(text, " \t\r\n\v\f");
-    reader->is_continuation = start > text;
+    const char *begin =
+        text + (reader->line_number == 1 && strncmp(text, mark, 3) == 0 ? sizeof(mark) - 1 : 0);
+    const char *start = begin + strspn(begin, " \t\r\n\v\f");
+    reader->is_continuation = start > begin;
+    bool is_comment = *start == '\0' || *start == '#' || *start == ';';
     if (strlen(text) != (size_t)length) {
         (void)fail(reader, "a NUL byte");
     } else if (length >= size) {
-        (void)fail(reader, "the line is too long; break the value with a line break and a space");
+        (void)fail(reader,
+                   "the line is too long; break a list behind a comma, and indent the rest");
     } else if (*start == '[') {
         (void)fail(reader, "a section; options stand in no section");
+    } else if (reader->is_continuation && !is_comment && !continues_list(reader, start)) {
+        (void)fail(reader, indented);
     } else {
         memcpy(line, text, (size_t)length + 1);
         return line;
@@ -74,20 +119,9 @@ static char *read_line(char *line, int size, void *context)
     return NULL;
 }
 
-static struct file_value *find_value(struct file_reader *reader, const char *name)
-{
-    for (size_t i = 0; i < reader->program->count; i++) {
-        const struct option_row *row = &reader->program->rows[i];
-        if (!row->command_line_only && strcmp(row->name, name) == 0) {
-            return &reader->values[i];
-        }
-    }
-    return NULL;
-}
-
 static enum outcome keep_value(struct file_reader *reader, const char *name, const char *text)
 {
-    struct file_value *value = find_value(reader, name);
+    struct file_value *value = find_value(reader, slice_of(name));
     if (value == NULL) {
         /* Only its first word, in case that the rest is a value with the '=' forgotten. */
         char what[96];
@@ -130,8 +164,8 @@ static enum outcome store_values(struct file_reader *reader, void *settings)
         }
         char source[OPTION_SOURCE_BYTES];
         (void)snprintf(source, sizeof(source), "%s:%u", reader->path, value->line);
-        enum outcome outcome =
-            option_store(&reader->program->rows[i], settings, value->text, source, reader->error);
+        enum outcome outcome = option_store_unquoted(&reader->program->rows[i], settings,
+                                                     value->text, source, reader->error);
         if (outcome != OUTCOME_OK) {
             return outcome;
         }

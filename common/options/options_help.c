@@ -72,5 +72,6 @@ void options_print_help(const struct options_program *program)
            "A variable that is set and empty counts as not set; blanks around its value do not\n"
            "count.\n"
            "In the file a line that begins with '#' or ';' is a comment, and so is what follows a\n"
-           "';' after a space; a line that begins with a space continues the value before it.\n");
+           "';' after a space. A list may go on in the next line, behind a comma and indented;\n"
+           "no other line begins with a space. Quotes around a value are taken away.\n");
 }

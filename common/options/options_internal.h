@@ -11,6 +11,12 @@ MUST_CHECK enum outcome option_store(const struct option_row *row, void *setting
                                      const char *value, const char *source,
                                      struct error *ret_error);
 
+/* The same for a value from a place where some programs take quotes away: a pair around all of it
+ * is taken away, and a single quote at an end is refused. */
+MUST_CHECK enum outcome option_store_unquoted(const struct option_row *row, void *settings,
+                                              const char *value, const char *source,
+                                              struct error *ret_error);
+
 /* Writes a number as a person would write that option's value: 5s, 64KiB. */
 void option_number_text(enum option_type type, int64_t number, char ret_text[OPTION_VALUE_BYTES]);
 

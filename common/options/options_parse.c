@@ -156,3 +156,31 @@ enum outcome option_store(const struct option_row *row, void *settings, const ch
     *(int64_t *)slot = number;
     return OUTCOME_OK;
 }
+
+static bool is_quote(char c)
+{
+    return c == '"' || c == '\'';
+}
+
+enum outcome option_store_unquoted(const struct option_row *row, void *settings, const char *value,
+                                   const char *source, struct error *ret_error)
+{
+    size_t length = strlen(value);
+    if (length == 0 || (!is_quote(value[0]) && !is_quote(value[length - 1]))) {
+        return option_store(row, settings, value, source, ret_error);
+    }
+    if (length == 1 || strchr(value + 1, value[0]) != value + length - 1) {
+        return error_set(
+            ret_error, OUTCOME_INVALID,
+            "%s: %s: the value has a quote at one end that is not one of a pair; write "
+            "it without quotes",
+            source, row->name);
+    }
+    char *inner = strndup(value + 1, length - 2);
+    if (inner == NULL) {
+        return error_set(ret_error, OUTCOME_INVALID, "%s: no memory", row->name);
+    }
+    enum outcome outcome = option_store(row, settings, inner, source, ret_error);
+    option_free_text(inner);
+    return outcome;
+}

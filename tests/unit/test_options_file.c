@@ -15,7 +15,25 @@ static void files(void **state)
         {"  [section]\nqueue = a\n", ":1: a section"},
         {"queue = a\nhunter2\n", ":2: not of the form name = value"},
         {"amqp-url = hunter2\nprefetch = x\n", ":2: prefetch: "},
-        {" queue = a\n  [x]\n", ":2: a section"},
+        {"queue = a\n  [x]\n", ":2: a section"},
+        {" queue = a\n", ":1: an indented line; "},
+        {"\xef\xbb\xbf queue = a\n", ":1: an indented line; "},
+        {"# x\n\n\tqueue = a\n", ":3: an indented line; "},
+        {"queue = a\n  b\n", ":2: an indented line; "},
+        {"queue = a\n  prefetch = 5\n", ":2: an indented line; "},
+        {"queue = a,\n  prefetch = 5\n", ":2: an indented line; "},
+        {"queue = a,\n  prefetch: 5\n", ":2: an indented line; "},
+        {"queue = a,\n  prefetched=5\n", ":2: an indented line; "},
+        {"queue = a,\n  b\n  c\n", ":3: an indented line; "},
+        {"queue = a, ; x\n  # y\n\n  b\nprefetch = x\n", ":5: prefetch: "},
+        {"amqp-url = \"hunter2\n", ":1: amqp-url: the value has a quote at one end"},
+        {"amqp-url = hunter2'\n", ":1: amqp-url: the value has a quote at one end"},
+        {"queue = \"a'\n", ":1: queue: the value has a quote at one end"},
+        {"queue = \"a\" \"b\"\n", ":1: queue: the value has a quote at one end"},
+        {"queue = \"\n", ":1: queue: the value has a quote at one end"},
+        {"queue = \"a ; b\"\n", ":1: queue: the value has a quote at one end"},
+        {"queue = \"a,\"\n  \"b\"\n", ":2: an indented line; "},
+        {"prefetch = \"many\"\n", ":1: prefetch: \"many\" is not"},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         assert_int_equal(load_file(cases[i].text), OUTCOME_INVALID);
@@ -31,7 +49,7 @@ static void files(void **state)
 static void values_in_files(void **state)
 {
     (void)state;
-    assert_int_equal(load_file("# one\n; two\n\n  queue=a b \r\n"
+    assert_int_equal(load_file("# one\n ; two\n \t \nqueue=a b \r\n"
                                "amqp-url = amqp://u:p;w#x@h/%2f?a=b ; a comment\n"
                                "password-file = \n"
                                "prefetch : 9"),
@@ -43,6 +61,24 @@ static void values_in_files(void **state)
     assert_int_equal(load_file(""), OUTCOME_OK);
     assert_int_equal(load_file("\xef\xbb\xbfqueue = after a mark\n"), OUTCOME_OK);
     assert_string_equal(settings.queue, "after a mark");
+}
+
+/* As a shell, systemd or docker-compose would take them. */
+static void quoted_values(void **state)
+{
+    (void)state;
+    assert_int_equal(load_file("queue = \"a b\"\namqp-url = 'amqp://u:it\"s@h/' ; x\n"
+                               "prefetch = \"9\"\nqueue-type = 'classic'\npassword-file = \"\"\n"),
+                     OUTCOME_OK);
+    assert_string_equal(settings.queue, "a b");
+    assert_string_equal(settings.url, "amqp://u:it\"s@h/");
+    assert_string_equal(settings.file, "");
+    assert_int_equal(settings.prefetch, 9);
+    assert_int_equal(settings.type, 1);
+    assert_int_equal(load_file("queue = 5\"6\namqp-url = \"amqp://a/,\n amqp://b/?c=d\"\n"),
+                     OUTCOME_OK);
+    assert_string_equal(settings.queue, "5\"6");
+    assert_string_equal(settings.url, "amqp://a/,amqp://b/?c=d");
 }
 
 /* inih cuts long lines in silence: here they are an error, and continuation lines the way out. */
@@ -68,6 +104,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(files),
         cmocka_unit_test(values_in_files),
+        cmocka_unit_test_teardown(quoted_values, clear_environment),
         cmocka_unit_test_teardown(long_values_in_files, clear_environment),
     };
     return run_with_config(tests);
