@@ -8,6 +8,10 @@
     EVENT(event_service_started, INFO, "service.started",                                          \
           "The service serves HTTP at this address. It may not be connected to the broker yet.",   \
           "")                                                                                      \
+    EVENT(event_service_unknown_variable, WARNING, "service.unknown_variable",                     \
+          "A variable of the environment begins as those of the options do, and belongs to no "    \
+          "option. It has no effect. The option whose variable is most like it is named.",         \
+          "Correct the name of the variable, or unset it.")                                        \
     EVENT(event_service_reloaded, INFO, "service.reloaded",                                        \
           "The file of tokens was read again, and so many tokens are in force.", "")               \
     EVENT(event_service_reload_failed, ERROR, "service.reload_failed",                             \

@@ -31,9 +31,10 @@
  *
  * Every program also has --help, --version, --check-config and --config FILE. In the environment an
  * option is PREFIX_ plus its name in upper case with '_' for '-'; blanks and line ends around the
- * value are no part of it. The file has `name = value` lines, in no section. An unknown key, a bad
- * value or a value out of range is an error that names the source (file and line, variable, or
- * flag), the option, and what is allowed; the value of a secret is never shown.
+ * value are no part of it. The file has `name = value` lines, in no section, none of them indented.
+ * Quotes around a value of the file or the environment are taken away. An unknown key, a bad value
+ * or a value out of range is an error that names the source (file and line, variable, or flag), the
+ * option, and what is allowed; the value of a secret is never shown.
  */
 #pragma once
 
@@ -118,6 +119,8 @@ struct options_program {
     size_t count;
 };
 
+enum { OPTION_VARIABLE_BYTES = 320 };
+
 enum options_action {
     OPTIONS_RUN,
     OPTIONS_EXIT,         /* --help or --version was printed to standard output */
@@ -135,6 +138,19 @@ struct options_operands {
 MUST_CHECK enum outcome options_load(const struct options_program *program, int argc, char **argv,
                                      void *settings, struct options_operands *ret_operands,
                                      enum options_action *ret_action, struct error *ret_error);
+
+/* A variable that begins with the program's prefix and belongs to no option, and the option whose
+ * own variable is most like it. */
+struct options_stray {
+    char name[OPTION_VARIABLE_BYTES];
+    const char *nearest; /* borrowed from the row */
+    char nearest_variable[OPTION_VARIABLE_BYTES];
+};
+
+/* Looks for the next one from *position on, which begins at 0. False: there are no more. One that
+ * is empty, or that Kubernetes sets for a service of that name, is none. Main thread only. */
+MUST_CHECK bool options_next_stray(const struct options_program *program, size_t *position,
+                                   struct options_stray *ret_stray);
 
 /* Frees the texts; safe on zeroed settings. Secrets are wiped first. */
 void options_done(const struct options_program *program, void *settings);

@@ -3,7 +3,7 @@
 
 #include "common/options/options.h"
 
-enum { OPTION_SOURCE_BYTES = 320, OPTION_VALUE_BYTES = 32 };
+enum { OPTION_SOURCE_BYTES = OPTION_VARIABLE_BYTES, OPTION_VALUE_BYTES = 32 };
 
 /* Parses `value` and stores it in the settings in place of what is there. `source` says where the
  * value is from ("--queue"), for the error's text. */

@@ -19,6 +19,7 @@ enum {
     TICK_MS_MAX = 1000,
     /* What asks twice within this time asks once: timeout(1) signals its child and its group. */
     SAME_REQUEST_MS = 20,
+    STRAYS_TOLD_MAX = 16,
     EXIT_BY_SIGNAL = 128,   /* as a shell says it */
     AFTER_DRAIN_MS = 20000, /* last replies, what is at hand is stored, threads end */
 };
@@ -91,6 +92,25 @@ static void raise_limits(void)
     }
 }
 
+/* Before the log begins, for a check of the configuration; else a line of the log for each. */
+static void warn_of_strays(const struct options_program *program, bool is_check)
+{
+    struct options_stray stray;
+    size_t position = 0;
+    for (int told = 0; told < STRAYS_TOLD_MAX && options_next_stray(program, &position, &stray);
+         told++) {
+        if (is_check) {
+            fprintf(stderr,
+                    "%s: warning: the variable %s belongs to no option; the nearest is %s (--%s)\n",
+                    program->name, stray.name, stray.nearest_variable, stray.nearest);
+        } else {
+            log_at(&event_service_unknown_variable, log_string("variable", stray.name),
+                   log_string("nearest", stray.nearest_variable),
+                   log_string("option", stray.nearest));
+        }
+    }
+}
+
 /* True where the service is to run; else *ret_exit_code says how the process ends. */
 static bool begin(const struct lifecycle_service *service, int argc, char **argv,
                   int *ret_exit_code)
@@ -117,6 +137,7 @@ static bool begin(const struct lifecycle_service *service, int argc, char **argv
         return false;
     }
     if (action == OPTIONS_CHECK_CONFIG) {
+        warn_of_strays(service->program, true);
         puts("configuration is valid");
         *ret_exit_code = EXIT_OK;
         return false;
@@ -124,6 +145,7 @@ static bool begin(const struct lifecycle_service *service, int argc, char **argv
     broker_set_program(service->program->name);
     log_init(service->program->name, service->common->log_format, service->common->log_level,
              STDERR_FILENO);
+    warn_of_strays(service->program, false);
     return true;
 }
 

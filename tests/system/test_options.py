@@ -55,6 +55,21 @@ def test_file_environment_command_line(name, tmp_path):
 
 
 @BOTH
+def test_a_mistyped_variable_is_a_warning(name, world):
+    prefix = name.upper().replace("-", "_")
+    strays = {prefix + "_QEUE_TYPE": "hunter2", prefix + "_PORT": "tcp://10.0.0.1:80", prefix + "_SERVICE_HOST": "x"}
+    checked = run(name, "--check-config", **strays)
+    assert (checked.returncode, checked.stdout) == (0, "configuration is valid\n")
+    assert checked.stderr.splitlines() == [
+        "%s: warning: the variable %s_QEUE_TYPE belongs to no option; the nearest is %s_QUEUE_TYPE (--queue-type)" % (
+            name, prefix, prefix)]
+    service = world.service(name, environment=strays)
+    warnings = service.events("service.unknown_variable")
+    assert [(w["level"], w["variable"], w["nearest"], w["option"]) for w in warnings] == [
+        ("warning", prefix + "_QEUE_TYPE", prefix + "_QUEUE_TYPE", "queue-type")]
+
+
+@BOTH
 def test_an_address_in_use(name, world):
     first = world.service(name)
     second = run(name, "--listen", "127.0.0.1:%d" % first.port, "--amqp-url", world.url)

@@ -74,6 +74,27 @@ static void the_second_variable(void **state)
     assert_string_equal(settings.url, "amqp://plain/");
 }
 
+/* docker --env-file hands over the quotes that it finds. */
+static void quoted_variables(void **state)
+{
+    (void)state;
+    (void)setenv("A_SERVICE_QUEUE", "\"e\"", 1);
+    (void)setenv("A_SERVICE_PREFETCH", "'3'", 1);
+    (void)setenv("A_SERVICE_PASSWORD_FILE", "\"\"", 1);
+    assert_int_equal(load(NULL), OUTCOME_OK);
+    assert_string_equal(settings.queue, "e");
+    assert_int_equal(settings.prefetch, 3);
+    assert_null(settings.file);
+    (void)setenv("AMQP_URL", "\"hunter2", 1);
+    assert_int_equal(load(NULL), OUTCOME_INVALID);
+    expect_error("AMQP_URL: amqp-url: the value has a quote at one end");
+    /* A shell has taken the quotes away: those that are left are meant. */
+    assert_int_equal(load("--queue", "\"q\"", "--amqp-url", "x", NULL), OUTCOME_INVALID);
+    (void)unsetenv("AMQP_URL");
+    assert_int_equal(load("--queue", "\"q\"", NULL), OUTCOME_OK);
+    assert_string_equal(settings.queue, "\"q\"");
+}
+
 static void numbers(void **state)
 {
     (void)state;
@@ -261,6 +282,68 @@ static enum outcome load_command(const char *line, struct command_settings *ret_
     return options_load(&command, argc, argv, ret_settings, ret_operands, &action, &error);
 }
 
+/* Returns how many there are, and checks what the last one is taken for. */
+static size_t strays(const char *name, const char *nearest)
+{
+    struct options_stray stray;
+    size_t position = 0;
+    size_t count = 0;
+    while (options_next_stray(&program, &position, &stray)) {
+        assert_string_equal(stray.name, name);
+        assert_string_equal(stray.nearest, nearest);
+        assert_memory_equal(stray.nearest_variable, "A_SERVICE_", 10);
+        count++;
+    }
+    return count;
+}
+
+static void stray_variables(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name, *nearest; /* NULL: nobody is warned */
+    } cases[] = {
+        {"A_SERVICE_QEUE", "queue"},
+        {"A_SERVICE_QUEUETYPE", "queue-type"},
+        {"A_SERVICE_QUEUE-TYPE", "queue-type"},
+        {"a_service_queue", "queue"},
+        {"A_SERVICE_PREFTECH", "prefetch"},
+        {"A_SERVICE_PASSWORD", "password-file"},
+        {"A_SERVICE_URL", "amqp-url"},
+        {"A_SERVICE_", "queue"},
+        {"A_SERVICE_PREFETCH_PORTS", "prefetch"},
+        {"A_SERVICE_AMQP", "amqp-url"},
+        {"A_SERVICE_QUEUE", NULL},
+        {"A_SERVICE_PORT", NULL},
+        {"A_SERVICE_PORT_3000_TCP_ADDR", NULL},
+        {"A_SERVICE_SERVICE_HOST", NULL},
+        {"A_SERVICE_SERVICE_PORT", NULL},
+        {"A_SERVICE_SERVICE_PORT_HTTP", NULL},
+        {"A_SERVICE_METRICS_SERVICE_HOST", NULL},
+        {"A_SERVICEX_QEUE", NULL},
+        {"AMQP_URL", NULL},
+        {"QUEUE", NULL},
+    };
+    assert_int_equal(strays("", ""), 0);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        (void)setenv(cases[i].name, "hunter2", 1);
+        size_t count = strays(cases[i].name, cases[i].nearest == NULL ? "" : cases[i].nearest);
+        if (count != (cases[i].nearest != NULL)) {
+            fail_msg("%s: %zu", cases[i].name, count);
+        }
+        (void)setenv(cases[i].name, "", 1);
+        assert_int_equal(strays("", ""), 0);
+        (void)unsetenv(cases[i].name);
+    }
+    char longest[1024];
+    (void)snprintf(longest, sizeof(longest), "A_SERVICE_%0900d", 0);
+    (void)setenv(longest, "x", 1);
+    longest[OPTION_VARIABLE_BYTES - 1] = '\0';
+    assert_int_equal(strays(longest, "queue"), 1);
+    (void)snprintf(longest, sizeof(longest), "A_SERVICE_%0900d", 0);
+    (void)unsetenv(longest);
+}
+
 static void operands_and_flags(void **state)
 {
     (void)state;
@@ -369,6 +452,7 @@ int main(void)
         cmocka_unit_test_teardown(default_file_environment_command_line, clear_environment),
         cmocka_unit_test_teardown(blanks_around_a_variable, clear_environment),
         cmocka_unit_test_teardown(the_second_variable, clear_environment),
+        cmocka_unit_test_teardown(quoted_variables, clear_environment),
         cmocka_unit_test_teardown(numbers, clear_environment),
         cmocka_unit_test_teardown(a_refusal_says_what_is_allowed, clear_environment),
         cmocka_unit_test_teardown(flags, clear_environment),
@@ -376,6 +460,7 @@ int main(void)
         cmocka_unit_test_teardown(a_secret_number_is_not_shown, clear_environment),
         cmocka_unit_test_teardown(a_row_of_another_program_is_read_in_the_file_alone,
                                   clear_environment),
+        cmocka_unit_test_teardown(stray_variables, clear_environment),
         cmocka_unit_test_teardown(operands_and_flags, clear_environment),
         cmocka_unit_test_teardown(help_and_version, clear_environment),
     };
