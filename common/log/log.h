@@ -22,7 +22,8 @@ enum log_field_type {
     LOG_FIELD_INTEGER,
     LOG_FIELD_BOOLEAN,
     LOG_FIELD_JSON, /* valid JSON text: embedded as it is in the JSON format, so it stays a value.
-                     * Over LOG_VALUE_BYTES_MAX it is written as cut text instead. */
+                     * Over LOG_VALUE_BYTES_MAX it is an object instead, whose one member
+                     * "cut" is the cut text. */
 };
 
 /* An entry of a table of events: common/log/log_events.h and those of the services. Nothing else is

@@ -209,6 +209,20 @@ static bool is_bare_word(struct slice value)
     return value.length > 0 && value.length <= LOG_VALUE_BYTES_MAX;
 }
 
+/* What indexes a log refuses a field that is an object in one line and text in another. */
+static void append_embedded(struct buffer *line, struct slice json)
+{
+    if (json.length == 0) {
+        buffer_append_text(line, "null");
+    } else if (json.length <= LOG_VALUE_BYTES_MAX) {
+        append_escaped(line, json, ESCAPE_EMBEDDED);
+    } else {
+        buffer_append_text(line, "{\"cut\":");
+        append_quoted(line, json, ESCAPE_JSON);
+        buffer_append_byte(line, '}');
+    }
+}
+
 static void append_value(struct buffer *line, enum log_format format, const struct log_field *field)
 {
     bool is_json = format == LOG_FORMAT_JSON;
@@ -220,11 +234,8 @@ static void append_value(struct buffer *line, enum log_format format, const stru
         buffer_append_text(line, field->boolean ? "true" : "false");
         return;
     case LOG_FIELD_JSON:
-        if (is_json && field->text.length <= LOG_VALUE_BYTES_MAX) {
-            if (field->text.length == 0) {
-                buffer_append_text(line, "null");
-            }
-            append_escaped(line, field->text, ESCAPE_EMBEDDED);
+        if (is_json) {
+            append_embedded(line, field->text);
             return;
         }
         break;

@@ -218,7 +218,6 @@ static void long_values_are_cut_between_characters(void **state)
     free(line);
     memcpy(value + LOG_VALUE_BYTES_MAX - 2, "\xf0\x9f\x98\x80", 4);
     for (int format = LOG_FORMAT_TEXT; format <= LOG_FORMAT_JSON; format++) {
-        /* Embedded JSON that is too long is a string. */
         struct log_field fields[] = {log_text("v", (struct slice){value, sizeof(value)}),
                                      log_json("j", (struct slice){value, sizeof(value)})};
         for (size_t i = 0; i < 2; i++) {
@@ -227,7 +226,9 @@ static void long_values_are_cut_between_characters(void **state)
             assert_true(strlen(line) < LOG_VALUE_BYTES_MAX + 200);
             if (format == LOG_FORMAT_JSON) {
                 json_t *parsed = json_loads(line, 0, NULL);
-                assert_non_null(parsed);
+                const json_t *shown = json_object_get(parsed, i == 0 ? "v" : "j");
+                /* Embedded JSON stays an object. */
+                assert_true(json_is_string(i == 0 ? shown : json_object_get(shown, "cut")));
                 json_decref(parsed);
             }
             free(line);
