@@ -29,10 +29,10 @@ static int hex_value(char digit)
 
 static bool is_plain(char byte)
 {
-    return byte != '%' && byte != '+' && byte != '\0';
+    return byte != '%' && byte != '+' && byte != '\r' && byte != '\0';
 }
 
-/* Decodes the '+' or '%XX' (or refuses the NUL) at the start of `text`. */
+/* Decodes the '+', '%XX' or CR (or refuses the NUL) at the start of `text`. */
 static enum outcome decode_special(const struct form_reader *reader, struct slice text,
                                    char *ret_byte, size_t *ret_length)
 {
@@ -42,8 +42,8 @@ static enum outcome decode_special(const struct form_reader *reader, struct slic
     if (text.data[0] == '+') {
         return OUTCOME_OK;
     }
-    int byte = 0;
-    if (text.data[0] == '%') {
+    int byte = text.data[0];
+    if (byte == '%') {
         int high = text.length > 2 ? hex_value(text.data[1]) : -1;
         int low = text.length > 2 ? hex_value(text.data[2]) : -1;
         if (high < 0 || low < 0) {
@@ -58,6 +58,21 @@ static enum outcome decode_special(const struct form_reader *reader, struct slic
     }
     *ret_byte = (char)byte;
     return OUTCOME_OK;
+}
+
+static bool begins_with_newline(struct slice text)
+{
+    return (text.length > 0 && text.data[0] == '\n') ||
+           (text.length > 2 && text.data[0] == '%' && text.data[1] == '0' &&
+            (text.data[2] | 0x20) == 'a');
+}
+
+/* A browser sends each newline of a text area as CR LF, whatever the person has typed. */
+static void append_byte(struct buffer *json, char byte, struct slice rest)
+{
+    if (byte != '\r' || !begins_with_newline(rest)) {
+        json_text_append_escaped((struct slice){&byte, 1}, json);
+    }
 }
 
 /* Escapes are ASCII, so the escaped text is valid UTF-8 exactly where the decoded one is. */
@@ -82,7 +97,7 @@ static enum outcome append_component(struct form_reader *reader, struct slice te
         if (outcome != OUTCOME_OK) {
             return outcome;
         }
-        json_text_append_escaped((struct slice){&byte, 1}, json);
+        append_byte(json, byte, (struct slice){rest.data + length, rest.length - length});
         position += length;
     }
     if (json->failed) {

@@ -17,8 +17,9 @@ struct http_request;
 
 struct http_route {
     const char *method; /* "GET" also serves HEAD */
-    const char *path; /* exact, without the query; one that ends with '/' takes what follows, which
-                       * is http_request_path_tail() and never empty */
+    const char *path;   /* without the query, and with or without a slash at the end; one that ends
+                         * with '/' takes what follows, which is http_request_path_tail() and never
+                         * empty */
     void (*handle)(struct http_request *request, void *context);
     bool open; /* serves also those who show no token */
 };
