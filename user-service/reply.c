@@ -154,6 +154,13 @@ void reply_key_reused(const struct asker *asker)
     reply_fault(asker, 422, "idempotency-key-reused", "Unprocessable Content", detail);
 }
 
+void reply_json_as_form(const struct asker *asker)
+{
+    reply_fault(asker, 415, "unsupported-media-type", "Unsupported Media Type",
+                "this looks like JSON and was sent as a form: send it with the header "
+                "Content-Type: application/json");
+}
+
 void reply_wrong_media_type(const struct asker *asker)
 {
     reply_fault(

@@ -36,6 +36,7 @@ void reply_to_unknown_event(const struct event *event);
 void reply_refused(const struct asker *asker, enum event_outcome outcome);
 void reply_malformed(const struct asker *asker, const char *name, const char *detail);
 void reply_key_reused(const struct asker *asker);
+void reply_json_as_form(const struct asker *asker);
 void reply_wrong_media_type(const struct asker *asker);
 void reply_large_user(const struct asker *asker, size_t bytes, size_t bytes_max);
 void reply_invalid(const struct asker *asker, const struct user_problems *problems);

@@ -40,6 +40,25 @@ static bool media_type_is(struct slice value, const char *type)
     return value.length == length || strchr("; \t", value.data[length]) != NULL;
 }
 
+/* By its suffix a type says that its content is JSON (RFC 6839). That of a CloudEvent is its
+ * envelope, whose id is no user's. */
+static bool is_json(struct slice type)
+{
+    static const char suffix[] = "+json";
+    if (media_type_is(type, "application/json")) {
+        return true;
+    }
+    size_t length = 0;
+    while (length < type.length && strchr("; \t", type.data[length]) == NULL) {
+        length++;
+    }
+    return length > sizeof(suffix) && memchr(type.data, '/', length) != NULL &&
+           strncasecmp(type.data + length - (sizeof(suffix) - 1), suffix, sizeof(suffix) - 1) ==
+               0 &&
+           !media_type_is(type, "application/cloudevents+json") &&
+           !media_type_is(type, "application/cloudevents-batch+json");
+}
+
 static enum media_type media_type_of(const struct http_request *request)
 {
     struct slice type = http_request_header(request, "Content-Type");
@@ -47,7 +66,7 @@ static enum media_type media_type_of(const struct http_request *request)
     if (coding.length > 0 && !media_type_is(coding, "identity")) {
         return MEDIA_OTHER;
     }
-    if (media_type_is(type, "application/json")) {
+    if (is_json(type)) {
         return MEDIA_JSON;
     }
     return media_type_is(type, "application/x-www-form-urlencoded") ? MEDIA_FORM : MEDIA_OTHER;
@@ -142,6 +161,20 @@ static void save_json(struct save_user *save_user, const struct asker *asker, st
     user_done(&user);
 }
 
+/* curl -d '{...}' sends a form. Braces are encoded in a real one. */
+static bool looks_like_json(struct slice form)
+{
+    static const char around[] = " \t\r\n\xef\xbb\xbf"; /* white space, and a byte order mark */
+    while (form.length > 0 && strchr(around, form.data[0]) != NULL) {
+        form = (struct slice){form.data + 1, form.length - 1};
+    }
+    while (form.length > 0 && strchr(around, form.data[form.length - 1]) != NULL) {
+        form.length--;
+    }
+    return form.length > 1 && ((form.data[0] == '{' && form.data[form.length - 1] == '}') ||
+                               (form.data[0] == '[' && form.data[form.length - 1] == ']'));
+}
+
 static void save_form(struct save_user *save_user, const struct asker *asker)
 {
     struct buffer json;
@@ -174,6 +207,10 @@ void save_user_handle(struct http_request *request, struct save_user *save_user)
         save_json(save_user, &asker, http_request_body(request));
         return;
     case MEDIA_FORM:
+        if (looks_like_json(http_request_body(request))) {
+            reply_json_as_form(&asker);
+            return;
+        }
         save_form(save_user, &asker);
         return;
     case MEDIA_OTHER:

@@ -19,6 +19,8 @@ static const struct cause {
     {"duplicate object key", "the object has this member already"},
 };
 
+static const char mark[] = "\xef\xbb\xbf";
+
 static const char *type_name(const json_t *value)
 {
     switch (json_typeof(value)) {
@@ -76,10 +78,19 @@ static bool add_nul_problem(struct slice body, struct user_problems *problems)
     return true;
 }
 
+/* RFC 8259 8.1: who reads JSON may ignore a byte order mark, which some editors write. */
+static struct slice without_mark(struct slice body)
+{
+    const size_t length = sizeof(mark) - 1;
+    bool has_mark = body.length >= length && memcmp(body.data, mark, length) == 0;
+    return has_mark ? (struct slice){body.data + length, body.length - length} : body;
+}
+
 static enum user_result parse_object(struct slice body, size_t flags, json_t **ret_root,
                                      struct user_problems *ret_problems)
 {
     ret_problems->count = 0;
+    body = without_mark(body);
     if (body.length == 0) {
         user_problems_add(ret_problems, NULL, "line 1, column 0: the text is empty");
         return USER_MALFORMED;
@@ -108,8 +119,9 @@ static enum user_result parse_object(struct slice body, size_t flags, json_t **r
 
 static struct user make_user(json_t *root, struct slice body)
 {
-    return (struct user){
-        .root = root, .text = body, .has_id = json_object_getn(root, "id", 2) != NULL};
+    return (struct user){.root = root,
+                         .text = without_mark(body),
+                         .has_id = json_object_getn(root, "id", 2) != NULL};
 }
 
 enum user_result user_parse(struct slice body, const struct user_rules *rules,

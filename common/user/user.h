@@ -62,8 +62,9 @@ struct user {
     bool has_id;
 };
 
-/* Parses and checks. On USER_OK *ret_user is owned (user_done()), else it is zeroed. Duplicate
- * keys, a NUL byte anywhere, and everything that is not UTF-8 are USER_MALFORMED. */
+/* Parses and checks. A byte order mark before the JSON is skipped. On USER_OK *ret_user is owned
+ * (user_done()), else it is zeroed. Duplicate keys, a NUL byte anywhere, and everything that is not
+ * UTF-8 are USER_MALFORMED. */
 MUST_CHECK enum user_result user_parse(struct slice body, const struct user_rules *rules,
                                        struct user *ret_user, struct user_problems *ret_problems);
 

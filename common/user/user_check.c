@@ -35,14 +35,16 @@ static bool has_white_space(struct slice text)
     return false;
 }
 
-/* Not utf8_next(): every byte of every user passes here, and nearly all are ASCII. */
+/* Not utf8_next(): every byte of every user passes here, and nearly all are ASCII. A carriage
+ * return is part of a newline, or alone a control character. */
 static bool has_control(struct slice text)
 {
     const unsigned char *bytes = (const unsigned char *)text.data;
     for (size_t i = 0; i < text.length; i++) {
         unsigned char byte = bytes[i];
-        if ((byte < 0x20 && byte != '\t' && byte != '\n') || byte == 0x7f ||
-            (byte == 0xc2 && bytes[i + 1] < 0xa0)) {
+        if ((byte < 0x20 && byte != '\t' && byte != '\n' &&
+             (byte != '\r' || i + 1 == text.length || bytes[i + 1] != '\n')) ||
+            byte == 0x7f || (byte == 0xc2 && bytes[i + 1] < 0xa0)) {
             return true;
         }
     }

@@ -123,7 +123,7 @@ NO_CONTAINERS = [
     b'["\\{' * 4, b"[" * 2000, b"[" * 30000, b'[{"":' * 8000,
     # nothing, white space that is none, and marks of an encoding
     b"", b" ", b"\n\n", b"\x0c", b"\x0b", b"\xc2\xa0", b"\xe2\x80\xa8", b"\xe2\x81\xa0", b"\xef\xbb\xbf",
-    b"\xef\xbb\xbf{}", b"\xef\xbb{}", b"\xe5", b"\xe9",
+    b"\xef\xbb\xbf\xef\xbb\xbf{}", b"\xef\xbb{}", b"\xe5", b"\xe9",
     b"2@", b"/", b"//", b"/**/", b"/* c */ 1", b"// c\n1", b":", b",", b"1,", b",1", b"1 2", b'1"a"', b"1true",
     b"null null", b";", b"1;",
 ]
