@@ -1,16 +1,20 @@
 /* A tree by key, and a queue by age of those that are not in flight. */
 #include "user-service/key_window.h"
 
+#include "common/base/json_canonical.h"
+
 #include <search.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum { CANONICAL_GROWTH = 2 }; /* a comma behind each element */
 
 enum key_state { STATE_IN_FLIGHT, STATE_SETTLED, STATE_DOUBTFUL };
 
 struct key_entry {
     struct slice key; /* its bytes follow the entry */
     enum event_type type;
-    unsigned char digest[DIGEST_BYTES]; /* of the body */
+    unsigned char digest[DIGEST_BYTES]; /* of the body's value */
     enum key_state state;
     bool was_doubtful; /* an earlier attempt may have been saved */
     enum event_outcome outcome;
@@ -93,6 +97,19 @@ static enum key_verdict judge(struct key_window *window, struct key_entry *entry
     return KEY_REUSED;
 }
 
+/* A client that builds its request anew may write the same value in another way. */
+static enum outcome digest_value(struct slice body, unsigned char ret_digest[DIGEST_BYTES],
+                                 struct error *ret_error)
+{
+    struct buffer text;
+    buffer_init(&text, CANONICAL_GROWTH * body.length);
+    enum outcome outcome = json_canonical_append(body, &text)
+                               ? digest_of(buffer_slice(&text), ret_digest, ret_error)
+                               : error_set(ret_error, OUTCOME_BUSY, "no memory for a value");
+    buffer_done(&text);
+    return outcome;
+}
+
 enum outcome key_window_claim(struct key_window *window, struct event *event,
                               enum key_verdict *ret_verdict, enum event_outcome *ret_outcome,
                               struct error *ret_error)
@@ -101,7 +118,7 @@ enum outcome key_window_claim(struct key_window *window, struct event *event,
                                .type = event->type,
                                .state = STATE_IN_FLIGHT};
     enum outcome outcome =
-        digest_of((struct slice){event->body, event->body_length}, wanted.digest, ret_error);
+        digest_value((struct slice){event->body, event->body_length}, wanted.digest, ret_error);
     if (outcome != OUTCOME_OK) {
         return outcome;
     }

@@ -10,7 +10,7 @@
  *                                                        not known either
  *
  * With another type or body the key is REUSED in every state: it would be another message under a
- * known id.
+ * known id. A body is another one where its value is (json_canonical.h).
  */
 #pragma once
 
@@ -38,8 +38,8 @@ void key_window_init(struct key_window *window, size_t capacity);
 /* Nothing may be in flight. */
 void key_window_done(struct key_window *window);
 
-/* Looks for the event's message id, type and body. NEW and IN_FLIGHT set event->key. BUSY: no
- * memory. */
+/* Looks for the event's message id, type and body, which is JSON. NEW and IN_FLIGHT set event->key.
+ * BUSY: no memory. */
 MUST_CHECK enum outcome key_window_claim(struct key_window *window, struct event *event,
                                          enum key_verdict *ret_verdict,
                                          enum event_outcome *ret_outcome, struct error *ret_error);

@@ -1,6 +1,7 @@
 /* One function for each phase of a save. */
 #include "user-service/save_user.h"
 
+#include "common/base/json_canonical.h"
 #include "common/http/form.h"
 
 #include <strings.h>
@@ -11,6 +12,7 @@ enum media_type { MEDIA_JSON, MEDIA_FORM, MEDIA_OTHER };
 enum {
     FORM_GROWTH = 8,
     ID_MEMBER_BYTES = 64,
+    CANONICAL_GROWTH = 2, /* a comma behind each element */
     /* RabbitMQ's max_message_size since 4.0. A larger message ends the channel; from the outbox it
      * would do so each time, and whatever was saved after it would wait for ever. */
     MESSAGE_BODY_BYTES_MAX = 16 * 1024 * 1024,
@@ -72,14 +74,13 @@ static enum media_type media_type_of(const struct http_request *request)
     return media_type_is(type, "application/x-www-form-urlencoded") ? MEDIA_FORM : MEDIA_OTHER;
 }
 
-/* Of the user as it will be on the queue: other white space is no other user. */
+/* Of the user's value: other white space, or another order of the members, is no other user. */
 static bool derive_user_id(struct slice key, const struct user *user,
                            char user_id[MESSAGE_ID_TEXT_BYTES])
 {
     struct buffer text;
-    buffer_init(&text, user->text.length + ID_MEMBER_BYTES);
-    user_append_text(user, NULL, &text);
-    bool is_whole = !text.failed;
+    buffer_init(&text, CANONICAL_GROWTH * user->text.length);
+    bool is_whole = json_canonical_append(user->text, &text);
     if (is_whole) {
         message_id_derive(key, buffer_slice(&text), user_id);
     }

@@ -13,7 +13,7 @@ SERVICES = ("user-service", "session-service")
 # They do no input or output and read no clock.
 PURE = ("user-service/{admission,key_window}.[ch]",
         "session-service/{ack_window,event_content}.[ch]",
-        "common/base/{backoff,json_text,utf8,slice}.[ch]", "common/http/{form,http_syntax}.[ch]",
+        "common/base/{backoff,json_canonical,json_text,utf8,slice}.[ch]", "common/http/{form,http_syntax}.[ch]",
         "common/log/log_format.[ch]",
         "common/amqp/{confirm_window,nack_streak,message,broker_url,broker_url_parameters}.[ch]", "common/user/*.[ch]")
 STORE_HEADERS = ("session-service/store/{store,store_reader}.h",)

@@ -40,6 +40,22 @@ def test_blanks_after_a_key_are_not_of_it(world, blanks):
     assert user.metric(REPEATED) == 1 and world.count() == 1
 
 
+def test_a_request_that_has_the_same_value_is_the_same(world):
+    user = world.patient_user_service().wait_ready()
+    session = world.session_service().wait_ready()
+    send = lambda body: user.post("/users/save", body, "application/json", "k1")
+    first = send(r'{"name":"Ad\u00e9","tags":[1.50,{"x":1,"y":2}]}')
+    for same in ('{ "tags": [ 1.50, {"y":2, "x":1} ], "name": "Ad\u00e9" }',
+                 r'{"na\u006de":"Ad\u00E9","tags":[1.50,{"x":1,"y":2}]}'):
+        again = send(same.encode())
+        assert again.status_code == 200 and again.json() == first.json()
+    for other in (r'{"name":"Ad\u00e9","tags":[1.5,{"x":1,"y":2}]}', r'{"name":"Ad\u00e9","tags":[{"x":1,"y":2},1.50]}',
+                  r'{"name":"Ad\u00e9","tags":[1.50,{"x":2,"y":1}]}', r'{"name":"Ade","tags":[1.50,{"x":1,"y":2}]}'):
+        assert send(other).status_code == 422
+    eventually(lambda: session.handled_ids() == ["k1"], "it was published once")
+    assert [e["user"]["id"] for e in session.events("user.saved")] == [first.json()["data"]["id"]]
+
+
 def test_a_key_with_another_user_is_refused(world):
     user = world.patient_user_service().wait_ready()
     assert user.save(ADA, Idempotency_Key="k1").status_code == 200
