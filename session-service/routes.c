@@ -15,12 +15,9 @@ bool routes_is_ready(void *context, struct error *ret_reason)
 
 static void get_readyz(struct http_request *request, void *context)
 {
-    struct error reason;
-    if (!routes_is_ready(context, &reason)) {
-        http_reply_not_ready(request, reason.text);
-    } else {
-        http_reply_text(request, "application/json", "{\"status\":\"ready\"}\n");
-    }
+    struct error reason = {.text = ""};
+    bool is_ready = routes_is_ready(context, &reason);
+    http_reply_readiness(request, is_ready, is_ready ? "" : reason.text);
 }
 
 #define ROW(...) METRIC_ROW(struct routes_metrics, __VA_ARGS__)
@@ -68,7 +65,7 @@ void routes_on_wake(void *context)
 }
 
 const struct http_route routes_table[] = {
-    {.method = "GET", .path = "/healthz", .handle = http_get_healthz, .open = true},
+    {.method = "GET", .path = "/healthz", .handle = http_get_healthz},
     {.method = "GET", .path = "/readyz", .handle = get_readyz},
     {.method = "GET", .path = "/metrics", .handle = get_metrics},
     {.method = "GET", .path = "/sessions", .handle = get_sessions},

@@ -52,6 +52,7 @@ static void reply_problem_with(struct http_request *request, struct http_reply *
                                const char *members)
 {
     reply->content_type = "application/problem+json";
+    reply->problem = name;
     reply->body =
         http_problem_body(reply->status, name, title, detail, members, &reply->body_length);
     http_request_reply(request, reply);
@@ -178,7 +179,7 @@ void reply_large_user(const struct asker *asker, size_t bytes, size_t bytes_max)
 
 void reply_invalid(const struct asker *asker, const struct user_problems *problems)
 {
-    struct http_reply reply = {.status = 422};
+    struct http_reply reply = {.status = 422, .pointer = problems->items[0].pointer};
     struct buffer members;
     count(asker, REPLY_INVALID);
     buffer_init(&members, REPLY_BYTES_MAX);

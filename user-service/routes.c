@@ -1,8 +1,9 @@
 /* One function for each path. */
 #include "user-service/routes.h"
 
-#include "common/base/json_text.h"
 #include "common/http/http_status.h"
+
+#include <stdio.h>
 
 void routes_init(struct routes *routes, const struct settings *settings,
                  struct publisher *publisher, struct outbox *outbox)
@@ -57,29 +58,16 @@ bool routes_is_ready(void *context, struct error *ret_reason)
     return false;
 }
 
-static void reply_degraded(struct http_request *request, const char *why)
-{
-    struct buffer body;
-    buffer_init(&body, 8 * ERROR_TEXT_BYTES);
-    buffer_append_text(&body, "{\"status\":\"degraded\",\"detail\":\"saves go to the outbox: ");
-    json_text_append_escaped(slice_of(why), &body);
-    buffer_append_text(&body, "\"}\n");
-    buffer_append_byte(&body, '\0');
-    http_reply_text(request, "application/json",
-                    body.failed ? "{\"status\":\"degraded\"}\n" : body.data);
-    buffer_done(&body);
-}
-
 static void get_readyz(struct http_request *request, void *context)
 {
+    enum { PREFIX_BYTES = 32 };
     struct error reason = {.text = ""};
-    if (!routes_is_ready(context, &reason)) {
-        http_reply_not_ready(request, reason.text);
-    } else if (reason.text[0] != '\0') {
-        reply_degraded(request, reason.text);
-    } else {
-        http_reply_text(request, "application/json", "{\"status\":\"ready\"}\n");
-    }
+    char text[ERROR_TEXT_BYTES + PREFIX_BYTES];
+    bool is_ready = routes_is_ready(context, &reason);
+    bool is_degraded = is_ready && reason.text[0] != '\0';
+    (void)snprintf(text, sizeof(text), "%s%s", is_degraded ? "saves go to the outbox: " : "",
+                   reason.text);
+    http_reply_readiness(request, is_ready, text);
 }
 
 #define ROW(...) METRIC_ROW(struct routes_metrics, __VA_ARGS__)
@@ -108,7 +96,7 @@ const struct http_route routes_table[] = {
     {.method = "POST", .path = "/users/save", .handle = post_users_save},
     {.method = "DELETE", .path = "/users/", .handle = delete_one_user},
     {.method = "GET", .path = "/users", .handle = get_users},
-    {.method = "GET", .path = "/healthz", .handle = http_get_healthz, .open = true},
+    {.method = "GET", .path = "/healthz", .handle = http_get_healthz},
     {.method = "GET", .path = "/readyz", .handle = get_readyz},
     {.method = "GET", .path = "/metrics", .handle = get_metrics},
 };

@@ -58,6 +58,10 @@ static void say_late(struct http_connection *own)
     http_connection_send_last(own, slice_of("HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n"
                                             "Content-Length: 0\r\n\r\n"));
     (void)shutdown(descriptor_of(own->connection), SHUT_WR);
+    if (own->request != NULL) {
+        const struct http_reply reply = {.status = MHD_HTTP_REQUEST_TIMEOUT};
+        http_log_refused(own->request, &reply);
+    }
     own->is_late = true;
     http_connection_wait_for(own, HTTP_WAIT_END);
 }

@@ -9,6 +9,7 @@
 enum { LINE_END_BYTES = 2 };
 
 struct judgement {
+    struct http_request *request;
     struct http_framing framing;
     unsigned lengths, codings, hosts;
     bool is_layout_known;
@@ -27,6 +28,52 @@ static bool is_line_where_expected(struct judgement *judged, const char *name, c
     bool is_there = (uintptr_t)name == judged->next;
     judged->next = (uintptr_t)value + value_length + LINE_END_BYTES;
     return is_there && value != NULL;
+}
+
+static void note_connection(struct http_request *request, struct slice value)
+{
+    if (http_list_has(value.data, slice_of("close"))) {
+        request->client_closes = true;
+    } else if (http_list_has(value.data, slice_of("keep-alive"))) {
+        request->client_closes = false;
+    }
+}
+
+static bool is_traceparent(struct slice value)
+{
+    enum { TRACEPARENT_BYTES = 55 };
+    return value.length == TRACEPARENT_BYTES &&
+           strspn(value.data, "0123456789abcdef-") >= value.length;
+}
+
+/* The length decides first: this is done for each header of each request. */
+static void note_header(struct http_request *request, struct slice name, struct slice value)
+{
+    switch (name.length) {
+    case sizeof("Origin") - 1:
+        if (strcasecmp(name.data, "Origin") == 0 &&
+            http_cors_allows(request->server->options.cors_origins, value)) {
+            request->origin = value;
+        }
+        break;
+    case sizeof("Connection") - 1:
+        if (strcasecmp(name.data, "Connection") == 0) {
+            note_connection(request, value);
+        }
+        break;
+    case sizeof("traceparent") - 1:
+        if (strcasecmp(name.data, "traceparent") == 0 && is_traceparent(value)) {
+            request->traceparent = value;
+        }
+        break;
+    case sizeof("X-Request-Id") - 1:
+        if (strcasecmp(name.data, "X-Request-Id") == 0 && http_is_request_id(value)) {
+            request->id = value;
+        }
+        break;
+    default:
+        break;
+    }
 }
 
 static void judge_known_header(struct judgement *judged, struct slice name, struct slice value)
@@ -68,6 +115,8 @@ static enum MHD_Result judge_header(void *closure, enum MHD_ValueKind kind, cons
     } else {
         judge_known_header(judged, (struct slice){name, name_length},
                            (struct slice){value, value_length});
+        note_header(judged->request, (struct slice){name, name_length},
+                    http_trim_end((struct slice){value, value_length}));
     }
     return framing->problem == NULL ? MHD_YES : MHD_NO;
 }
@@ -144,14 +193,15 @@ static const char *sum_problem(const struct judgement *judged, const char *versi
     return NULL;
 }
 
-struct http_framing http_judge_framing(const struct http_request *request,
-                                       const struct http_head *head)
+struct http_framing http_judge_framing(struct http_request *request, const struct http_head *head)
 {
     struct judgement judged = {
+        .request = request,
         .framing.problem = request_line_problem(request, head),
         .is_layout_known = request->server->is_library_lenient,
         .next = (uintptr_t)head->version + strlen(head->version) + LINE_END_BYTES,
     };
+    request->client_closes = strcmp(head->version, MHD_HTTP_VERSION_1_0) == 0;
     if (judged.framing.problem == NULL) {
         (void)MHD_get_connection_values_n(request->connection, MHD_HEADER_KIND, judge_header,
                                           &judged);

@@ -34,9 +34,10 @@ struct http_connection {
     enum http_wait wait;
     uint64_t since_ms;
     bool has_sent_request;
-    bool is_late;              /* has its 408 */
-    bool is_cut_off;           /* in no list: the library will close it */
-    struct http_target target; /* of the request whose head is arriving */
+    bool is_late;                 /* has its 408 */
+    bool is_cut_off;              /* in no list: the library will close it */
+    struct http_target target;    /* of the request whose head is arriving */
+    struct http_request *request; /* from its head to its end; else NULL */
 };
 
 /* All have the same time to wait, so that the order of arrival is the order of deadlines. */
@@ -56,6 +57,13 @@ struct http_request {
     enum http_phase phase;
     bool in_library; /* the library is calling us with this request: no resume is needed */
     bool must_close;
+    bool client_closes; /* it said so, or is too old to expect anything else */
+    bool is_preflight;  /* a browser asks what a page of an allowed origin may do */
+    bool is_trusted;
+    bool is_logged;
+    struct slice id;          /* X-Request-Id, the library's; empty: none that is valid */
+    struct slice traceparent; /* the same */
+    struct slice origin;      /* the same; only of an allowed one */
     bool body_too_large;
     bool body_unwelcome; /* no room for it */
     size_t body_seen_bytes;
@@ -89,6 +97,10 @@ struct http_server {
     int listen_descriptor; /* until the library owns it */
     int epoll_descriptor;
     struct worker worker;
+    char keep_alive[32];  /* what the header of that name says */
+    uint64_t open_routes; /* one bit for each, in their order */
+    uint64_t refusals_since_ms;
+    unsigned refusals, refusals_not_logged;     /* since then */
     struct auth_tokens *tokens;                 /* the loop's; NULL: all requests are allowed */
     _Atomic(struct auth_tokens *) fresh_tokens; /* for the loop to take; or NULL */
     bool resumed;                               /* the library has replies to take up */
@@ -118,9 +130,9 @@ struct http_framing {
     bool is_chunked;
 };
 
-/* Judges a request's head before anything is read of the body. */
-struct http_framing http_judge_framing(const struct http_request *request,
-                                       const struct http_head *head);
+/* Judges a request's head before anything is read of the body, and notes in the request the headers
+ * that every reply depends on. */
+struct http_framing http_judge_framing(struct http_request *request, const struct http_head *head);
 
 /* Opens the listening socket, or takes the one that the service manager passes. */
 enum outcome http_listen(const char *listen, int *ret_descriptor, bool *ret_is_passed,
@@ -157,6 +169,19 @@ void http_end_request(void *closure, struct MHD_Connection *connection, void **r
 void http_connection_changed(void *closure, struct MHD_Connection *connection,
                              void **connection_slot, enum MHD_ConnectionNotificationCode what);
 void *http_note_target(void *closure, const char *target, struct MHD_Connection *connection);
+
+/* Whether a page of that origin may read the replies. `origins` as in the options. */
+bool http_cors_allows(const char *origins, struct slice origin);
+
+/* Adds what a browser is to know of the reply. False: no memory. */
+MUST_CHECK bool http_cors_add_headers(struct MHD_Response *response,
+                                      const struct http_request *request);
+
+/* One line for a request that is answered with an error. `pointer` may be NULL. */
+void http_log_refused(struct http_request *request, const struct http_reply *reply);
+
+/* The address of a client, without its port. */
+void http_client_address(struct MHD_Connection *connection, char ret_text[HTTP_ADDRESS_BYTES]);
 
 /* Queues request->reply with the library. */
 enum MHD_Result http_queue_reply(struct http_request *request);

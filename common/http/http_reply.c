@@ -33,7 +33,8 @@ char *http_problem_body(unsigned status, const char *name, const char *title, co
 static struct http_reply problem_reply(unsigned status, const char *name, const char *title,
                                        const char *detail)
 {
-    struct http_reply reply = {.status = status, .content_type = "application/problem+json"};
+    struct http_reply reply = {
+        .status = status, .problem = name, .content_type = "application/problem+json"};
     reply.body = http_problem_body(status, name, title, detail, "", &reply.body_length);
     return reply; /* without memory for the body, the status still says it */
 }
@@ -52,36 +53,56 @@ void http_request_reply_problem(struct http_request *request, unsigned status, c
     http_request_reply(request, &reply);
 }
 
+static bool add(struct MHD_Response *response, const char *name, const char *value)
+{
+    return MHD_add_response_header(response, name, value) == MHD_YES;
+}
+
+static bool add_retry_after(struct MHD_Response *response, unsigned seconds)
+{
+    char value[16];
+    snprintf(value, sizeof(value), "%u", seconds);
+    return add(response, MHD_HTTP_HEADER_RETRY_AFTER, value);
+}
+
+/* A copy: 0.9 leaves the blanks at the end of a value behind it. */
+static bool add_echo(struct MHD_Response *response, const char *name, struct slice value)
+{
+    char text[HTTP_REQUEST_ID_BYTES_MAX + 1];
+    if (value.length == 0) {
+        return true;
+    }
+    snprintf(text, sizeof(text), "%.*s", (int)value.length, value.data);
+    return add(response, name, text);
+}
+
+/* Who knows how long a connection stays open does not send the next request while it closes. */
+static bool add_connection(struct MHD_Response *response, const struct http_request *request)
+{
+    if (request->reply.close || request->must_close || http_server_is_draining(request->server)) {
+        return add(response, MHD_HTTP_HEADER_CONNECTION, "close");
+    }
+    return request->client_closes || add(response, "Keep-Alive", request->server->keep_alive);
+}
+
 static bool add_headers(struct MHD_Response *response, const struct http_request *request)
 {
     const struct http_reply *reply = &request->reply;
-    enum MHD_Result added = MHD_YES;
-    if (reply->content_type != NULL && reply->body_length > 0) {
-        added =
-            MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, reply->content_type);
-    }
-    if (added == MHD_YES && reply->retry_after_s > 0) {
-        char seconds[16];
-        snprintf(seconds, sizeof(seconds), "%u", reply->retry_after_s);
-        added = MHD_add_response_header(response, MHD_HTTP_HEADER_RETRY_AFTER, seconds);
-    }
-    if (added == MHD_YES && reply->allow != NULL) {
-        added = MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, reply->allow);
-    }
-    if (added == MHD_YES && reply->challenge) {
-        added = MHD_add_response_header(response, MHD_HTTP_HEADER_WWW_AUTHENTICATE, "Bearer");
-    }
-    if (added == MHD_YES &&
-        (reply->close || request->must_close || http_server_is_draining(request->server))) {
-        added = MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
-    }
-    return added == MHD_YES;
+    bool has_body = reply->content_type != NULL && reply->body_length > 0;
+    return (!has_body || add(response, MHD_HTTP_HEADER_CONTENT_TYPE, reply->content_type)) &&
+           (reply->retry_after_s == 0 || add_retry_after(response, reply->retry_after_s)) &&
+           (reply->allow == NULL || add(response, MHD_HTTP_HEADER_ALLOW, reply->allow)) &&
+           (!reply->challenge || add(response, MHD_HTTP_HEADER_WWW_AUTHENTICATE, "Bearer")) &&
+           add_echo(response, "X-Request-Id", request->id) &&
+           add_echo(response, "traceparent", request->traceparent) &&
+           http_cors_add_headers(response, request) && add_connection(response, request);
 }
 
 void http_send_reply_early(struct http_request *request)
 {
     const struct http_reply *reply = &request->reply;
     struct buffer text;
+    http_log_refused(request, reply);
     buffer_init(&text, PROBLEM_BYTES_MAX);
     buffer_append_format(&text,
                          "HTTP/1.1 %u %s\r\nConnection: close\r\nContent-Type: %s\r\n"
@@ -101,6 +122,7 @@ enum MHD_Result http_queue_reply(struct http_request *request)
 {
     struct http_reply *reply = &request->reply;
     static char nothing[1];
+    http_log_refused(request, reply);
     struct MHD_Response *response =
         reply->body == NULL ? MHD_create_response_from_buffer(0, nothing, MHD_RESPMEM_PERSISTENT)
                             : MHD_create_response_from_buffer(reply->body_length, reply->body,

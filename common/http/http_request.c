@@ -148,25 +148,52 @@ static void choose_route(struct http_request *request, const struct http_head *h
     request->reply.allow = request->allow;
 }
 
-/* Leaves the refusal in request->reply where the request shows no token that is known. */
-static bool is_allowed(struct http_request *request)
+static bool shows_token(struct http_request *request)
 {
     struct http_server *server = request->server;
     if (atomic_load_explicit(&server->fresh_tokens, memory_order_relaxed) != NULL) {
         auth_tokens_free(server->tokens);
         server->tokens = atomic_exchange(&server->fresh_tokens, NULL);
     }
-    if (server->tokens == NULL ||
-        (http_request_header_count(request, MHD_HTTP_HEADER_AUTHORIZATION) == 1 &&
-         auth_tokens_allow(server->tokens,
-                           http_request_header(request, MHD_HTTP_HEADER_AUTHORIZATION)))) {
-        return true;
+    return server->tokens == NULL ||
+           (http_request_header_count(request, MHD_HTTP_HEADER_AUTHORIZATION) == 1 &&
+            auth_tokens_allow(server->tokens,
+                              http_request_header(request, MHD_HTTP_HEADER_AUTHORIZATION)));
+}
+
+bool http_request_is_trusted(const struct http_request *request)
+{
+    return request->is_trusted;
+}
+
+static bool is_open(const struct http_request *request)
+{
+    const struct http_server *server = request->server;
+    size_t number = request->route == NULL ? 0 : (size_t)(request->route - server->options.routes);
+    return request->route != NULL &&
+           (request->route->open || (server->open_routes >> number & 1) != 0);
+}
+
+/* A browser asks without the token what it may send with it. */
+static bool is_preflight(const struct http_request *request, const char *method)
+{
+    return request->origin.length > 0 && strcmp(method, MHD_HTTP_METHOD_OPTIONS) == 0 &&
+           http_request_header(request, "Access-Control-Request-Method").length > 0;
+}
+
+/* Leaves the refusal in request->reply where the request shows no token that is known and needs
+ * one. Also of what is not there an unknown client learns nothing. */
+static void judge_access(struct http_request *request, const char *method)
+{
+    request->is_trusted = shows_token(request);
+    request->is_preflight = is_preflight(request, method);
+    if (request->is_trusted || request->is_preflight || is_open(request)) {
+        return;
     }
     request->route = NULL;
     http_set_problem(request, 401, "unauthorized", "Unauthorized",
                      "this needs a known token: Authorization: Bearer TOKEN");
     request->reply.challenge = true;
-    return false;
 }
 
 static void refuse_large_body(struct http_request *request)
@@ -223,9 +250,7 @@ static bool is_refused_at_once(struct http_request *request, const struct http_h
      * the next request may be data to whoever is in front: there is no next request. */
     request->must_close = framing.is_chunked;
     choose_route(request, head);
-    if (request->route == NULL || !request->route->open) {
-        (void)is_allowed(request); /* also of what is not there, an unknown client learns nothing */
-    }
+    judge_access(request, head->method);
     if (framing.length > server->options.body_bytes_max) {
         refuse_large_body(request);
         return true;
@@ -249,6 +274,7 @@ static enum MHD_Result begin_request(struct http_server *server, struct MHD_Conn
     request->server = server;
     request->connection = connection;
     request->own = own;
+    own->request = request;
     buffer_init(&request->body, server->options.body_bytes_max);
     *request_slot = request;
     server->active_requests++;
@@ -354,6 +380,7 @@ void http_end_request(void *closure, struct MHD_Connection *connection, void **r
     *request_slot = NULL;
     server->active_requests--;
     release_body(request);
+    request->own->request = NULL;
     http_connection_wait_for(request->own, HTTP_WAIT_HEAD);
     free(request->reply.body);
     free(request);
@@ -366,7 +393,9 @@ void http_request_defer(struct http_request *request)
 
 void http_request_reply(struct http_request *request, const struct http_reply *reply)
 {
+    http_log_refused(request, reply);
     request->reply = *reply;
+    request->reply.pointer = NULL;
     request->phase = HTTP_PHASE_REPLY;
     if (!request->in_library) {
         request->server->deferred_requests--;

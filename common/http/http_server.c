@@ -16,6 +16,8 @@
 enum {
     CONNECTION_MEMORY_BYTES = 16 * 1024,
     LONGEST_WAIT_MS = 1000,
+    MS_PER_S = 1000,
+    OPEN_ROUTES_MAX = 64, /* bits */
     ACCEPT_PAUSE_MS = 100,
     OTHER_DESCRIPTORS = 32,       /* of the broker, the store, the log */
     LAST_ACCEPT_TURNS = 64,       /* the library accepts up to ten connections in a turn */
@@ -133,6 +135,15 @@ static enum outcome set_up_loop(struct http_server *server, struct error *ret_er
                                  : outcome;
 }
 
+static void choose_open_routes(struct http_server *server)
+{
+    const struct http_server_options *options = &server->options;
+    for (size_t i = 0; i < options->route_count && i < OPEN_ROUTES_MAX; i++) {
+        bool is_open = http_list_has(options->open_paths, slice_of(options->routes[i].path));
+        server->open_routes |= (uint64_t)is_open << i;
+    }
+}
+
 enum outcome http_server_create(const struct http_server_options *options,
                                 struct http_server **ret_server, struct error *ret_error)
 {
@@ -141,6 +152,9 @@ enum outcome http_server_create(const struct http_server_options *options,
         return error_set(ret_error, OUTCOME_BUSY, "no memory for the HTTP server");
     }
     server->options = *options;
+    choose_open_routes(server);
+    (void)snprintf(server->keep_alive, sizeof(server->keep_alive), "timeout=%llu",
+                   (unsigned long long)options->idle_timeout_ms / MS_PER_S);
     limit_connections(server);
     metric_set(&server->connection_limit, server->options.connections_max);
     server->waits[HTTP_WAIT_HEAD].timeout_ms = options->idle_timeout_ms;

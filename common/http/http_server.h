@@ -21,12 +21,16 @@ struct http_route {
                          * with '/' takes what follows, which is http_request_path_tail() and never
                          * empty */
     void (*handle)(struct http_request *request, void *context);
-    bool open; /* serves also those who show no token */
+    bool open; /* serves also those who show no token, whatever the options say */
 };
 
 struct http_server_options {
     const char *listen; /* ADDR:PORT, [ADDR6]:PORT; not used where systemd passes a socket */
     struct auth_tokens *tokens; /* taken on success; NULL: no request is authenticated */
+    const char *open_paths;     /* of routes that serve also those who show no token: a list with
+                                 * commas, borrowed; or NULL */
+    const char *cors_origins;   /* whose pages may read the replies: a list with commas, or "*";
+                                 * borrowed; NULL: none */
     size_t body_bytes_max;
     unsigned connections_max;
     unsigned connections_per_address_max; /* 0: no limit */
@@ -81,8 +85,15 @@ struct slice http_request_query(const struct http_request *request, const char *
 struct slice http_request_path_tail(const struct http_request *request); /* decoded */
 size_t http_request_header_count(const struct http_request *request, const char *name);
 
+/* True where the request shows a known token, or no request is authenticated. What this server
+ * alone may know is told to nobody else. */
+bool http_request_is_trusted(const struct http_request *request);
+
 struct http_reply {
     unsigned status;
+    const char *problem; /* a literal: the name in its body's type; or NULL */
+    const char *pointer; /* to what is wrong in the request, for the log; borrowed for the call of
+                          * http_request_reply(); or NULL */
     const char *content_type; /* a literal */
     char *body;               /* taken: malloc()ed, freed by the server; may be NULL */
     size_t body_length;

@@ -1,6 +1,7 @@
 /* Replies of the routes that every service has. */
 #include "common/http/http_status.h"
 
+#include "common/base/json_text.h"
 #include "common/log/log.h"
 
 #include <string.h>
@@ -32,9 +33,35 @@ void http_get_healthz(struct http_request *request, void *context)
     http_reply_text(request, "application/json", "{\"status\":\"ok\"}\n");
 }
 
-void http_reply_not_ready(struct http_request *request, const char *reason)
+static void reply_degraded(struct http_request *request, const char *why)
 {
-    http_request_reply_problem(request, 503, "not-ready", "Not Ready", reason);
+    struct buffer body;
+    buffer_init(&body, 8 * ERROR_TEXT_BYTES);
+    buffer_append_text(&body, "{\"status\":\"degraded\",\"detail\":\"");
+    json_text_append_escaped(slice_of(why), &body);
+    buffer_append_text(&body, "\"}\n");
+    buffer_append_byte(&body, '\0');
+    http_reply_text(request, "application/json",
+                    body.failed ? "{\"status\":\"degraded\"}\n" : body.data);
+    buffer_done(&body);
+}
+
+void http_reply_readiness(struct http_request *request, bool is_ready, const char *reason)
+{
+    bool tells_why = http_request_is_trusted(request);
+    if (!is_ready) {
+        http_request_reply_problem(request, 503, "not-ready", "Not Ready",
+                                   tells_why
+                                       ? reason
+                                       : "the service is not ready; who shows a token is told "
+                                         "why");
+    } else if (reason[0] == '\0') {
+        http_reply_text(request, "application/json", "{\"status\":\"ready\"}\n");
+    } else if (tells_why) {
+        reply_degraded(request, reason);
+    } else {
+        http_reply_text(request, "application/json", "{\"status\":\"degraded\"}\n");
+    }
 }
 
 #define ROW(...) METRIC_ROW(struct log_metrics, __VA_ARGS__)

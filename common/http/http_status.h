@@ -11,7 +11,9 @@ void http_reply_text(struct http_request *request, const char *content_type, con
 /* A route: the process lives and its HTTP loop turns; that is all it says. */
 void http_get_healthz(struct http_request *request, void *context);
 
-void http_reply_not_ready(struct http_request *request, const char *reason);
+/* What GET /readyz says. Of a service that is ready `reason` says what is wrong all the same, or is
+ * ""; who may not know it gets the verdict alone. */
+void http_reply_readiness(struct http_request *request, bool is_ready, const char *reason);
 
 /* How to add a metric is said in common/metrics/metrics.h. */
 #define LOG_METRICS(METRIC)                                                                        \

@@ -98,6 +98,55 @@ bool http_is_host(struct slice text)
     return !in_brackets && i == text.length;
 }
 
+bool http_is_origin(struct slice text)
+{
+    const char *colon = text.length == 0 ? NULL : memchr(text.data, ':', text.length);
+    size_t scheme = colon == NULL ? 0 : (size_t)(colon - text.data);
+    for (size_t i = 0; i < scheme; i++) {
+        if (!is_alphanumeric(text.data[i]) && (i == 0 || !is_one_of(text.data[i], "+-."))) {
+            return false;
+        }
+    }
+    return scheme > 0 && text.length > scheme + 3 && memcmp(colon, "://", 3) == 0 &&
+           colon[3] != ':' && http_is_host((struct slice){colon + 3, text.length - scheme - 3});
+}
+
+bool http_is_request_id(struct slice text)
+{
+    for (size_t i = 0; i < text.length; i++) {
+        if (text.data[i] <= ' ' || text.data[i] >= 0x7f) {
+            return false;
+        }
+    }
+    return text.length > 0 && text.length <= HTTP_REQUEST_ID_BYTES_MAX;
+}
+
+bool http_next_item(const char **list, struct slice *ret_item)
+{
+    static const char between[] = ", \t";
+    if (*list == NULL) {
+        return false;
+    }
+    const char *start = *list + strspn(*list, between);
+    size_t length = strcspn(start, ",");
+    *list = start + length;
+    while (length > 0 && is_one_of(start[length - 1], between)) {
+        length--;
+    }
+    *ret_item = (struct slice){start, length};
+    return length > 0;
+}
+
+bool http_list_has(const char *list, struct slice text)
+{
+    struct slice item;
+    bool found = false;
+    while (!found && http_next_item(&list, &item)) {
+        found = item.length == text.length && strncasecmp(item.data, text.data, item.length) == 0;
+    }
+    return found;
+}
+
 /* The length of "http://host:port", or 0 where the target does not begin like that. */
 static size_t origin_length(const char *target)
 {

@@ -20,6 +20,21 @@ bool http_parse_length(struct slice text, uint64_t *ret_length);
 /* uri-host [":" port], or empty. */
 bool http_is_host(struct slice text);
 
+/* scheme "://" host [":" port], as a browser writes it: without a path. */
+bool http_is_origin(struct slice text);
+
+/* An id that a client or a proxy has given to a request: 1 to HTTP_REQUEST_ID_BYTES_MAX visible
+ * ASCII characters. */
+enum { HTTP_REQUEST_ID_BYTES_MAX = 128 };
+bool http_is_request_id(struct slice text);
+
+/* Takes the next item off a list with commas, without the white space around it. Empty items are
+ * skipped. False at the end, and where the list is NULL. */
+bool http_next_item(const char **list, struct slice *ret_item);
+
+/* True where one of the list's items is the text, in any case. */
+bool http_list_has(const char *list, struct slice text);
+
 struct http_target {
     const char *problem; /* NULL: fine */
     size_t length;       /* as it came, with the query */

@@ -3,6 +3,7 @@
 
 #include "common/amqp/broker_hosts.h"
 #include "common/http/http_server.h"
+#include "common/http/http_syntax.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -44,6 +45,37 @@ static enum outcome check_listen(const struct common_settings *settings, struct 
                      "authenticated; use a loopback address, or --auth-token-file, or say --auth "
                      "none to accept that anyone who reaches it may use it",
                      settings->listen);
+}
+
+static enum outcome check_open_paths(const char *list, struct error *ret_error)
+{
+    static const char paths[] = "/healthz,/readyz,/metrics";
+    struct slice path;
+    while (http_next_item(&list, &path)) {
+        if (!http_list_has(paths, path)) {
+            return error_set(ret_error, OUTCOME_INVALID, "open-paths: \"%.*s\" is none of %s",
+                             (int)path.length, path.data, paths);
+        }
+    }
+    return OUTCOME_OK;
+}
+
+static enum outcome check_origins(const char *list, struct error *ret_error)
+{
+    struct slice origin;
+    if (list != NULL && strcmp(list, "*") == 0) {
+        return OUTCOME_OK;
+    }
+    while (http_next_item(&list, &origin)) {
+        if (!http_is_origin(origin)) {
+            return error_set(
+                ret_error, OUTCOME_INVALID,
+                "cors-origin: \"%.*s\" is not of the form https://HOST[:PORT], without "
+                "a path or a slash at the end, and * stands alone",
+                (int)origin.length, origin.data);
+        }
+    }
+    return OUTCOME_OK;
 }
 
 struct connector_options common_settings_connection(const struct common_settings *settings,
@@ -117,6 +149,12 @@ enum outcome common_settings_check(const struct common_settings *settings, struc
     enum outcome outcome = common_settings_check_broker(settings, ret_error);
     if (outcome == OUTCOME_OK) {
         outcome = check_listen(settings, ret_error);
+    }
+    if (outcome == OUTCOME_OK) {
+        outcome = check_open_paths(settings->open_paths, ret_error);
+    }
+    if (outcome == OUTCOME_OK) {
+        outcome = check_origins(settings->cors_origin, ret_error);
     }
     return outcome == OUTCOME_OK ? check_tokens(settings, ret_error) : outcome;
 }

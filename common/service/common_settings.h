@@ -15,8 +15,14 @@ enum user_check { USER_CHECK_STRICT, USER_CHECK_RELAXED };
     OPTION(listen, TEXT("ADDR:PORT"), "listen", (listen_default),                                  \
            "where to serve HTTP; beyond loopback only with --auth-token-file or --auth none")      \
     OPTION(auth_token_file, TEXT("FILE"), "auth-token-file", NULL,                                 \
-           "tokens, one on a line, of which every request but GET /healthz must show one "         \
-           "(Authorization: Bearer TOKEN); read again on SIGHUP")                                  \
+           "tokens, one on a line, of which every request must show one (Authorization: Bearer "   \
+           "TOKEN), except to --open-paths; read again on SIGHUP")                                 \
+    OPTION(open_paths, TEXT("PATH[,PATH...]"), "open-paths", "/healthz,/readyz",                   \
+           "which of /healthz, /readyz and /metrics need no token; without one /readyz says only " \
+           "whether, and not why")                                                                 \
+    OPTION(cors_origin, TEXT("ORIGIN[,ORIGIN...]"), "cors-origin", NULL,                           \
+           "origins whose pages may use this service from a browser, such as "                     \
+           "https://app.example.org; *: all")                                                      \
     OPTION(auth, CHOICE(enum auth_mode, "MODE", "loopback|none"), "auth", "loopback",              \
            "without a token file; loopback: refuse to listen beyond this machine; none: anyone "   \
            "who reaches it may use it")                                                            \

@@ -175,6 +175,8 @@ enum outcome lifecycle_create_server(const struct common_settings *common,
 {
     struct http_server_options all = *options;
     all.listen = common->listen;
+    all.open_paths = common->open_paths;
+    all.cors_origins = common->cors_origin;
     all.connections_max = (unsigned)common->connection_limit;
     all.connections_per_address_max = (unsigned)common->address_connection_limit;
     all.idle_timeout_ms = (uint64_t)common->idle_timeout_ms;

@@ -107,6 +107,19 @@ static void addresses(void **state)
     assert_string_not_equal(check("--listen=3000", "--auth=none"), "");
 }
 
+static void paths_and_origins(void **state)
+{
+    (void)state;
+    assert_string_equal(check("--open-paths=", NULL), "");
+    assert_string_equal(check("--open-paths=/metrics, /readyz", NULL), "");
+    assert_non_null(strstr(check("--open-paths=/healthz,/users/save", NULL), "\"/users/save\""));
+    assert_non_null(strstr(check("--open-paths=metrics", NULL), "none of /healthz"));
+    assert_string_equal(check("--cors-origin=*", NULL), "");
+    assert_string_equal(check("--cors-origin=https://a.example, http://b:81", NULL), "");
+    assert_non_null(strstr(check("--cors-origin=https://a.example/", NULL), "a slash at the end"));
+    assert_non_null(strstr(check("--cors-origin=https://a.example,*", NULL), "* stands alone"));
+}
+
 int main(void)
 {
     (void)unsetenv("AMQP_URL");
@@ -115,6 +128,7 @@ int main(void)
         cmocka_unit_test(queues),
         cmocka_unit_test(urls),
         cmocka_unit_test(addresses),
+        cmocka_unit_test(paths_and_origins),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -130,13 +130,69 @@ static void test_targets(void **state)
     }
 }
 
+static void origins(void **state)
+{
+    (void)state;
+    static const char *const good[] = {"https://a.example", "http://localhost:8080",
+                                       "http://[::1]:1", "capacitor://localhost", "a+b-c.d://x"};
+    static const char *const bad[] = {
+        "",         "*",          "null",        "a.example",   "://a",        "https://",
+        "https:/a", "https://a/", "https://a/b", "https://a?b", "https://a:x", "https://:80",
+        "+a://b",   "https//a",   "ht tp://a",   "https://a b"};
+    for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+        if (!http_is_origin(slice_of(good[i]))) {
+            fail_msg("%s", good[i]);
+        }
+    }
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        if (http_is_origin(slice_of(bad[i]))) {
+            fail_msg("%s", bad[i]);
+        }
+    }
+}
+
+static void request_ids(void **state)
+{
+    (void)state;
+    char longest[HTTP_REQUEST_ID_BYTES_MAX + 1];
+    memset(longest, '~', sizeof(longest));
+    assert_true(http_is_request_id(slice_of("!a~")));
+    assert_true(http_is_request_id((struct slice){longest, HTTP_REQUEST_ID_BYTES_MAX}));
+    assert_false(http_is_request_id((struct slice){longest, HTTP_REQUEST_ID_BYTES_MAX + 1}));
+    static const char *const bad[] = {"", "a b", "a\t", "a\x7f", "\xc3\xa4"};
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        assert_false(http_is_request_id(slice_of(bad[i])));
+    }
+}
+
+static void lists(void **state)
+{
+    (void)state;
+    const char *list = " , a,\tb c ,,d\t, ";
+    static const char *const items[] = {"a", "b c", "d"};
+    struct slice item;
+    for (size_t i = 0; i < 3; i++) {
+        assert_true(http_next_item(&list, &item));
+        assert_true(slice_equal(item, slice_of(items[i])));
+    }
+    assert_false(http_next_item(&list, &item));
+    assert_false(http_next_item(&list, &item));
+    list = NULL;
+    assert_false(http_next_item(&list, &item));
+    assert_true(http_list_has("x, /A ,y", slice_of("/a")));
+    assert_false(http_list_has("x,/ab", slice_of("/a")));
+    assert_false(http_list_has("", slice_of("")));
+    assert_false(http_list_has(NULL, slice_of("a")));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_tokens),  cmocka_unit_test(test_field_values),
         cmocka_unit_test(test_tokens),  cmocka_unit_test(test_trim_end),
         cmocka_unit_test(test_lengths), cmocka_unit_test(test_hosts),
-        cmocka_unit_test(test_targets),
+        cmocka_unit_test(test_targets), cmocka_unit_test(origins),
+        cmocka_unit_test(request_ids),  cmocka_unit_test(lists),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
