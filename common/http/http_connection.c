@@ -121,7 +121,6 @@ static void begin_connection(struct http_server *server, struct MHD_Connection *
     if (connections + server->linger.count > server->places) {
         (void)http_linger_give_up_one(&server->linger);
     }
-    server->accept_retry_ms = 0;
     struct http_connection *own = calloc(1, sizeof(*own));
     *connection_slot = own;
     if (own == NULL) {

@@ -91,10 +91,20 @@ struct http_request {
     METRIC(malformed_requests, COUNTER, "http_malformed_requests_total",                           \
            "Requests refused because two parsers could read them in two ways.")
 
+enum { HTTP_LISTENERS_MAX = 16 };
+
+struct http_listeners {
+    int descriptors[HTTP_LISTENERS_MAX];
+    size_t count;
+    bool are_passed; /* the service manager has them too */
+};
+
 struct http_server {
     struct http_server_options options;
     struct MHD_Daemon *daemon;
-    int listen_descriptor; /* until the library owns it */
+    struct http_listeners listeners;
+    bool is_accepting;        /* the loop watches the listeners */
+    unsigned accept_failures; /* in a row */
     int epoll_descriptor;
     struct worker worker;
     char keep_alive[32];  /* what the header of that name says */
@@ -105,12 +115,9 @@ struct http_server {
     _Atomic(struct auth_tokens *) fresh_tokens; /* for the loop to take; or NULL */
     bool resumed;                               /* the library has replies to take up */
     bool is_library_lenient;                    /* its parser takes what must be refused */
-    bool accept_failed;                         /* in this turn */
-    bool is_library_unwatched;
-    uint64_t accept_retry_ms; /* 0: nothing is wrong */
-    uint64_t now_ms;          /* of this turn */
+    uint64_t accept_retry_ms;                   /* 0: nothing is wrong */
+    uint64_t now_ms;                            /* of this turn */
     struct http_wait_list waits[HTTP_WAITS];
-    bool is_socket_passed; /* the service manager has the listening socket too */
     size_t active_requests, deferred_requests;
     size_t receiving_bytes; /* memory of the bodies that are arriving */
     size_t new_connections; /* those that have not sent a request yet */
@@ -134,12 +141,29 @@ struct http_framing {
  * that every reply depends on. */
 struct http_framing http_judge_framing(struct http_request *request, const struct http_head *head);
 
-/* Opens the listening socket, or takes the one that the service manager passes. */
-enum outcome http_listen(const char *listen, int *ret_descriptor, bool *ret_is_passed,
-                         struct error *ret_error);
+/* Opens the listening sockets, or takes those that the service manager passes. */
+MUST_CHECK enum outcome http_listen(const char *listen, struct http_listeners *ret_listeners,
+                                    struct error *ret_error);
 
-/* The address that a listening socket has, as --listen would say it. */
-void http_listen_address(int descriptor, char *ret_text, size_t size);
+/* Closes them, and removes those of the file system that are not passed. */
+void http_listeners_close(struct http_listeners *listeners);
+
+/* The addresses that listening sockets have, as --listen would say them. */
+void http_listen_address(const struct http_listeners *listeners, char *ret_text, size_t size);
+
+/* Watches a descriptor for what can be read. */
+MUST_CHECK enum outcome http_watch(struct http_server *server, int descriptor,
+                                   struct error *ret_error);
+
+/* Takes in those who wait at a listening socket that can be read. */
+void http_accept(struct http_server *server, int descriptor);
+
+/* Decides before each wait whether new connections are welcome. */
+void http_accept_where_there_is_room(struct http_server *server);
+
+/* Who has connected as far as he knows is taken in before the door closes, where no other process
+ * does it. */
+void http_accept_the_last(struct http_server *server);
 
 /* The next request of this connection has its head. NULL: there was no memory for the connection.
  */

@@ -17,10 +17,10 @@ enum {
     CONNECTION_MEMORY_BYTES = 16 * 1024,
     LONGEST_WAIT_MS = 1000,
     MS_PER_S = 1000,
+    EVENTS_MAX = 8,
     OPEN_ROUTES_MAX = 64, /* bits */
     ACCEPT_PAUSE_MS = 100,
     OTHER_DESCRIPTORS = 32,       /* of the broker, the store, the log */
-    LAST_ACCEPT_TURNS = 64,       /* the library accepts up to ten connections in a turn */
     FIRST_REQUEST_WAIT_MS = 1000, /* in a drain, for who has connected and sent nothing yet */
 };
 
@@ -35,9 +35,7 @@ static void log_library_message(void *closure, const char *format, va_list argum
     struct http_server *server = closure;
     char text[256];
     /* There is no other sign of these. */
-    if (strncmp(format, "Error accepting connection", 26) == 0) {
-        server->accept_failed = true;
-    } else if (strncmp(format, "Server reached connection limit", 31) == 0) {
+    if (strncmp(format, "Server reached connection limit", 31) == 0) {
         metric_add(&server->refused_connections, 1);
     }
     if (log_enabled(LOG_LEVEL_DEBUG)) {
@@ -61,12 +59,11 @@ static enum outcome start_library(struct http_server *server, struct error *ret_
     server->is_library_lenient = strncmp(MHD_get_version(), "0.", 2) == 0;
     server->daemon = MHD_start_daemon(
         MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_TURBO | MHD_USE_ERROR_LOG |
-            SINGLE_THREADED,
+            MHD_USE_NO_LISTEN_SOCKET | SINGLE_THREADED,
         0, NULL, NULL, http_handle_request, server, MHD_OPTION_EXTERNAL_LOGGER, log_library_message,
-        server, MHD_OPTION_LISTEN_SOCKET, server->listen_descriptor, MHD_OPTION_NOTIFY_COMPLETED,
-        http_end_request, server, MHD_OPTION_NOTIFY_CONNECTION, http_connection_changed, server,
-        MHD_OPTION_URI_LOG_CALLBACK, http_note_target, server, MHD_OPTION_CONNECTION_LIMIT,
-        options->connections_max, MHD_OPTION_PER_IP_CONNECTION_LIMIT,
+        server, MHD_OPTION_NOTIFY_COMPLETED, http_end_request, server, MHD_OPTION_NOTIFY_CONNECTION,
+        http_connection_changed, server, MHD_OPTION_URI_LOG_CALLBACK, http_note_target, server,
+        MHD_OPTION_CONNECTION_LIMIT, options->connections_max, MHD_OPTION_PER_IP_CONNECTION_LIMIT,
         options->connections_per_address_max, MHD_OPTION_CONNECTION_TIMEOUT, 0,
         MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY_BYTES,
         MHD_OPTION_STRICT_FOR_CLIENT, server->is_library_lenient ? 0 : 1,
@@ -98,7 +95,7 @@ static void limit_connections(struct http_server *server)
     }
 }
 
-static enum outcome watch(struct http_server *server, int descriptor, struct error *ret_error)
+enum outcome http_watch(struct http_server *server, int descriptor, struct error *ret_error)
 {
     struct epoll_event event = {.events = EPOLLIN, .data.fd = descriptor};
     if (epoll_ctl(server->epoll_descriptor, EPOLL_CTL_ADD, descriptor, &event) != 0) {
@@ -126,13 +123,19 @@ static enum outcome set_up_loop(struct http_server *server, struct error *ret_er
     }
     enum outcome outcome = http_linger_init(&server->linger, ret_error);
     if (outcome == OUTCOME_OK) {
-        outcome = watch(server, server->linger.epoll_descriptor, ret_error);
+        outcome = http_watch(server, server->linger.epoll_descriptor, ret_error);
     }
     if (outcome == OUTCOME_OK) {
-        outcome = watch(server, library, ret_error);
+        outcome = http_watch(server, library, ret_error);
     }
-    return outcome == OUTCOME_OK ? watch(server, server->worker.wake_descriptor, ret_error)
-                                 : outcome;
+    if (outcome == OUTCOME_OK) {
+        outcome = http_watch(server, server->worker.wake_descriptor, ret_error);
+    }
+    for (size_t i = 0; outcome == OUTCOME_OK && i < server->listeners.count; i++) {
+        outcome = http_watch(server, server->listeners.descriptors[i], ret_error);
+    }
+    server->is_accepting = outcome == OUTCOME_OK;
+    return outcome;
 }
 
 static void choose_open_routes(struct http_server *server)
@@ -161,15 +164,13 @@ enum outcome http_server_create(const struct http_server_options *options,
     server->waits[HTTP_WAIT_BODY].timeout_ms = options->request_timeout_ms;
     server->waits[HTTP_WAIT_REPLY].timeout_ms = options->reply_timeout_ms;
     server->waits[HTTP_WAIT_END].timeout_ms = HTTP_LINGER_MS;
-    server->listen_descriptor = server->epoll_descriptor = -1;
-    server->linger.epoll_descriptor = -1;
+    server->epoll_descriptor = server->linger.epoll_descriptor = -1;
     for (int i = 0; i < HTTP_WAITS; i++) {
         TAILQ_INIT(&server->waits[i].connections);
     }
     enum outcome outcome = worker_init(&server->worker, ret_error);
     if (outcome == OUTCOME_OK) {
-        outcome = http_listen(options->listen, &server->listen_descriptor,
-                              &server->is_socket_passed, ret_error);
+        outcome = http_listen(options->listen, &server->listeners, ret_error);
     }
     if (outcome == OUTCOME_OK) {
         outcome = start_library(server, ret_error);
@@ -186,51 +187,15 @@ enum outcome http_server_create(const struct http_server_options *options,
     return OUTCOME_OK;
 }
 
-void http_server_address(const struct http_server *server, char ret_text[HTTP_ADDRESS_BYTES])
+void http_server_address(const struct http_server *server, char ret_text[HTTP_ADDRESSES_BYTES])
 {
-    http_listen_address(server->listen_descriptor, ret_text, HTTP_ADDRESS_BYTES);
+    http_listen_address(&server->listeners, ret_text, HTTP_ADDRESSES_BYTES);
 }
 
 static void stop_accepting(struct http_server *server)
 {
-    /* Who is in the backlog has connected as far as he knows: he is taken in before the door
-     * closes. Where the service manager keeps the socket open, the next process does it. */
-    for (int i = 0; i < LAST_ACCEPT_TURNS && !server->is_socket_passed; i++) {
-        MHD_run(server->daemon);
-    }
-    if (MHD_quiesce_daemon(server->daemon) != MHD_INVALID_SOCKET) {
-        close(server->listen_descriptor);
-        server->listen_descriptor = -1;
-    }
-}
-
-/* Out of descriptors the library spins where it has no connection; where it has some, it accepts no
- * more until one of them closes. So the first is not listened to for a moment, and of the others
- * the one that has been idle for longest is closed. */
-static void mind_accepting(struct http_server *server)
-{
-    bool has_connections = atomic_load(&server->connections) > 0;
-    if (server->accept_failed) {
-        server->accept_failed = false;
-        server->accept_retry_ms = server->now_ms + ACCEPT_PAUSE_MS;
-        if (!has_connections && !server->is_library_unwatched) {
-            server->is_library_unwatched = epoll_ctl(server->epoll_descriptor, EPOLL_CTL_DEL,
-                                                     library_descriptor(server), NULL) == 0;
-        }
-        return;
-    }
-    bool is_pause_over = server->accept_retry_ms != 0 && server->now_ms >= server->accept_retry_ms;
-    if (server->is_library_unwatched && (has_connections || is_pause_over)) {
-        struct error error;
-        server->is_library_unwatched =
-            watch(server, library_descriptor(server), &error) != OUTCOME_OK;
-    } else if (is_pause_over && !http_connections_give_up_one(server)) {
-        server->accept_retry_ms = server->now_ms + ACCEPT_PAUSE_MS;
-        return;
-    }
-    if (is_pause_over) {
-        server->accept_retry_ms = 0;
-    }
+    http_accept_the_last(server);
+    http_listeners_close(&server->listeners);
 }
 
 static int wait_ms(struct http_server *server)
@@ -238,7 +203,7 @@ static int wait_ms(struct http_server *server)
     MHD_UNSIGNED_LONG_LONG library_ms = 0;
     int longest_ms = server->accept_retry_ms != 0 ? ACCEPT_PAUSE_MS : LONGEST_WAIT_MS;
     if (MHD_get_timeout(server->daemon, &library_ms) == MHD_YES &&
-        library_ms < (unsigned)longest_ms && !server->is_library_unwatched) {
+        library_ms < (unsigned)longest_ms) {
         return (int)library_ms;
     }
     return longest_ms;
@@ -246,13 +211,17 @@ static int wait_ms(struct http_server *server)
 
 static void wait_for_events(struct http_server *server, int timeout_ms)
 {
-    struct epoll_event events[4];
-    int count = epoll_wait(server->epoll_descriptor, events, 4, timeout_ms);
+    struct epoll_event events[EVENTS_MAX];
+    int library = library_descriptor(server);
+    int count = epoll_wait(server->epoll_descriptor, events, EVENTS_MAX, timeout_ms);
     for (int i = 0; i < count; i++) {
-        if (events[i].data.fd == server->linger.epoll_descriptor) {
+        int descriptor = events[i].data.fd;
+        if (descriptor == server->linger.epoll_descriptor) {
             http_linger_read(&server->linger);
-        } else if (events[i].data.fd == server->worker.wake_descriptor) {
+        } else if (descriptor == server->worker.wake_descriptor) {
             server->options.on_wake(server->options.context);
+        } else if (descriptor != library) {
+            http_accept(server, descriptor);
         }
     }
 }
@@ -277,7 +246,6 @@ static void run_loop(void *owner)
         server->now_ms = clock_monotonic_ms();
         http_connections_sweep(server);
         http_linger_sweep(&server->linger, server->now_ms, server->waits[HTTP_WAIT_END].timeout_ms);
-        mind_accepting(server);
         do {
             server->resumed = false;
             MHD_run(server->daemon);
@@ -296,6 +264,7 @@ static void run_loop(void *owner)
             drained = is_drained(server, drain_begin_ms);
         }
         if (!drained) {
+            http_accept_where_there_is_room(server);
             wait_for_events(server, drain_begin_ms == 0 ? wait_ms(server) : 10);
         }
     }
@@ -323,15 +292,9 @@ void http_server_free(struct http_server *server)
     }
     http_linger_done(&server->linger);
     if (server->daemon != NULL) {
-        if (server->listen_descriptor >= 0 &&
-            MHD_quiesce_daemon(server->daemon) == MHD_INVALID_SOCKET) {
-            server->listen_descriptor = -1; /* the library closes what it still owns */
-        }
         MHD_stop_daemon(server->daemon);
     }
-    if (server->listen_descriptor >= 0) {
-        close(server->listen_descriptor);
-    }
+    http_listeners_close(&server->listeners);
     if (server->epoll_descriptor >= 0) {
         close(server->epoll_descriptor);
     }

@@ -25,7 +25,9 @@ struct http_route {
 };
 
 struct http_server_options {
-    const char *listen; /* ADDR:PORT, [ADDR6]:PORT; not used where systemd passes a socket */
+    /* ADDR:PORT, [ADDR6]:PORT, or the path of a local socket, and more of them behind commas; not
+     * used where systemd passes sockets. */
+    const char *listen;
     struct auth_tokens *tokens; /* taken on success; NULL: no request is authenticated */
     const char *open_paths;     /* of routes that serve also those who show no token: a list with
                                  * commas, borrowed; or NULL */
@@ -48,20 +50,21 @@ struct http_server_options {
                                      * those must be replied to */
 };
 
-/* Binds and listens, or takes the socket that systemd passes. INVALID: the address, or a passed
- * socket that is not one listening stream socket; TRANSIENT: in use. */
+/* Binds and listens, or takes the sockets that systemd passes. INVALID: the address, or a passed
+ * socket that is no listening stream socket; TRANSIENT: in use. */
 MUST_CHECK enum outcome http_server_create(const struct http_server_options *options,
                                            struct http_server **ret_server,
                                            struct error *ret_error);
 
-/* True where the server would listen on a loopback address, "localhost" or a local socket of the
- * file system. INVALID: as for http_server_create(). */
+/* True where the server would listen on loopback addresses, "localhost" or local sockets of the
+ * file system only. INVALID: as for http_server_create(). */
 MUST_CHECK enum outcome http_listen_is_loopback(const char *listen, bool *ret_loopback,
                                                 struct error *ret_error);
 
-/* Where the server listens, which a passed socket decides and not its options. Before the drain. */
-enum { HTTP_ADDRESS_BYTES = 80 };
-void http_server_address(const struct http_server *server, char ret_text[HTTP_ADDRESS_BYTES]);
+/* Where the server listens, which passed sockets decide and not its options. Before
+ * the drain. */
+enum { HTTP_ADDRESS_BYTES = 128, HTTP_ADDRESSES_BYTES = 2048 };
+void http_server_address(const struct http_server *server, char ret_text[HTTP_ADDRESSES_BYTES]);
 
 /* Takes tokens to use instead of those before, from the next request on. Any thread. */
 void http_server_set_tokens(struct http_server *server, struct auth_tokens *tokens);

@@ -12,8 +12,9 @@ enum user_check { USER_CHECK_STRICT, USER_CHECK_RELAXED };
 
 /* How to add an option is said in common/options/options.h. */
 #define COMMON_OPTIONS(OPTION, listen_default)                                                     \
-    OPTION(listen, TEXT("ADDR:PORT"), "listen", (listen_default),                                  \
-           "where to serve HTTP; beyond loopback only with --auth-token-file or --auth none")      \
+    OPTION(listen, TEXT("ADDRESS[,ADDRESS...]"), "listen", (listen_default),                       \
+           "where to serve HTTP: ADDR:PORT, or the path of a local socket; beyond loopback only "  \
+           "with --auth-token-file or --auth none")                                                \
     OPTION(auth_token_file, TEXT("FILE"), "auth-token-file", NULL,                                 \
            "tokens, one on a line, of which every request must show one (Authorization: Bearer "   \
            "TOKEN), except to --open-paths; read again on SIGHUP")                                 \

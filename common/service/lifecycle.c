@@ -151,7 +151,7 @@ static bool begin(const struct lifecycle_service *service, int argc, char **argv
 
 static void log_started(const struct common_settings *common, const struct http_server *server)
 {
-    char address[HTTP_ADDRESS_BYTES];
+    char address[HTTP_ADDRESSES_BYTES];
     http_server_address(server, address);
     log_at(
         &event_service_started, log_string("version", PROJECT_VERSION),
