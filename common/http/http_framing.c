@@ -32,11 +32,8 @@ static bool is_line_where_expected(struct judgement *judged, const char *name, c
 
 static void note_connection(struct http_request *request, struct slice value)
 {
-    if (http_list_has(value.data, slice_of("close"))) {
-        request->client_closes = true;
-    } else if (http_list_has(value.data, slice_of("keep-alive"))) {
-        request->client_closes = false;
-    }
+    request->wants_keep_alive = http_list_has(value.data, slice_of("keep-alive")) &&
+                                !http_list_has(value.data, slice_of("close"));
 }
 
 static bool is_traceparent(struct slice value)
@@ -201,7 +198,6 @@ struct http_framing http_judge_framing(struct http_request *request, const struc
         .is_layout_known = request->server->is_library_lenient,
         .next = (uintptr_t)head->version + strlen(head->version) + LINE_END_BYTES,
     };
-    request->client_closes = strcmp(head->version, MHD_HTTP_VERSION_1_0) == 0;
     if (judged.framing.problem == NULL) {
         (void)MHD_get_connection_values_n(request->connection, MHD_HEADER_KIND, judge_header,
                                           &judged);

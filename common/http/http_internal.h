@@ -57,8 +57,8 @@ struct http_request {
     enum http_phase phase;
     bool in_library; /* the library is calling us with this request: no resume is needed */
     bool must_close;
-    bool client_closes; /* it said so, or is too old to expect anything else */
-    bool is_preflight;  /* a browser asks what a page of an allowed origin may do */
+    bool wants_keep_alive; /* the client named it: only such clients read its timeout */
+    bool is_preflight;     /* a browser asks what a page of an allowed origin may do */
     bool is_trusted;
     bool is_logged;
     struct slice id;          /* X-Request-Id, the library's; empty: none that is valid */

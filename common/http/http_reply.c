@@ -82,7 +82,7 @@ static bool add_connection(struct MHD_Response *response, const struct http_requ
     if (request->reply.close || request->must_close || http_server_is_draining(request->server)) {
         return add(response, MHD_HTTP_HEADER_CONNECTION, "close");
     }
-    return request->client_closes || add(response, "Keep-Alive", request->server->keep_alive);
+    return !request->wants_keep_alive || add(response, "Keep-Alive", request->server->keep_alive);
 }
 
 static bool add_headers(struct MHD_Response *response, const struct http_request *request)
