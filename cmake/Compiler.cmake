@@ -12,11 +12,12 @@ if(WERROR)
 endif()
 
 # The list is the OpenSSF compiler options hardening guide's. Sanitizers and _FORTIFY_SOURCE exclude
-# each other, so a sanitized build takes the first instead of the second.
+# each other, so a sanitized build takes the first instead of the second. It also keeps assert(), which CMake
+# switches off in every optimized build.
 add_library(project_hardening INTERFACE)
 if(SANITIZE)
   target_compile_options(project_hardening INTERFACE
-    -fsanitize=${SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer -g)
+    -fsanitize=${SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer -g -UNDEBUG)
   target_link_options(project_hardening INTERFACE -fsanitize=${SANITIZE})
 else()
   set(release $<CONFIG:Release,RelWithDebInfo>)

@@ -2,6 +2,7 @@
 #include "user-service/key_window.h"
 
 #include "common/base/json_canonical.h"
+#include "common/base/transitions.h"
 
 #include <search.h>
 #include <stdlib.h>
@@ -10,6 +11,12 @@
 enum { CANONICAL_GROWTH = 2 }; /* a comma behind each element */
 
 enum key_state { STATE_IN_FLIGHT, STATE_SETTLED, STATE_DOUBTFUL };
+
+/* A settled key stays settled. */
+static const uint8_t transitions[] = {
+    [STATE_IN_FLIGHT] = STATE_BIT(STATE_SETTLED) | STATE_BIT(STATE_DOUBTFUL),
+    [STATE_DOUBTFUL] = STATE_BIT(STATE_IN_FLIGHT),
+};
 
 struct key_entry {
     struct slice key; /* its bytes follow the entry */
@@ -76,6 +83,22 @@ static enum outcome add(struct key_window *window, const struct key_entry *wante
     return OUTCOME_OK;
 }
 
+/* The only way that a state changes. All but those in flight are in the queue by age. */
+static void set_state(struct key_window *window, struct key_entry *entry, enum key_state state)
+{
+    STATE_SET(transitions, entry->state, state);
+    if (state == STATE_IN_FLIGHT) {
+        TAILQ_REMOVE(&window->by_age, entry, by_age);
+        window->remembered--;
+        return;
+    }
+    TAILQ_INSERT_TAIL(&window->by_age, entry, by_age);
+    window->remembered++;
+    if (window->remembered > window->capacity) {
+        forget_oldest(window);
+    }
+}
+
 static enum key_verdict judge(struct key_window *window, struct key_entry *entry,
                               const struct key_entry *wanted)
 {
@@ -88,9 +111,7 @@ static enum key_verdict judge(struct key_window *window, struct key_entry *entry
     case STATE_SETTLED:
         return KEY_SETTLED;
     case STATE_DOUBTFUL:
-        TAILQ_REMOVE(&window->by_age, entry, by_age);
-        window->remembered--;
-        entry->state = STATE_IN_FLIGHT;
+        set_state(window, entry, STATE_IN_FLIGHT);
         entry->was_doubtful = true;
         return KEY_NEW;
     }
@@ -144,16 +165,6 @@ void key_window_wait(struct event *event)
     STAILQ_INSERT_TAIL(&event->key->waiting, &event->item, next);
 }
 
-static void remember(struct key_window *window, struct key_entry *entry, enum key_state state)
-{
-    entry->state = state;
-    TAILQ_INSERT_TAIL(&window->by_age, entry, by_age);
-    window->remembered++;
-    if (window->remembered > window->capacity) {
-        forget_oldest(window);
-    }
-}
-
 void key_window_settle(struct key_window *window, struct event *event,
                        struct work_list *ret_waiting)
 {
@@ -168,10 +179,10 @@ void key_window_settle(struct key_window *window, struct event *event,
     switch (event->outcome) {
     case EVENT_CONFIRMED:
     case EVENT_STORED:
-        remember(window, entry, STATE_SETTLED);
+        set_state(window, entry, STATE_SETTLED);
         break;
     case EVENT_UNKNOWN:
-        remember(window, entry, STATE_DOUBTFUL);
+        set_state(window, entry, STATE_DOUBTFUL);
         break;
     case EVENT_DISCONNECTED:
     case EVENT_BLOCKED:

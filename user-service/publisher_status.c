@@ -4,6 +4,14 @@
 #include "user-service/log_events.h"
 
 #include "common/base/clock.h"
+#include "common/base/transitions.h"
+
+/* A state that follows itself gets another reason: an alarm of the broker after late confirms. */
+static const uint8_t transitions[] = {
+    [PUBLISHER_DISCONNECTED] = STATE_BIT(PUBLISHER_CONNECTED),
+    [PUBLISHER_CONNECTED] = UINT8_MAX, /* any */
+    [PUBLISHER_BLOCKED] = UINT8_MAX,   /* any */
+};
 
 void publisher_set_state(struct publisher *publisher, enum publisher_state state,
                          const char *reason)
@@ -11,7 +19,7 @@ void publisher_set_state(struct publisher *publisher, enum publisher_state state
     uint64_t now_ms = clock_monotonic_ms();
     pthread_mutex_lock(&publisher->lock);
     enum publisher_state before = publisher->state;
-    publisher->state = state;
+    STATE_SET(transitions, publisher->state, state);
     error_set(&publisher->reason, OUTCOME_OK, "%s", reason);
     if (before == PUBLISHER_BLOCKED && state != PUBLISHER_BLOCKED) {
         metric_add(&publisher->metrics.blocked_ms, now_ms - publisher->blocked_since_ms);

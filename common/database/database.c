@@ -1,6 +1,8 @@
 /* Opens, checks and migrates a SQLite file, and turns SQLite's codes into outcomes. */
 #include "common/database/database.h"
 
+#include "common/base/transitions.h"
+
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +21,14 @@ enum {
     SQL_BYTES_MAX = 128,
 };
 
+enum database_state { CLOSED, IDLE, IN_TRANSACTION };
+
+static const uint8_t transitions[] = {
+    [CLOSED] = STATE_BIT(IDLE) | STATE_BIT(CLOSED), /* opened, or could not be */
+    [IDLE] = STATE_BIT(IN_TRANSACTION) | STATE_BIT(CLOSED) | STATE_BIT(IDLE), /* rolled back */
+    [IN_TRANSACTION] = STATE_BIT(IDLE) | STATE_BIT(CLOSED),
+};
+
 struct statement {
     sqlite3_stmt *handle;
     struct database *database;
@@ -28,12 +38,12 @@ struct statement {
 struct database {
     struct database_options options;
     char path[PATH_BYTES];
+    enum database_state state;     /* for the owner: CLOSED until the file is opened and checked */
     sqlite3 *handle;               /* NULL: not open */
     struct statement statements[]; /* in the order of the options */
 };
 
-/* A value that a constraint refuses, or SQL that is wrong, would be a mistake of ours: BROKEN too.
- */
+/* A value that a constraint refuses and SQL that is wrong are mistakes of ours: BROKEN too. */
 static enum outcome outcome_of(int code)
 {
     switch (code & 0xff) {
@@ -341,7 +351,9 @@ enum outcome database_open(struct database *database, struct error *ret_error)
         (void)sqlite3_db_config(database->handle, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
         outcome = set_up(database, ret_error);
     }
-    if (outcome != OUTCOME_OK) {
+    if (outcome == OUTCOME_OK) {
+        STATE_SET(transitions, database->state, IDLE);
+    } else {
         database_close(database);
         return outcome;
     }
@@ -357,17 +369,30 @@ void database_close(struct database *database)
     }
     (void)sqlite3_close(database->handle); /* fails only with statements left */
     database->handle = NULL;
+    STATE_SET(transitions, database->state, CLOSED);
 }
 
 enum outcome database_begin(struct database *database, struct error *ret_error)
 {
     enum outcome outcome = database_open(database, ret_error);
-    return outcome == OUTCOME_OK ? execute(database, "BEGIN IMMEDIATE", ret_error) : outcome;
+    if (outcome == OUTCOME_OK) {
+        assert(database->state == IDLE);
+        outcome = execute(database, "BEGIN IMMEDIATE", ret_error);
+    }
+    if (outcome == OUTCOME_OK) {
+        STATE_SET(transitions, database->state, IN_TRANSACTION);
+    }
+    return outcome;
 }
 
 enum outcome database_commit(struct database *database, struct error *ret_error)
 {
-    return execute(database, "COMMIT", ret_error);
+    assert(database->state == IN_TRANSACTION);
+    enum outcome outcome = execute(database, "COMMIT", ret_error);
+    if (outcome == OUTCOME_OK) {
+        STATE_SET(transitions, database->state, IDLE);
+    }
+    return outcome;
 }
 
 void database_rollback(struct database *database, enum outcome why)
@@ -383,6 +408,7 @@ void database_rollback(struct database *database, enum outcome why)
     if (!in_doubt && sqlite3_get_autocommit(database->handle) == 0) {
         in_doubt = execute(database, "ROLLBACK", NULL) != OUTCOME_OK;
     }
+    STATE_SET(transitions, database->state, IDLE);
     if (in_doubt) {
         database_close(database);
     }
@@ -422,6 +448,8 @@ void statement_bind_blob(struct statement *statement, int parameter, const void 
 
 enum outcome statement_step(struct statement *statement, bool *ret_row, struct error *ret_error)
 {
+    assert(statement->database->state == IN_TRANSACTION || statement->database->options.second ||
+           sqlite3_stmt_readonly(statement->handle) != 0);
     int code = statement->bind_code;
     if (code == SQLITE_OK) {
         code = sqlite3_step(statement->handle);

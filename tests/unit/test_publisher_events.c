@@ -35,6 +35,7 @@ static void open_fixture(struct fixture *fixture, bool with_outbox)
     buffer_init(&fixture->broker.out, OUT_BYTES);
     fixture->publisher->confirms.broker = &fixture->broker;
     fixture->publisher->now_ms = NOW_MS;
+    publisher_set_state(fixture->publisher, PUBLISHER_CONNECTED, "");
 }
 
 static void free_events(struct work_list *list)
