@@ -1,6 +1,7 @@
 /* A sorted array of at most `capacity` deliveries; settled ones leave at each take. */
 #include "session-service/ack_window.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdlib.h>
 
@@ -89,6 +90,7 @@ struct ack_batch ack_window_take_acks(struct ack_window *window)
             window->entries[kept++] = *entry;
         }
     }
+    assert(batch.delivery_count + kept == window->count);
     window->count = kept;
     return batch;
 }

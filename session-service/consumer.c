@@ -6,6 +6,7 @@
 
 #include "common/base/clock.h"
 
+#include <assert.h>
 #include <poll.h>
 
 enum {
@@ -121,6 +122,7 @@ static bool is_reading(const struct consumer *consumer)
  * 4 drops what was delivered 20 times. */
 static void connect_again(struct consumer *consumer)
 {
+    assert(consumer->broker == NULL);
     if (!consumer->paused) {
         connector_request(consumer->connector);
     }
@@ -147,6 +149,7 @@ static void take_connection(struct consumer *consumer, uint64_t now_ms)
     if (consumer->broker == NULL) {
         return;
     }
+    assert(!consumer->paused);
     consumer->connected_ms = now_ms;
     consumer->proved = consumer->proof_told = false;
     if (consumer->connections++ > 0) {

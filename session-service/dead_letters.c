@@ -8,6 +8,7 @@
 #include "common/base/backoff.h"
 #include "common/base/clock.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 enum {
@@ -64,6 +65,7 @@ static void settle(void *item, enum confirm_result result, void *context)
     if (letter == NULL) {
         return; /* dead_letters_forget() */
     }
+    assert(letter->publish_tag != 0);
     letter->publish_tag = 0;
     if (result == CONFIRM_CONFIRMED) {
         ack_window_settle(letters->window, letter->delivery_tag);
@@ -188,6 +190,7 @@ static void publish_next(struct dead_letters *letters)
 {
     struct broker *broker = letters->publisher.broker;
     struct dead_letter *letter = TAILQ_FIRST(&letters->waiting);
+    assert(letter->publish_tag == 0);
     struct message_header headers[DEAD_LETTER_HEADERS];
     dead_letter_headers(letter, letters->settings->common.queue, headers);
     const struct broker_copy copy = {.queue = letters->queue,

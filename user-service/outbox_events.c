@@ -5,6 +5,8 @@
 
 #include "common/base/clock.h"
 
+#include <assert.h>
+
 static uint32_t wait_ms(struct backoff *backoff)
 {
     return backoff_next_ms(backoff) + 1;
@@ -12,6 +14,7 @@ static uint32_t wait_ms(struct backoff *backoff)
 
 static void take_forwarded(struct outbox *outbox, struct event *event)
 {
+    assert(outbox->forwarded > 0 && outbox->settled_count < OUTBOX_FORWARDED_MAX);
     outbox->forwarded--;
     if (event->outcome == EVENT_CONFIRMED) {
         outbox->settled[outbox->settled_count++] = event->outbox_sequence;

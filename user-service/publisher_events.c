@@ -5,6 +5,8 @@
 
 #include "common/base/clock.h"
 
+#include <assert.h>
+
 enum {
     /* A tenth of the confirm timeout, and at least so long: then the outbox takes what comes. */
     LATE_CONFIRM_MS_MIN = 500,
@@ -168,6 +170,7 @@ static enum event_outcome unsent_outcome(const struct publisher *publisher)
 void publisher_expire(struct publisher *publisher)
 {
     struct event *event = NULL;
+    assert(TAILQ_EMPTY(&publisher->lost));
     while ((event = TAILQ_FIRST(&publisher->owned)) != NULL &&
            event->deadline_ms <= publisher->now_ms) {
         if (event->tag == 0) {

@@ -1,6 +1,7 @@
 /* See confirm_window.h: every loop here is bounded by the capacity. */
 #include "common/amqp/confirm_window.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 static struct confirm_slot *slot_of(const struct confirm_window *window, uint64_t tag)
@@ -41,6 +42,7 @@ bool confirm_window_is_full(const struct confirm_window *window)
 uint64_t confirm_window_add(struct confirm_window *window, void *item, struct slice message_id,
                             uint64_t sent_ms)
 {
+    assert(!confirm_window_is_full(window));
     *slot_of(window, window->next) =
         (struct confirm_slot){.item = item, .message_id = message_id, .sent_ms = sent_ms};
     return window->next++;
