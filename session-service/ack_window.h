@@ -1,14 +1,17 @@
-/* Which deliveries wait for their ack, and the fewest acks that settle them. Pure.
+/* The ack window knows which deliveries wait for their ack, and computes the fewest acks that
+ * settle them. Pure.
  *
- * A delivery is unsettled until its effect is complete (a poison message: until its copy is
- * confirmed). Deliveries settle in any order. An ack is multiple where everything before it is
- * settled too, and single beyond one that is not: an unsettled delivery is never acked.
+ * A delivery is unsettled until its effect is complete. A message that can never be handled is
+ * unsettled until its copy is confirmed. Deliveries settle in any order. The acks are one multiple
+ * ack up to the first unsettled delivery, and single acks beyond it. An unsettled delivery is never
+ * acknowledged.
  *
  *            add                settle               take_acks
  *   (none) -------> unsettled --------> settled -----------------> (none)
  *
- * The broker never has more deliveries out than the prefetch, so that many entries are enough
- * however far their tags lie apart: behind an old poison message they may lie very far apart. */
+ * The broker never has more unacknowledged deliveries than the prefetch, so the window has that
+ * many entries. It stores tags instead of indexing by them, because tags may lie far apart behind a
+ * delivery that is unsettled for long. */
 #pragma once
 
 #include "common/base/error.h"
@@ -36,7 +39,7 @@ struct ack_window {
     uint64_t *read_us; /* when what the acks settle was read */
 };
 
-/* What to send now, borrowed until the next call. */
+/* The acks to send now, borrowed until the next call. */
 struct ack_batch {
     const struct ack *acks;
     size_t ack_count;
@@ -48,15 +51,15 @@ MUST_CHECK enum outcome ack_window_init(struct ack_window *window, size_t capaci
                                         struct error *ret_error);
 void ack_window_done(struct ack_window *window);
 
-/* Forgets everything: the tags belong to a connection. */
+/* Forgets everything, because the tags belong to a connection. */
 void ack_window_clear(struct ack_window *window);
 
-/* Takes in a delivery, unsettled. BROKEN: more deliveries than the prefetch, or a tag that is not
- * the next one: a multiple ack would settle what nobody has seen. */
+/* Adds an unsettled delivery. BROKEN: there are more deliveries than the prefetch, or the tag is
+ * not the next one. In the second case a multiple ack would settle a delivery that was not read. */
 MUST_CHECK enum outcome ack_window_add(struct ack_window *window, uint64_t tag, uint64_t read_us,
                                        struct error *ret_error);
 
-/* A tag that is not there, or is settled already, changes nothing. */
+/* Settles a delivery. A tag that is not in the window, or is settled already, changes nothing. */
 void ack_window_settle(struct ack_window *window, uint64_t tag);
 
 struct ack_batch ack_window_take_acks(struct ack_window *window);

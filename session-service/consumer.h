@@ -1,19 +1,23 @@
-/* The thread that consumes: reads deliveries in batches, has them handled, logs, then acks.
+/* The consumer is the thread that reads deliveries in batches, has them handled, logs them, and
+ * acknowledges them.
  *
- * For each batch, in this order: judge all and apply them in one transaction of the store, commit,
- * one write to the log, publish copies of the impossible ones, append the acks of what is settled,
- * one write to the broker. A batch closes when nothing more has arrived, or at a size, so that an
- * idle system acks at once.
+ * Each batch goes through these steps in order: apply every message in one transaction of the
+ * store, commit, write the log lines at once, publish the copies of impossible messages, append the
+ * acks of what is settled, send everything with one write to the broker. A batch ends when nothing
+ * more has arrived or a size is reached, so an idle system acknowledges at once.
  *
- *                 connector_take                  cancelled, broken
- *  disconnected -----------------> consuming ---------------------------> disconnected
- *                                   |     ^                                    ^
- *                     not now       v     |  tried again, with backoff         |
- *                                   paused ------------------------------------+
+ *                connector_take
+ *  disconnected <------------------> consuming
+ *     |     ^     cancelled, broken   |     ^
+ *     |     |            store fails  v     |  store works
+ *     |     | store works            paused
+ *     v     |             broken      |
+ *  paused, disconnected <-------------+
  *
- * A pause keeps the connection and the batch, and makes no new connection: a broker counts
- * deliveries, and may drop what it has delivered too often. What was delivered over a lost
- * connection comes again over the next. */
+ * The start leads to "paused, disconnected" if the store already fails at the first pruning.
+ * A pause keeps the connection and the batch, and makes no new connection. The broker counts
+ * deliveries and may drop a message that it has delivered too often. Deliveries of a lost
+ * connection are delivered again over the next one. */
 #pragma once
 
 #include "session-service/consumer_status.h"
@@ -24,25 +28,25 @@
 
 struct consumer;
 
-/* Borrows the settings for the process's life, the store (which is its own from consumer_start()
- * on) and the status for its own. Starts nothing. */
+/* Borrows the settings for the life of the process. Also borrows the status, and the store, which
+ * only the consumer uses after consumer_start(). Starts nothing. */
 MUST_CHECK enum outcome consumer_create(const struct settings *settings, struct store *store,
                                         struct consumer_status *status,
                                         struct consumer **ret_consumer, struct error *ret_error);
 
-/* The consumer connects at once and again whenever it must. */
+/* Starts the thread, which connects at once, and again whenever it must. */
 MUST_CHECK enum outcome consumer_start(struct consumer *consumer, struct error *ret_error);
 
-/* When it is stopped it finishes the batch at hand, sends its acks, and waits a short while for the
- * confirms of copies. */
+/* Returns the worker. When it is stopped, it finishes the batch, sends its acks, and waits a short
+ * while for the confirms of copies. */
 struct worker *consumer_worker(struct consumer *consumer);
 
-/* After the worker's end, or before consumer_start(). NULL is fine. */
+/* Is called after the worker has ended, or before consumer_start(). NULL is fine. */
 void consumer_free(struct consumer *consumer);
 
-/* True while deliveries are taken; else `ret_reason` says why not. Any thread. */
+/* Returns true while deliveries are taken. If not, `ret_reason` says why. Any thread. */
 MUST_CHECK bool consumer_is_ready(struct consumer *consumer, struct error *ret_reason);
 
-/* Attempts to connect so far. Any thread. */
+/* Both return how many attempts to connect were made. Any thread. */
 uint64_t consumer_connect_attempts(const struct consumer *consumer);
 uint64_t consumer_dead_letter_attempts(const struct consumer *consumer);

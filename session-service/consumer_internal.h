@@ -38,18 +38,19 @@ struct consumer {
     bool held_up; /* stalled, or all that the broker may send are impossible messages */
 };
 
-/* The thread, until it is told to stop. */
+/* The function of the thread. It returns when the worker is stopped. */
 void consumer_run(void *owner);
 
-/* Forgets all that belongs to the connection: the broker delivers it again. A batch that the store
- * has not taken stays, to try the store with. */
+/* Forgets everything that belongs to the connection, because the broker delivers it again. Keeps a
+ * batch that the store could not take, so that the store can be tried with it. */
 void consumer_drop_connection(struct consumer *consumer);
 
-/* Handles what is left of the batch: effects on disk, then log lines, then settled in the ack
- * window or handed to the dead letters. False: the consumer is paused now, and the rest waits. */
+/* Handles the rest of the batch: first the effects on disk, then the log lines, then each delivery
+ * is settled in the ack window or handed over to the dead letters. False: the consumer is paused
+ * now, and the rest waits. */
 MUST_CHECK bool consumer_handle_batch(struct consumer *consumer, uint64_t now_ms);
 
-/* Removes a little of what has had its time, now and then. */
+/* Prunes a few expired rows of the store, at most once per interval. */
 void consumer_prune(struct consumer *consumer, uint64_t now_ms);
 
 void consumer_write_lines(struct consumer *consumer);

@@ -1,4 +1,4 @@
-/* What the consumer tells other threads: its state for /readyz, and its metrics. */
+/* The state of the consumer as other threads see it, for /readyz, and its metrics. */
 #pragma once
 
 #include "common/base/error.h"
@@ -57,13 +57,13 @@ void consumer_status_done(struct consumer_status *status);
 void consumer_status_connected(struct consumer_status *status);
 void consumer_status_disconnected(struct consumer_status *status, const struct error *error);
 void consumer_status_stalled(struct consumer_status *status, bool stalled);
-/* `why` is NULL when it goes on. */
+/* `why` says why the consumer pauses. NULL: it goes on. */
 void consumer_status_paused(struct consumer_status *status, const struct error *why);
 void consumer_status_set_trouble(struct consumer_status *status, const char *text);
 void consumer_status_count_dead_letter(struct consumer_status *status, const char *reason);
 
-/* True while deliveries are taken; else `ret_reason` says why not. `connecting` is why the last
- * attempt to connect has failed, "" where none has. Any thread. */
+/* Returns true while deliveries are taken. If not, `ret_reason` says why. `connecting` says why the
+ * last attempt to connect failed, and is "" if none has failed. Any thread. */
 MUST_CHECK bool consumer_status_is_ready(struct consumer_status *status,
                                          const struct error *connecting, struct error *ret_reason);
 

@@ -1,4 +1,4 @@
-/* A delivery that is put aside: its copy, and the headers that say why. Pure. */
+/* A dead letter: the copy of a delivery that is put aside, and the headers that say why. Pure. */
 #pragma once
 
 #include "common/amqp/broker.h"
@@ -31,17 +31,18 @@ struct dead_letter {
 
 TAILQ_HEAD(dead_letter_queue, dead_letter);
 
-/* The caller owns it: free() frees it. Copies everything. A message that was a dead letter before
- * keeps its first time, and is counted on. NULL: no memory. */
+/* Returns a letter that the caller owns and frees with free(). Copies everything. A message that
+ * was a dead letter before keeps its first time, and its count goes on. NULL: no memory. */
 MUST_CHECK struct dead_letter *dead_letter_create(const struct broker_delivery *delivery,
                                                   const char *reason, const char *detail,
                                                   int64_t now_wall_ms);
 
-/* The headers that are added to the copy; borrows the letter. */
+/* Writes the headers that are added to the copy. They borrow the letter. */
 void dead_letter_headers(const struct dead_letter *letter, const char *queue,
                          struct message_header headers[DEAD_LETTER_HEADERS]);
 
 enum { DEAD_LETTER_QUEUE_BYTES = SHORT_STRING_BYTES_MAX + 1 };
 
-/* Writes the name of the queue beside `queue`, whose length common_settings_check() has judged. */
+/* Writes the name of the queue for the dead letters of `queue`, whose length
+ * common_settings_check() has checked. */
 void dead_letter_queue_name(const char *queue, char ret_name[DEAD_LETTER_QUEUE_BYTES]);

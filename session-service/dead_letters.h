@@ -1,14 +1,15 @@
-/* Copies of impossible messages on their way to `<queue>.dead`, over a connection of their own.
+/* The dead letters are copies of impossible messages on their way to `<queue>.dead`, over a
+ * connection of their own.
  *
  *          add             publish                 confirm
  *  (none) -----> waiting ----------> published ----------------> (none), its delivery is settled
  *                   ^                    |
  *                   +--------------------+  nacked, returned, connection lost
  *
- * A connection on which every copy is refused for long is given up.
+ * A connection on which every copy is refused for too long is closed.
  *
- * The connection is asked for with the first copy and kept. A copy may reach the queue twice, and
- * never gets lost: its delivery stays unsettled until the confirm, so that the broker keeps the
+ * The connection is made for the first copy and then kept. The queue may get a copy twice, but a
+ * copy is never lost: its delivery stays unsettled until the confirm, so the broker keeps the
  * original. Everything here runs on the consumer's thread. */
 #pragma once
 
@@ -23,7 +24,7 @@ enum { DEAD_LETTERS_PENDING_BYTES_MAX = 32 * 1024 * 1024 };
 
 struct dead_letters;
 
-/* Borrows all three: the settings for the process's life. */
+/* Borrows all three, and the settings for the life of the process. */
 MUST_CHECK enum outcome dead_letters_create(const struct settings *settings,
                                             struct consumer_status *status, struct worker *owner,
                                             struct dead_letters **ret_letters,
@@ -37,23 +38,25 @@ MUST_CHECK enum outcome dead_letters_add(struct dead_letters *letters,
                                          const struct broker_delivery *delivery, const char *reason,
                                          const char *detail, struct error *ret_error);
 
-/* The copies take DEAD_LETTERS_PENDING_BYTES_MAX or more: add none until some are confirmed. */
+/* Returns whether the copies take DEAD_LETTERS_PENDING_BYTES_MAX or more. Then add none until some
+ * are confirmed. */
 bool dead_letters_is_full(const struct dead_letters *letters);
 size_t dead_letters_pending(const struct dead_letters *letters);
 
-/* Drops all copies: their deliveries were lost with the consumer's connection, and the broker
- * delivers them again under other tags. */
+/* Drops all copies. Their deliveries were lost with the consumer's connection, and the broker
+ * delivers them again with other tags. */
 void dead_letters_forget(struct dead_letters *letters);
 
-/* What poll() must watch (fd -1: nothing), and when a turn is due at the latest. */
+/* Return what poll() must watch (fd -1: nothing), and when a turn is due at the latest. */
 struct pollfd dead_letters_poll(const struct dead_letters *letters);
 uint64_t dead_letters_due_ms(const struct dead_letters *letters);
 
-/* Takes confirms, publishes what waits; settles in `window` what is confirmed. */
+/* Takes confirms, publishes the copies that wait, and settles in `window` the deliveries whose copy
+ * is confirmed. */
 void dead_letters_turn(struct dead_letters *letters, struct ack_window *window, uint64_t now_ms);
 
-/* Why copies do not get through, "" where they do. */
+/* Returns why copies do not get through, "" if they do. */
 const char *dead_letters_trouble(const struct dead_letters *letters);
 
-/* Any thread. */
+/* Returns how many attempts to connect were made. Any thread. */
 uint64_t dead_letters_connect_attempts(const struct dead_letters *letters);

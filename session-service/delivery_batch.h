@@ -1,5 +1,5 @@
-/* Deliveries that were read and are not finished: copies, so that a batch can be tried again as
- * often as the store needs, without its messages being delivered again. Pure. */
+/* A delivery batch holds copies of deliveries that were read and are not finished. A batch can be
+ * tried again as often as the store needs, without its messages being delivered again. Pure. */
 #pragma once
 
 #include "session-service/event_dispatcher.h"

@@ -1,11 +1,11 @@
-/* Whether a message says that its body is plain JSON. Pure.
+/* Decides whether a message says that its body is plain JSON. Pure.
  *
- * What says nothing of another form is taken: no content type or an empty one, application/json,
- * and text/plain and application/octet-stream, which common clients send for any body; parameters
- * and case do not matter. As a content encoding nothing, an empty one, "identity", and "utf-8" or
- * "utf8", which some clients put there. Every other media type names another form, every other
- * encoding a compression, and the attributes of a CloudEvent among the headers an envelope. The
- * body is not asked. */
+ * Content that does not name another format counts as JSON. As content type these are a missing or
+ * empty one, application/json, text/plain and application/octet-stream; common clients send the
+ * last two for any body. Parameters and case do not matter. As content encoding these are a missing
+ * or empty one, "identity", "utf-8" and "utf8"; some clients send the last two. Every other media
+ * type means another format. Every other encoding means a compression. Headers with the attributes
+ * of a CloudEvent mean an envelope. The body itself is not examined. */
 #pragma once
 
 #include "common/amqp/message.h"
@@ -18,6 +18,6 @@ struct event_content_problem {
     struct slice value; /* borrows the message */
 };
 
-/* False: `ret_problem` says what names another form. */
+/* False: `ret_problem` says what names another format. */
 MUST_CHECK bool event_content_is_json(const struct message *message,
                                       struct event_content_problem *ret_problem);

@@ -20,7 +20,7 @@ void event_dispatcher_init(struct event_dispatcher *dispatcher, const struct use
                            size_t message_bytes_max, enum log_payload payload, struct store *store);
 void event_dispatcher_done(struct event_dispatcher *dispatcher);
 
-/* What becomes of a delivery. */
+/* What happens to a delivery. */
 enum verdict {
     VERDICT_ACK,         /* its effect is complete: settle it */
     VERDICT_DEAD_LETTER, /* it can never be handled: settle it when its copy is confirmed */
@@ -35,21 +35,22 @@ struct handled {
     char detail[256];   /* DEAD_LETTER: for a person; never a member's value */
 };
 
-/* In a transaction of the store. Appends the delivery's one log line to `lines`. A failure is the
- * store's, or BUSY: no memory; then the transaction must be rolled back and `lines` be cut to what
- * it was. One thread at a time. */
+/* Handles a message in a transaction of the store, and appends the delivery's one log line to
+ * `lines`. A failure is the store's, or BUSY: no memory. The caller must then roll back the
+ * transaction and cut `lines` to what it was. One thread at a time. */
 MUST_CHECK enum outcome event_dispatch(struct event_dispatcher *dispatcher,
                                        const struct message *message, bool redelivered,
                                        int64_t now_ms, struct buffer *lines,
                                        struct handled *ret_handled, struct error *ret_error);
 
-/* The same for a message that was attempted too often: it is not looked into. */
+/* Does the same for a message that was attempted too often, and does not read its body. */
 MUST_CHECK enum outcome event_give_up(const struct message *message, int64_t attempts,
                                       struct buffer *lines, struct handled *ret_handled,
                                       struct error *ret_error);
 
 enum { ATTEMPT_KEY_BYTES = 160 };
 
-/* What attempts at a message are counted by: its id, or a digest of its body. BUSY: no memory. */
+/* Writes the key under which attempts to handle a message are counted: its message id, or a digest
+ * of its body if it has none. BUSY: no memory. */
 MUST_CHECK enum outcome event_attempt_key(const struct message *message,
                                           char ret_key[ATTEMPT_KEY_BYTES], struct error *ret_error);

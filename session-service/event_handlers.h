@@ -1,4 +1,4 @@
-/* The events that are handled: one handler for each type of message.
+/* The list of the events that are handled: one handler for each type of message.
  *
  * How to add an event: add its name to the list, and define `handle_<name>` in handle_<name>.c. */
 #pragma once

@@ -1,4 +1,4 @@
-/* What the session-service answers over HTTP. Handlers run on the HTTP loop's thread. */
+/* The session-service's route table. Handlers run on the HTTP loop's thread. */
 #pragma once
 
 #include "session-service/consumer.h"
@@ -32,5 +32,5 @@ void routes_on_wake(void *context);
 extern const struct http_route routes_table[];
 extern const size_t routes_count;
 
-/* Whether what the service is for can be done now; else why not. Any thread. */
+/* Returns whether the service can do its work now. If not, the reason says why. Any thread. */
 bool routes_is_ready(void *context, struct error *ret_reason);

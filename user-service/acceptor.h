@@ -1,9 +1,9 @@
-/* What all endpoints share that accept events: from a request to an event at the publisher, and
- * from its outcome back to a reply. HTTP thread.
+/* The acceptor does what all endpoints share that accept events: it makes an event of a request,
+ * hands it over to the publisher, and makes a reply of its outcome. HTTP thread.
  *
  * The handler of such an endpoint calls, one after the other:
  *
- *     acceptor_admits()   before it looks at the request: what there is no room for costs nothing
+ *     acceptor_admits()   before it looks at the request, so that a refusal costs nothing more
  *     acceptor_begin()    for an event with its times and its id
  *     acceptor_accept()   when it has written the body
  *
@@ -41,27 +41,29 @@ struct acceptor {
 /* Borrows everything. */
 void acceptor_init(struct acceptor *acceptor, const struct settings *settings,
                    struct publisher *publisher);
-/* Is called when no request is left, and the publisher and the outbox have stopped. */
+/* To be called when no request is left, and the publisher and the outbox have stopped. */
 void acceptor_done(struct acceptor *acceptor);
 
-/* Whether there is room for an event of the size of the request's body. */
+/* Returns whether there is room for an event of the size of the request's body. False: the request
+ * has its reply. */
 MUST_CHECK bool acceptor_admits(struct acceptor *acceptor, const struct asker *asker);
 
 /* Returns an owned event without a body. The id is the request's Idempotency-Key, or a new one. */
 MUST_CHECK struct event *acceptor_begin(struct acceptor *acceptor, const struct asker *asker,
                                         enum event_type type);
 
-/* Takes the event. Its request is answered at once where the Idempotency-Key asks for that, and
- * else when its outcome is known. */
+/* Takes the event. Its request is answered at once if the Idempotency-Key asks for that, and
+ * otherwise when the outcome of the event is known. */
 void acceptor_accept(struct acceptor *acceptor, struct event *event);
 
-/* After each turn of the loop: hands over what was accepted in it. */
+/* To be called after each turn of the loop. Hands over the events that were accepted in it. */
 void acceptor_submit(struct acceptor *acceptor);
 
-/* At least once a second: replies to those that are late beyond every deadline. */
+/* Replies to requests whose events are late beyond every deadline. To be called at least once a
+ * second. */
 void acceptor_give_up_late(struct acceptor *acceptor);
 
-/* When the publisher has completed some: replies to them. */
+/* To be called when the publisher or the outbox has completed events. Replies to their requests. */
 void acceptor_take_completed(struct acceptor *acceptor);
 
 /* Appends its metrics for GET /metrics. */

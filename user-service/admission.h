@@ -1,9 +1,9 @@
-/* How many events may be under way at once: a fixed limit of events and of bytes, and below it one
- * that follows what the broker confirms in time. Pure; one thread.
+/* Admission limits how many events may be in flight. There is a fixed limit of events and one of
+ * bytes. A third limit, below them, follows the latency of the confirms. Pure; one thread.
  *
- * When confirms take longer than `latency_max_us` for two intervals in a row, as many events are
- * admitted as would have been confirmed in that time (Little's law), the others are refused at
- * once; while they are confirmed in time the limit grows again. */
+ * When confirms take longer than `latency_max_us` in two consecutive intervals, the limit becomes
+ * the number of events that are confirmed in that time (Little's law). Further events are refused
+ * at once. While confirms are in time, the limit grows again. */
 #pragma once
 
 #include "common/base/slice.h"
@@ -31,10 +31,10 @@ struct admission {
 void admission_init(struct admission *admission, size_t events_max, size_t bytes_max,
                     uint64_t latency_max_us);
 
-/* Whether an event of so many bytes may begin. */
+/* Returns whether an event of `bytes` bytes may begin. */
 bool admission_has_room(struct admission *admission, size_t bytes);
 void admission_enter(struct admission *admission, size_t bytes);
 void admission_leave(struct admission *admission, size_t bytes);
 
-/* Of an event that the broker confirmed. */
+/* Records the latency of an event that the broker has confirmed. */
 void admission_note_confirm(struct admission *admission, uint64_t latency_us, uint64_t now_us);

@@ -1,8 +1,8 @@
-/* DELETE /users/{id}: has the event accepted that this user is deleted. HTTP thread.
+/* DELETE /users/{id} accepts the event that this user is deleted. HTTP thread.
  *
- * The id is what the path says when it is decoded, and may be any that a saved user can have. It is
- * always sent as a string: to the session-service the id 7 and the id "7" are one user. A body of
- * the request is not looked at. */
+ * The id is the decoded end of the path, and may be any id that a saved user can have. It is always
+ * sent as a string: to the session-service the id 7 and the id "7" are one user. The endpoint does
+ * not read the body of the request. */
 #pragma once
 
 #include "user-service/acceptor.h"
@@ -21,7 +21,7 @@ struct delete_user {
 /* Borrows the acceptor; the endpoint must stay where it is. */
 void delete_user_init(struct delete_user *delete_user, struct acceptor *acceptor);
 
-/* The route. */
+/* Handles the route. */
 void delete_user_handle(struct http_request *request, struct delete_user *delete_user);
 
 /* Appends its metrics for GET /metrics. */

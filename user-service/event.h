@@ -1,5 +1,6 @@
-/* An accepted event on its way: HTTP thread -> publisher thread -> HTTP thread. Whoever has it owns
- * it alone; the hand-over is the only synchronization. */
+/* An event is what a request asks the service to send. It goes from the HTTP thread to the
+ * publisher's thread, perhaps to the outbox's thread, and back. Whoever has it owns it alone; the
+ * hand-over is the only synchronization. */
 #pragma once
 
 #include "common/base/slice.h"
@@ -9,8 +10,8 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
-/* The types of events, and their names: in messages, and in the file of the outbox. A name is never
- * changed. */
+/* The types of events and their names, which are used in messages and in the file of the outbox. A
+ * name is never changed. */
 #define EVENT_TYPES_AND_NAMES(TYPE)                                                                \
     TYPE(EVENT_USER_SAVED, USER_SAVED_TYPE)                                                        \
     TYPE(EVENT_USER_DELETED, USER_DELETED_TYPE)
@@ -20,20 +21,20 @@ enum event_type { EVENT_TYPES_AND_NAMES(EVENT_TYPE) EVENT_TYPES };
 
 /* Borrows a literal. */
 struct slice event_type_name(enum event_type type);
-/* False where no type has that name. */
+/* Returns false if no type has that name. */
 MUST_CHECK bool event_type_find(struct slice name, enum event_type *ret_type);
 
 struct endpoint;
 struct http_request;
 struct key_entry;
 
-/* Whom the answer goes to. Only the HTTP thread looks into it. */
+/* The request that waits for the outcome of the event. Only the HTTP thread reads or writes it. */
 struct asker {
     struct http_request *request;    /* borrowed; NULL: it was answered before the outcome came */
     const struct endpoint *endpoint; /* borrowed: how its replies are worded and counted */
 };
 
-/* What becomes of an event, and how a metric names it. */
+/* The outcomes of an event, and the name of each in metrics. */
 #define EVENT_OUTCOMES_AND_NAMES(OUTCOME)                                                          \
     OUTCOME(EVENT_CONFIRMED, "confirmed")                                                          \
     OUTCOME(EVENT_DISCONNECTED, "disconnected") /* no broker: not sent */                          \
@@ -42,7 +43,7 @@ struct asker {
     OUTCOME(EVENT_UNROUTABLE, "unroutable")     /* the broker had no queue for it */               \
     OUTCOME(EVENT_OVERLOADED, "overloaded")     /* a limit is reached: not sent */                 \
     OUTCOME(EVENT_DRAINING, "draining")         /* the service is stopping: not sent */            \
-    OUTCOME(EVENT_UNKNOWN, "unknown") /* sent or stored, and nobody knows whether it is safe */    \
+    OUTCOME(EVENT_UNKNOWN, "unknown") /* sent or stored, and it is unknown whether it is safe */   \
     OUTCOME(EVENT_STORED, "stored")   /* committed to the outbox */                                \
     OUTCOME(EVENT_OUTBOX_FULL, "outbox_full") /* not sent, and the outbox takes nothing */
 
@@ -52,9 +53,9 @@ enum event_outcome { EVENT_OUTCOMES_AND_NAMES(EVENT_OUTCOME) EVENT_OUTCOMES };
 
 struct event {
     struct work_item item;       /* first: see worker.h */
-    TAILQ_ENTRY(event) in_order; /* publisher: all that it has, oldest first */
-    TAILQ_ENTRY(event) waiting;  /* publisher: those that are to be published, oldest first */
-    TAILQ_ENTRY(event) parked;   /* HTTP thread only: those not answered yet, oldest first */
+    TAILQ_ENTRY(event) in_order; /* publisher: all events that it has, oldest first */
+    TAILQ_ENTRY(event) waiting;  /* publisher: events that are to be published, oldest first */
+    TAILQ_ENTRY(event) parked;   /* HTTP thread only: events not answered yet, oldest first */
     struct asker asker;          /* HTTP thread only: where its answer goes */
     bool has_key;                /* HTTP thread only: its id is the request's Idempotency-Key */
     struct key_entry *key;       /* HTTP thread only: its entry in the key window; else NULL */

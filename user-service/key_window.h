@@ -1,6 +1,7 @@
-/* What became of the events that came with an Idempotency-Key: a key that comes again gets the
- * first one's answer, or waits for it. Bounded: of settled keys the oldest is forgotten first;
- * those in flight are as many as events are admitted. No I/O; one thread.
+/* The key window remembers the events that came with an Idempotency-Key. A repeated key gets the
+ * reply of the first event, or waits for it. The window is bounded: the oldest settled key is
+ * forgotten first, and there are at most as many keys in flight as admitted events. The module does
+ * no input or output. One thread.
  *
  *            claim                 settle: saved                     claim
  *   unknown --------> IN FLIGHT ------------------> SETTLED ---------------------> the same answer
@@ -9,9 +10,9 @@
  *      +--------------+   +----------------------------+ claim: tried again; then "not saved" is
  *                                                        not known either
  *
- * With another type or body the key is REUSED in every state: it would be another message under a
- * known id. A body is another one where its value is (json_canonical.h).
- */
+ * The table of transitions in key_window.c is asserted. A key that comes with another type or body
+ * is REUSED in every state, because the event would be a different message with a known id. Two
+ * bodies are the same if their values are (json_canonical.h). */
 #pragma once
 
 #include "common/base/digest.h"
@@ -33,21 +34,22 @@ enum key_verdict {
     KEY_REUSED,    /* known with another type or body */
 };
 
-/* `capacity` settled keys are remembered. */
+/* Remembers `capacity` settled keys. */
 void key_window_init(struct key_window *window, size_t capacity);
-/* Nothing may be in flight. */
+/* No key may be in flight. */
 void key_window_done(struct key_window *window);
 
-/* Looks for the event's message id, type and body, which is JSON. NEW and IN_FLIGHT set event->key.
- * BUSY: no memory. */
+/* Looks up the event's message id, type and body, which is JSON. With KEY_NEW and KEY_IN_FLIGHT it
+ * sets event->key. BUSY: no memory. */
 MUST_CHECK enum outcome key_window_claim(struct key_window *window, struct event *event,
                                          enum key_verdict *ret_verdict,
                                          enum event_outcome *ret_outcome, struct error *ret_error);
 
-/* Of an event with KEY_IN_FLIGHT: borrowed until the claiming one is settled. */
+/* Makes an event whose claim returned KEY_IN_FLIGHT wait for the event that claimed the key.
+ * Borrows the event until that one is settled. */
 void key_window_wait(struct event *event);
 
-/* Of the event that claimed the key: records its outcome, and gives back those that wait for it.
- * What is refused after an attempt that was not known becomes EVENT_UNKNOWN. */
+/* Records the outcome of the event that claimed the key, and returns the events that wait for it. A
+ * refusal becomes EVENT_UNKNOWN if an earlier attempt with this key had an unknown outcome. */
 void key_window_settle(struct key_window *window, struct event *event,
                        struct work_list *ret_waiting);

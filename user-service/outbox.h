@@ -1,5 +1,5 @@
-/* The outbox: takes the events that the publisher could not have confirmed, and forwards them when
- * it can. One thread that alone owns the file; every batch is one transaction.
+/* The outbox stores the events that the publisher could not have confirmed, and forwards them when
+ * the publisher is connected. One thread alone owns the file, and every batch is one transaction.
  *
  *               arrives                commit                       connected, in order
  *   publisher ----------> at hand ----------------> stored, 202 --------------------------+
@@ -11,9 +11,9 @@
  *                                                            v
  *                                                         deleted
  *
- * A row that is not an event (damaged, or put there by another program) is logged and counted once,
- * and left where it is. An event is forwarded with its own message id; one that is forwarded twice
- * is a duplicate to the session-service. */
+ * A row that is not an event (damaged, or written by another program) is logged and counted once,
+ * and stays where it is. An event is forwarded with its own message id. An event that is forwarded
+ * twice is a duplicate to the session-service. */
 #pragma once
 
 #include "common/metrics/metrics.h"
@@ -26,31 +26,32 @@ struct publisher;
 
 enum { OUTBOX_FORWARDED_MAX = 512 };
 
-/* Borrows the settings, and the directory, which this process holds. Opens the file: INVALID is
- * what only a person can mend; what may pass is only logged. */
+/* Borrows the settings and the directory, which this process must hold. Opens the file. INVALID:
+ * the file needs an operator. A failure that may pass is only logged, and opening is retried. */
 MUST_CHECK enum outcome outbox_create(const struct settings *settings, const char *directory,
                                       struct outbox **ret_outbox, struct error *ret_error);
 
-/* Of a process without an outbox: logs how many events an earlier one has left in the directory,
- * where nobody forwards them. The directory is the process's for the call only. */
+/* Logs how many events an earlier process has left in the directory. A process without an outbox
+ * calls it, because nobody forwards them. Holds the directory during the call only. */
 void outbox_tell_left_behind(struct state_directory *directory);
 
-/* What comes from requests goes on to publisher_completed(). Borrows the publisher. */
+/* Starts the thread. Events of requests go on to publisher_completed() when they have been stored
+ * or refused. Borrows the publisher. */
 MUST_CHECK enum outcome outbox_start(struct outbox *outbox, struct publisher *publisher,
                                      struct error *ret_error);
 
-/* Is handed the events that the publisher could not have confirmed, and those of the outbox when
- * they are settled. It is stopped after outbox_end_forwarding() and the end of the publisher's
- * worker, and stores what has arrived. */
+/* Returns the worker to which the publisher hands over two kinds of events: those that it could not
+ * have confirmed, and those of the outbox that are settled. Stop it after outbox_end_forwarding()
+ * and after the end of the publisher's worker. It then still stores what has arrived. */
 struct worker *outbox_worker(struct outbox *outbox);
 
-/* Forwards nothing more. Any thread. */
+/* Makes the outbox forward nothing more. Any thread. */
 void outbox_end_forwarding(struct outbox *outbox);
 
-/* After the worker's end. NULL is fine. */
+/* Is called after the worker has ended. NULL is fine. */
 void outbox_free(struct outbox *outbox);
 
-/* Whether an event would be taken now, else why not. Any thread. */
+/* Returns whether the outbox would take an event now, and if not, why. Any thread. */
 MUST_CHECK bool outbox_has_room(struct outbox *outbox, struct error *ret_reason);
 
 /* Appends its metrics for GET /metrics, and gathers their values first. Any thread. */

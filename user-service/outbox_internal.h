@@ -51,11 +51,11 @@ struct outbox {
     struct outbox_metrics metrics;
 };
 
-/* outbox_events.c: what is taken, stored, forwarded and deleted; no waiting. */
+/* outbox_events.c: takes, stores, forwards and deletes events. No function waits. */
 void outbox_take_arriving(struct outbox *outbox);
 void outbox_store_batch(struct outbox *outbox);
 void outbox_forward(struct outbox *outbox);
 
-/* outbox_status.c: the only way the trouble changes; "" for none. */
+/* outbox_status.c: the only way that the trouble changes; "" for none. */
 void outbox_note_trouble(struct outbox *outbox, const struct error *error);
 void outbox_show_state(struct outbox *outbox);

@@ -1,11 +1,12 @@
-/* The outbox's file: events that were accepted and are not confirmed yet, in their order.
+/* The outbox's file holds the events that were accepted and are not confirmed yet, in their order.
  *
  *          outbox_store_begin    insert, delete ...    outbox_store_commit
  *  idle ----------------------> in a transaction -----------------------> idle
  *                                     |  any failure: outbox_store_rollback
  *
- * The file is opened by the first begin that can, and anew after a failure that leaves in doubt
- * what is on disk. What it holds is known without asking it. One thread at a time. */
+ * The first begin that can opens the file. After a failure that leaves in doubt what is on disk,
+ * the file is closed and opened again. outbox_store_content() does not read the file. One thread at
+ * a time. */
 #pragma once
 
 #include "user-service/event.h"
@@ -18,38 +19,41 @@ struct outbox_store_options {
     int64_t free_bytes_min; /* on its file system: with less nothing more is taken */
 };
 
-/* Whether there is a file to open; opening makes one. */
+/* Returns whether there is a file to open. Opening creates it. */
 MUST_CHECK bool outbox_store_exists(const struct outbox_store *store);
 
 /* Returns an owned store. Opens nothing. INVALID: the path is too long. */
 MUST_CHECK enum outcome outbox_store_create(const struct outbox_store_options *options,
                                             struct outbox_store **ret_store,
                                             struct error *ret_error);
-/* Rolls back. NULL is fine. */
+/* Rolls back, closes the file, and frees the store. NULL is fine. */
 void outbox_store_free(struct outbox_store *store);
 
-/* Opens the file where it is not open. INVALID: never without a person (damaged, of another
- * program, newer). BUSY, TRANSIENT, BROKEN: not now. */
+/* Opens the file if it is not open. INVALID: the file needs an operator, because it is damaged, of
+ * another program, or newer than this program. BUSY, TRANSIENT, BROKEN: try again later. */
 MUST_CHECK enum outcome outbox_store_open(struct outbox_store *store, struct error *ret_error);
 
-/* Outcomes as for outbox_store_open(). */
+/* Begins a transaction, and opens the file if it is not open. The outcomes are those of
+ * outbox_store_open(). */
 MUST_CHECK enum outcome outbox_store_begin(struct outbox_store *store, struct error *ret_error);
-/* After anything but OK and BUSY it is not known whether the transaction will be there when the
- * file is opened again. */
+/* BUSY: the transaction did not take effect. After any other failure it is unknown whether the
+ * transaction will be in the file when the file is opened again. */
 MUST_CHECK enum outcome outbox_store_commit(struct outbox_store *store, struct error *ret_error);
-/* Ends a transaction that failed with the outcome `why`. Outside of one it does no harm. */
+/* Ends a transaction that failed with the outcome `why`. Outside of a transaction it does no
+ * harm. */
 void outbox_store_rollback(struct outbox_store *store, enum outcome why);
 
-/* In a transaction. */
+/* Both are called in a transaction. */
 MUST_CHECK enum outcome outbox_store_insert(struct outbox_store *store, const struct event *event,
                                             struct error *ret_error);
 MUST_CHECK enum outcome outbox_store_delete(struct outbox_store *store, int64_t sequence,
                                             struct error *ret_error);
 
-/* Whether so many bytes more may go in now; else the text says which limit is reached. */
+/* Returns whether `bytes` more bytes may be stored now. If not, the text says which limit is
+ * reached. */
 MUST_CHECK bool outbox_store_has_room(struct outbox_store *store, int64_t bytes,
                                       struct error *ret_error);
-/* What an event counts as. */
+/* Returns how many bytes an event counts as. */
 int64_t outbox_store_bytes_of(const struct event *event);
 
 struct outbox_store_row {
@@ -57,13 +61,13 @@ struct outbox_store_row {
     struct event *event; /* owned by the caller, `outbox_sequence` set; NULL: the row is no event */
 };
 
-/* Reads the first row after `sequence`, outside of a transaction. A row that is no event is OK too,
- * with the reason in the text; it stays as it is. */
+/* Reads the first row after `sequence`, outside of a transaction. A row that is no event is OK too.
+ * The text then says why it is none, and the row stays as it is. */
 MUST_CHECK enum outcome outbox_store_next(struct outbox_store *store, int64_t sequence,
                                           struct outbox_store_row *ret_row,
                                           struct error *ret_error);
 
-/* What is in the outbox after the last commit. */
+/* What the outbox holds after the last commit. */
 struct outbox_store_content {
     int64_t events;    /* how many, with rows that are no events */
     int64_t bytes;     /* as outbox_store_bytes_of() counts them */

@@ -1,17 +1,20 @@
-/* The publisher: one thread that alone owns the AMQP connection and keeps many events in flight.
+/* The publisher is the one thread that owns the AMQP connection and keeps many events in flight.
  *
  *                 connection                    blocked            lost
  *   DISCONNECTED ------------> CONNECTED <-----------------> BLOCKED ----> DISCONNECTED
  *                                   \______________________________________^
  *
- * An event that arrives while not CONNECTED is refused at once. One that was published when the
- * connection is lost is published again, with the same id, on the next one. Each is completed by
- * its deadline at the latest.
+ * The table of transitions in publisher_status.c is asserted.
  *
- * With an outbox an event that cannot be confirmed now goes there, and so does what was published
- * when the connection is lost. While the oldest confirm is late, what arrives goes there at once (a
- * BLOCKED of our own making). A connection that owes a confirm for too long is given up. What the
- * outbox forwards goes back to it, confirmed or not; it has no deadline but the connection's. */
+ * An event that arrives while the publisher is not CONNECTED is refused at once. If the connection
+ * is lost, published events are published again on the next connection, with the same id. Each
+ * event is completed by its deadline.
+ *
+ * With an outbox, an event that cannot be confirmed now goes to the outbox, and so do published
+ * events when the connection is lost. While the oldest confirm is late, new events go to the outbox
+ * at once, as in BLOCKED. A connection on which a confirm is overdue for too long is closed. Events
+ * that the outbox forwards return to it, confirmed or not. They have no deadline of their own; they
+ * end with the connection. */
 #pragma once
 
 #include "common/metrics/metrics.h"
@@ -22,24 +25,25 @@ struct publisher;
 
 enum publisher_state { PUBLISHER_DISCONNECTED, PUBLISHER_CONNECTED, PUBLISHER_BLOCKED };
 
-/* Borrows the settings for the life of the process (see connector.h), and the outbox's worker,
- * which is also woken when there is a connection; NULL: no outbox. */
+/* Borrows the settings for the life of the process (see connector.h). Also borrows the outbox's
+ * worker, which is woken when there is a connection; NULL: there is no outbox. */
 MUST_CHECK enum outcome publisher_create(const struct settings *settings, struct worker *outbox,
                                          struct publisher **ret_publisher, struct error *ret_error);
 /* Borrows the worker that gets the completed events. */
 MUST_CHECK enum outcome publisher_start(struct publisher *publisher, struct worker *completed,
                                         struct error *ret_error);
 
-/* What is handed over to this worker is the publisher's until it is handed over to
- * publisher_completed() or to the outbox, each event exactly once, with its outcome. When it is
- * stopped it completes every event that it has: published ones as unknown, others as draining. */
+/* The publisher owns each event that is handed over to this worker, until it hands the event over
+ * to publisher_completed() or to the outbox. It does that once for each event, with the outcome.
+ * When the worker is stopped, it completes every event that it has: published ones as unknown, the
+ * others as draining. */
 struct worker *publisher_worker(struct publisher *publisher);
 struct worker *publisher_completed(struct publisher *publisher);
 
-/* After the worker's end. NULL is fine. */
+/* Is called after the worker has ended. NULL is fine. */
 void publisher_free(struct publisher *publisher);
 
-/* Any thread: the state, and in words why it is not CONNECTED. */
+/* Returns the state, and in words why it is not CONNECTED. Any thread. */
 enum publisher_state publisher_get_state(struct publisher *publisher, struct error *ret_reason);
 
 /* Appends its metrics for GET /metrics, and gathers their values first. Any thread. */

@@ -29,13 +29,13 @@ struct publisher_metrics {
 
 struct publisher {
     const struct settings *settings;
-    struct worker worker;     /* is handed what is submitted; woken by the connector, too */
-    struct worker *completed; /* borrowed: is handed what is complete */
+    struct worker worker;     /* events are handed over to it; the connector wakes it too */
+    struct worker *completed; /* borrowed: completed events are handed over to it */
     struct worker *outbox;    /* borrowed; NULL: none */
 
     /* The thread's own. */
     struct confirming_publisher confirms; /* its `broker` is NULL: DISCONNECTED */
-    bool late; /* with an outbox: the oldest confirm is, and what comes now goes there */
+    bool late; /* with an outbox: the oldest confirm is late, and new events go there */
     bool ever_connected;
     bool is_first_try_over; /* connected once, or failed at all hosts once */
     uint64_t read_at_ms;
@@ -54,20 +54,21 @@ struct publisher {
     struct publisher_metrics metrics;
 };
 
-/* publisher_status.c: the only way the state changes. */
+/* publisher_status.c: the only way that the state changes. */
 void publisher_set_state(struct publisher *publisher, enum publisher_state state,
                          const char *reason);
 
-/* publisher_events.c: events, their window and their outcomes; no thread, no waiting. */
+/* publisher_events.c: the events, their window and their outcomes. No function starts a thread or
+ * waits. */
 void publisher_accept(struct publisher *publisher, struct event *event);
 MUST_CHECK enum outcome publisher_send_waiting(struct publisher *publisher,
                                                struct error *ret_error);
-/* The two that confirming_publisher.h calls; `context` is the publisher. */
+/* The two functions that confirming_publisher.h calls; `context` is the publisher. */
 void publisher_settle(void *item, enum confirm_result result, void *context);
 bool publisher_hear(void *context, const struct broker_event *event);
 void publisher_expire(struct publisher *publisher);
-/* TRANSIENT: the connection has not confirmed, or has refused, for so long that it is of no more
- * use. */
+/* Checks whether the connection is still usable. TRANSIENT: it has not confirmed anything, or has
+ * refused everything, for too long; close it. */
 MUST_CHECK enum outcome publisher_check_confirms(struct publisher *publisher,
                                                  struct error *ret_error);
 void publisher_keep_for_next_connection(struct publisher *publisher);

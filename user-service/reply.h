@@ -1,4 +1,5 @@
-/* The only place that maps what became of an event to an HTTP status and body. */
+/* Replies to requests for events: the only place that maps an outcome to an HTTP status and
+ * body. */
 #pragma once
 
 #include "common/http/http_server.h"
@@ -25,11 +26,11 @@ struct endpoint {
 
 /* Every function here replies to the asker's request and counts the reply. HTTP thread. */
 
-/* Says what became of an event. Borrows it. */
+/* Replies with what became of an event. Borrows it. */
 void reply_to_event(const struct event *event);
 
-/* Replies as to an event with the outcome EVENT_UNKNOWN, and reads nothing of it that another
- * thread may write. */
+/* Replies as if the outcome were EVENT_UNKNOWN. Another thread may own the event, so this reads no
+ * member that another thread may write. */
 void reply_to_unknown_event(const struct event *event);
 
 /* These refuse a request that never became an event. */

@@ -25,7 +25,7 @@ struct routes {
 /* Borrows everything; the routes must stay where they are. The caller sets the server. */
 void routes_init(struct routes *routes, const struct settings *settings,
                  struct publisher *publisher, struct outbox *outbox);
-/* Is called when no request is left, and the publisher and the outbox have stopped. */
+/* To be called when no request is left, and the publisher and the outbox have stopped. */
 void routes_done(struct routes *routes);
 
 extern const struct http_route routes_table[];
@@ -35,6 +35,6 @@ extern const size_t routes_count;
 void routes_on_wake(void *context);
 void routes_on_turn(void *context);
 
-/* Whether a save can be accepted now, and what is wrong: with a reason it is unready, or degraded
- * (only the outbox takes saves). Any thread. */
+/* Returns whether a save can be accepted now. If not, the reason says why. True with a reason means
+ * degraded: only the outbox takes saves. Any thread. */
 bool routes_is_ready(void *context, struct error *ret_reason);

@@ -1,11 +1,12 @@
-/* One AMQP connection with one channel; only broker*.c include rabbitmq-c.
+/* A broker is one AMQP connection with one channel. Only broker*.c include rabbitmq-c.
  *
  * After broker_open() nothing blocks: publishes, acks and declares are encoded into one buffer,
- * broker_flush() is one non-blocking send of it, broker_read() returns what has arrived. Any call
- * that returns OUTCOME_BROKEN means: broker_free() and open a new one; what was published and not
- * confirmed is of unknown outcome. broker_open(), the calls that wait and broker_free() may block,
- * for each answer of the broker no longer than the operation timeout (a name look-up excepted).
- * A connection may be handed from thread to thread, but used by one at a time. */
+ * broker_flush() is one non-blocking send of it, and broker_read() returns what has arrived. After
+ * any call that returns OUTCOME_BROKEN, call broker_free() and open a new one; the outcome of the
+ * unconfirmed publishes is then unknown. broker_open(), the calls that wait and broker_free() may
+ * block, for each answer of the broker no longer than the operation timeout (a name look-up
+ * excepted). A connection may be handed from thread to thread, but only one thread at a time may
+ * use it. */
 #pragma once
 
 #include "common/amqp/broker_url.h"
@@ -16,21 +17,22 @@
 
 enum broker_queue_type { BROKER_QUEUE_QUORUM, BROKER_QUEUE_CLASSIC };
 
-/* Of a delivery, where a quorum queue has counted earlier ones; shown however many headers there
- * are. */
+/* The header in which a quorum queue counts earlier deliveries of a message. It is shown however
+ * many headers there are. */
 #define BROKER_HEADER_DELIVERY_COUNT "x-delivery-count"
 
 enum { BROKER_OPERATION_TIMEOUT_MS = 5000, BROKER_URLS_MAX = 16 };
 
-/* INVALID names the option and the file that cannot be used. */
+/* Checks the files. INVALID: the text names the option and the file that cannot be used. */
 MUST_CHECK enum outcome broker_tls_check_files(const struct broker_tls_files *files,
                                                struct error *ret_error);
 
 /* Names the program in the names of its connections, as the broker's tools show them. Borrows the
- * text. Once, before there are threads; without it they have only their own names. */
+ * text. To be called once, before there are threads. Without it connections have only their own
+ * names. */
 void broker_set_program(const char *name);
 
-/* What the address says of the same wins. */
+/* If the address says the same as an option, the address wins. */
 struct broker_open_options {
     const char *connection_name; /* "publisher": its part in the program */
     int heartbeat_s;
@@ -42,35 +44,37 @@ struct broker_open_options {
 
 struct broker;
 
-/* The files for one address: those of its URL, else the options'. Borrowed from both. */
+/* Returns the files for one address: those of its URL, else those of the options. They are borrowed
+ * from both. */
 struct broker_tls_files broker_tls_files_of(const struct broker_address *address,
                                             const struct broker_tls_files *options);
 
-/* Connects to one host, logs in, opens the channel. With TLS 1.2 or later where the address says
- * so, and then only to a host whose certificate is valid for its name. TRANSIENT: unreachable,
- * refused, timed out, not to be trusted. INVALID: the broker refused the login or the vhost, or a
- * TLS file cannot be used. */
+/* Connects to one host, logs in, and opens the channel. If the address asks for TLS, uses TLS 1.2
+ * or later, and only with a host whose certificate is valid for its name. TRANSIENT: the host is
+ * unreachable, refuses the connection, is too slow, or is not to be trusted. INVALID: the broker
+ * refused the login or the vhost, or a TLS file cannot be used. */
 MUST_CHECK enum outcome broker_open(const struct broker_address *address,
                                     const struct broker_open_options *options,
                                     struct broker **ret_broker, struct error *ret_error);
 
-/* Closes politely where the connection still works. NULL is fine. */
+/* Closes with AMQP's handshake if the connection still works. NULL is fine. */
 void broker_free(struct broker *broker);
 
-/* Set-up, before the first publish or delivery. A queue that exists with other arguments is
- * OUTCOME_INVALID, with both values in the text and the option to change. After a failure free it.
- */
+/* These calls are for the set-up, before the first publish or delivery. A queue that exists with
+ * other arguments is OUTCOME_INVALID, with both values in the text and the option to change. After
+ * a failure free the broker. */
 MUST_CHECK enum outcome broker_declare_and_wait(struct broker *broker, const char *queue,
                                                 enum broker_queue_type type,
                                                 struct error *ret_error);
-/* Counts the ready messages. *ret_exists is false where there is no such queue; then the connection
- * is of no more use. */
+/* Counts the ready messages. *ret_exists is false if there is no such queue; then the connection
+ * cannot be used any more. */
 MUST_CHECK enum outcome broker_count_and_wait(struct broker *broker, const char *queue,
                                               bool *ret_exists, uint64_t *ret_count,
                                               struct error *ret_error);
 MUST_CHECK enum outcome broker_enable_confirms(struct broker *broker, struct error *ret_error);
-/* A moment later all that was delivered and not acked is in its queue again, in front of the rest:
- * a nack would have RabbitMQ 3 put it at the end. Confirms are not enabled any more. */
+/* Closes the channel and opens it again. A moment later all unacknowledged deliveries are in their
+ * queue again, in front of the other messages; RabbitMQ 3 would put them at the end after a nack.
+ * Confirms are not enabled on the new channel. */
 MUST_CHECK enum outcome broker_reopen_channel(struct broker *broker, struct error *ret_error);
 MUST_CHECK enum outcome broker_consume(struct broker *broker, const char *queue, uint16_t prefetch,
                                        struct error *ret_error);
@@ -78,11 +82,11 @@ MUST_CHECK enum outcome broker_consume(struct broker *broker, const char *queue,
 /* The socket, for poll(). Readiness alone is not enough: call broker_read() until NONE whenever the
  * loop turns, and at least every half heartbeat. */
 int broker_descriptor(const struct broker *broker);
-/* What poll() must watch so that bytes are sent and read; fd -1 (nothing) for NULL. */
+/* Returns what poll() must watch so that bytes are sent and read. fd is -1 (nothing) for NULL. */
 struct pollfd broker_poll(const struct broker *broker);
 
 /* Appends a persistent, mandatory publish to `queue` on the default exchange. INVALID: the message
- * cannot be encoded (nothing was appended). */
+ * cannot be encoded, and nothing was appended. */
 MUST_CHECK enum outcome broker_append_publish(struct broker *broker, const char *queue,
                                               const struct message *message,
                                               struct error *ret_error);
@@ -92,12 +96,12 @@ MUST_CHECK enum outcome broker_append_ack(struct broker *broker, uint64_t delive
 MUST_CHECK enum outcome broker_append_declare(struct broker *broker, const char *queue,
                                               enum broker_queue_type type, struct error *ret_error);
 
-/* Asks for one message, to be acked by its tag: arrives as BROKER_EVENT_DELIVERY, or as
- * BROKER_EVENT_EMPTY where the queue has none. */
+/* Appends a request for one message, which must be acked by its tag. The message arrives as
+ * BROKER_EVENT_DELIVERY. If the queue has none, BROKER_EVENT_EMPTY arrives. */
 MUST_CHECK enum outcome broker_append_get(struct broker *broker, const char *queue,
                                           struct error *ret_error);
 
-/* Bytes appended and not yet taken by the socket. */
+/* Returns how many bytes are appended and not yet taken by the socket. */
 size_t broker_unsent_bytes(const struct broker *broker);
 
 /* Sends what it can without blocking. BROKEN: the connection failed, or has taken nothing for two
@@ -134,18 +138,18 @@ struct broker_event {
     struct broker_delivery delivery;
 };
 
-/* Takes the next event; slices are valid until the next call. Sends what is unsent first, and reads
- * nothing, which is NONE, while the socket does not take all of it. BROKEN: the connection or the
- * channel is closed, the heartbeat is missing, or the peer does not speak AMQP; the text says
- * which. */
+/* Returns the next event. Its slices are valid until the next call. First sends unsent bytes; while
+ * the socket does not accept all of them it reads nothing and returns NONE. BROKEN: the connection
+ * or the channel is closed, the heartbeat is missing, or the peer does not speak AMQP. The text
+ * says which. */
 MUST_CHECK enum outcome broker_read(struct broker *broker, struct broker_event *ret_event,
                                     struct error *ret_error);
 
-/* Sends a heartbeat where one is due: for a connection that is not read from meanwhile. BROKEN: as
- * broker_flush(). */
+/* Sends a heartbeat if one is due. A connection that is not read from for a while needs it. BROKEN:
+ * as broker_flush(). */
 MUST_CHECK enum outcome broker_show_life(struct broker *broker, struct error *ret_error);
 
-/* What is to be different about a copy. */
+/* What differs between a copy and its original. */
 struct broker_copy {
     const char *queue;
     const struct message_header *headers; /* added, in place of those of the same name */
@@ -153,9 +157,10 @@ struct broker_copy {
     const char *dropped_prefix; /* headers that begin so are left out; NULL: none */
 };
 
-/* Appends a copy of a delivery: same body and properties, persistent and mandatory. What would make
- * the copy expire, be refused or be routed elsewhere (expiration, user_id, headers CC and BCC) is
- * kept under headers named original-...; what the broker counts deliveries by is left out. */
+/* Appends a copy of a delivery, with the same body and properties, persistent and mandatory.
+ * Properties that would make the copy expire, be refused or be routed elsewhere (expiration,
+ * user_id, headers CC and BCC) are kept under headers named original-... The header in which the
+ * broker counts deliveries is left out. */
 MUST_CHECK enum outcome broker_append_copy(struct broker *broker, struct slice body,
                                            struct slice raw_properties,
                                            const struct broker_copy *copy, struct error *ret_error);

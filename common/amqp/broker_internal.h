@@ -32,7 +32,7 @@ enum {
     BROKER_KEPT_BYTES_MAX = 1024 * 1024, /* a larger buffer is given back when it is empty */
 };
 
-/* Where in an incoming message the reader is: method, header, body frames. */
+/* The part of an incoming message that the reader expects next: method, header, or body frames. */
 enum broker_read_state {
     READ_METHOD,
     READ_RETURN_HEADER,
@@ -72,7 +72,7 @@ struct broker {
     struct broker_delivery delivery; /* its slices point into `header`, and `body` or `in` */
 };
 
-/* What is left of bytes that are read from their front. Reading behind the end gives nothing, and
+/* The rest of bytes that are read from their front. Reading beyond the end returns nothing, and
  * latches `failed`. */
 struct broker_cursor {
     const char *at;
@@ -93,7 +93,7 @@ static inline struct slice broker_take_bytes(struct broker_cursor *cursor, size_
     return taken;
 }
 
-/* Of `length` bytes, the most significant first; 0 behind the end. */
+/* Reads a number of `length` bytes, the most significant first. It is 0 beyond the end. */
 static inline uint64_t broker_take_integer(struct broker_cursor *cursor, size_t length)
 {
     struct slice bytes = broker_take_bytes(cursor, length);
@@ -116,22 +116,23 @@ struct broker_frame {
     struct slice payload;
 };
 
-/* From here on nothing is read by the library. BUSY: no memory. */
+/* Makes this module read the socket; the library reads nothing any more. BUSY: no memory. */
 MUST_CHECK enum outcome broker_begin_reading(struct broker *broker, struct error *ret_error);
-/* Takes the next frame, if it has arrived; its payload is valid until the next call. Sends a
- * heartbeat where one is due. BROKEN: as broker_read(). */
+/* Returns the next frame if it has arrived. Its payload is valid until the next call. Sends a
+ * heartbeat if one is due. BROKEN: as broker_read(). */
 MUST_CHECK enum outcome broker_next_frame(struct broker *broker, struct broker_frame *ret_frame,
                                           bool *ret_has_frame, struct error *ret_error);
-/* Waits for the answer to what was appended, and gives its arguments (valid until the next read).
- * What comes before it is forgotten (but for a delivery before consume-ok, which counts as the
- * answer and is left too), what comes behind it is left to broker_read(). INVALID or
- * TRANSIENT: as broker_refusal(); *ret_code (NULL: nowhere) is then the broker's, or 0. */
+/* Waits for the answer to the request that was appended, and returns its arguments, which are valid
+ * until the next read. Events before the answer are dropped, and events after it are left for
+ * broker_read(). One exception: a delivery before consume-ok counts as the answer and is left for
+ * broker_read() too. INVALID, TRANSIENT: as broker_refusal(); *ret_code (unless NULL) is then the
+ * broker's code, or 0. */
 MUST_CHECK enum outcome broker_wait_for(struct broker *broker, uint32_t method, const char *what,
                                         uint64_t timeout_ms, struct broker_cursor *ret_arguments,
                                         int *ret_code, struct error *ret_error);
 
-/* broker_properties.c: what a content header says, without its nested tables. Where `flags`
- * (AMQP_BASIC_..._FLAG) has a property not, it is empty or 0. */
+/* broker_properties.c: what a content header says, without its nested tables. A property that
+ * `flags` (AMQP_BASIC_..._FLAG) does not name is empty or 0. */
 struct broker_properties {
     uint16_t flags;
     struct slice content_type, content_encoding, headers, correlation_id, reply_to, expiration,
@@ -148,52 +149,55 @@ struct broker_header {
 
 /* False: malformed. */
 MUST_CHECK bool broker_properties_parse(struct slice raw, struct broker_properties *ret_properties);
-/* False: no more, or cursor->failed. */
+/* False: there is no further header, or cursor->failed is set. */
 MUST_CHECK bool broker_next_header(struct broker_cursor *cursor, struct broker_header *ret_header);
 
-/* broker_write.c. A method without content, on `channel`. */
+/* broker_write.c. Appends a method without content, on `channel`. */
 MUST_CHECK enum outcome broker_append_method(struct broker *broker, uint16_t channel,
                                              uint32_t number, void *method, const char *what,
                                              struct error *ret_error);
-/* A persistent, mandatory message; `properties` are encoded here, or (NULL) are as in `raw`. */
+/* Appends a persistent, mandatory message. `properties` are encoded here; if they are NULL, `raw`
+ * holds the encoded ones. */
 MUST_CHECK enum outcome broker_append_message(struct broker *broker, const char *queue,
                                               const amqp_basic_properties_t *properties,
                                               struct slice raw, struct slice body,
                                               struct error *ret_error);
 void broker_append_heartbeat(struct broker *broker);
 
-/* broker.c. INVALID where the broker says that the request itself is wrong, else TRANSIENT. */
+/* broker.c. Returns INVALID if the broker says that the request itself is wrong, and TRANSIENT
+ * otherwise. */
 enum outcome broker_refusal(int code, struct slice text, const char *what, struct error *ret_error);
 
-/* broker_connect.c. Everything up to the login. */
+/* broker_connect.c. Connects, and does everything up to the login. */
 MUST_CHECK enum outcome broker_connect(struct broker *broker, const struct broker_address *address,
                                        const struct broker_open_options *options,
                                        struct error *ret_error);
-/* TRANSIENT, with why the library's call failed in words for an operator. `error_number` is the
- * errno that it left, or 0. */
+/* Returns TRANSIENT, and says in words for an operator why the library's call failed.
+ * `error_number` is the errno that it left, or 0. */
 enum outcome broker_status_error(int status, int error_number, const char *what,
                                  struct error *ret_error);
 
-/* Whether what listens there answers a TLS client as a TLS server does. Opens a connection of its
- * own; blocks for two seconds at most (a name look-up excepted). */
+/* Returns whether the peer answers a TLS client as a TLS server does. Opens a connection of its
+ * own, and blocks for two seconds at most (a name look-up excepted). */
 bool broker_port_speaks_tls(const struct broker_address *address);
 
-/* broker_tls.c. A socket for amqps://, with everything set that judges the peer. */
+/* broker_tls.c. Returns a socket for amqps://, with all checks of the peer enabled. */
 MUST_CHECK enum outcome broker_tls_socket(struct broker *broker, const char *host,
                                           const struct broker_tls_files *files,
                                           amqp_socket_t **ret_socket, struct error *ret_error);
-/* Why the handshake failed with `status`, in words for an operator. `error_number` is the errno
+/* Says in words for an operator why the handshake failed with `status`. `error_number` is the errno
  * that it left, or 0. */
 enum outcome broker_tls_connect_error(const struct broker *broker, const char *host, int status,
                                       int error_number, struct error *ret_error);
-/* Writes what a TLS client says first. Returns the bytes, 0 where OpenSSL refuses. */
+/* Writes the first message of a TLS client. Returns how many bytes it has, 0 if OpenSSL refuses. */
 size_t broker_tls_hello(const char *host, char ret_bytes[BROKER_TLS_HELLO_BYTES]);
-/* What OpenSSL had to say last on this thread, or NULL; then that is forgotten. */
+/* Returns the last error of OpenSSL on this thread, or NULL, and forgets it. */
 const char *broker_tls_reason(void);
-/* As send() that does not block: bytes taken, or -1 and errno. What was not taken must be offered
- * again before anything else is written. */
+/* Works as send() that does not block: returns how many bytes were taken, or -1 and errno. Bytes
+ * that were not taken must be offered again before anything else is written. */
 ssize_t broker_tls_write(struct broker *broker, const char *data, size_t length);
-/* As recv() that does not block: bytes, 0 at the end, or -1 and errno. */
+/* Works as recv() that does not block: returns how many bytes were read, 0 at the end, or -1 and
+ * errno. */
 ssize_t broker_tls_read(struct broker *broker, char *data, size_t room);
 
 static inline struct slice broker_slice(amqp_bytes_t bytes)

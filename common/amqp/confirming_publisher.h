@@ -1,8 +1,8 @@
-/* One connection to publish on, and what the broker says of each publish: confirmed, refused,
- * returned, or lost with the connection, and each of them once.
+/* The confirming publisher is one connection to publish on. It reports once for each publish what
+ * the broker says: confirmed, refused, returned, or lost with the connection.
  *
- * Its user appends a message to `broker`, and adds it to `window` under its message id. A message
- * that no queue took makes the queue be declared again. One thread. */
+ * Its user appends a message to `broker`, and adds it to `window` under its message id. When a
+ * message was taken by no queue, the queue is declared again. One thread. */
 #pragma once
 
 #include "common/amqp/confirm_window.h"
@@ -13,7 +13,8 @@ struct confirming_publisher_options {
     struct connector_options connection;
     size_t window; /* publishes without a confirm yet at the most */
     confirm_window_settled *settled;
-    /* Hears of each event before it takes effect here. False: no more events are read for now. */
+    /* Is called with each event before it takes effect here. False: no more events are read for
+     * now. */
     bool (*heard)(void *context, const struct broker_event *event);
     void *context; /* of both */
 };
@@ -31,35 +32,35 @@ struct confirming_publisher {
     bool proven;           /* this connection has confirmed something */
 };
 
-/* Where `options->connection.urls` is NULL there is no connector and no queue is declared: the user
- * puts a connection into `broker`. After a failure it is safe to be done. */
+/* If `options->connection.urls` is NULL, there is no connector and no queue is declared; the user
+ * puts a connection into `broker`. confirming_publisher_done() is safe also after a failure. */
 MUST_CHECK enum outcome
 confirming_publisher_init(struct confirming_publisher *publisher,
                           const struct confirming_publisher_options *options,
                           struct error *ret_error);
-/* May block as broker_free() and connector_free() do. What is in the window is not settled. Safe on
- * a zeroed struct. */
+/* May block as broker_free() and connector_free() do. Does not settle the publishes in the window.
+ * Safe on a zeroed struct. */
 void confirming_publisher_done(struct confirming_publisher *publisher);
 
-/* Where there is no connection it asks for one, and takes it when it is made. True: taken now. */
+/* If there is no connection, asks for one, or takes it if it is made. True: it was taken now. */
 bool confirming_publisher_connect(struct confirming_publisher *publisher);
 
-/* Logs why, and settles all that is in the window as lost. May block as broker_free() does. */
+/* Logs why, and settles everything in the window as lost. May block as broker_free() does. */
 void confirming_publisher_disconnect(struct confirming_publisher *publisher,
                                      const struct error *why);
 
-/* There is a connection, and it may be published on now. */
+/* Returns whether there is a connection that may be published on now. */
 bool confirming_publisher_has_room(const struct confirming_publisher *publisher);
 
-/* How long the broker owes its oldest confirm; in an alarm it owes none. */
+/* Returns for how long the broker has owed its oldest confirm. In an alarm it owes none. */
 uint64_t confirming_publisher_owed_ms(const struct confirming_publisher *publisher,
                                       uint64_t now_ms);
 
-/* What an event means for the window. INVALID: a confirm of what was never published. */
+/* Applies an event to the window. INVALID: a confirm of a message that was never published. */
 MUST_CHECK enum outcome confirming_publisher_take(struct confirming_publisher *publisher,
                                                   const struct broker_event *event, uint64_t now_ms,
                                                   struct error *ret_error);
 
-/* Sends what is unsent, and takes what has arrived. After a failure disconnect. */
+/* Sends unsent bytes, and takes the events that have arrived. After a failure disconnect. */
 MUST_CHECK enum outcome confirming_publisher_read(struct confirming_publisher *publisher,
                                                   uint64_t now_ms, struct error *ret_error);

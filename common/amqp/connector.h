@@ -1,13 +1,13 @@
-/* Makes broker connections in a thread of its own, so that no name look-up, connect or login ever
- * blocks the thread that uses the connection. It owns the list of hosts, the backoff and the log of
- * failed attempts; it goes on until an attempt succeeds or it is freed. */
+/* The connector makes broker connections in a thread of its own, so that no name look-up, connect
+ * or login blocks the thread that uses the connection. It owns the list of hosts, the backoff and
+ * the log of failed attempts. It goes on until an attempt succeeds or it is freed. */
 #pragma once
 
 #include "common/amqp/broker.h"
 #include "common/threads/worker.h"
 
-/* Borrowed for the connector's life (and, after a connector_free() that had to leave a stuck
- * attempt behind, for the process's). */
+/* Borrowed for the life of the connector. If connector_free() had to leave a stuck attempt behind,
+ * they are borrowed for the life of the process. */
 struct connector_options {
     struct broker_open_options open;        /* the connection's name is also that in logs */
     const char *urls;                       /* comma separated */
@@ -24,22 +24,22 @@ struct connector;
 MUST_CHECK enum outcome connector_create(const struct connector_options *options,
                                          struct connector **ret_connector, struct error *ret_error);
 
-/* Asks for a connection; the first ever attempt is at once, later ones after the backoff. */
+/* Asks for a connection. The first attempt of all is made at once, later ones after the backoff. */
 void connector_request(struct connector *connector);
 
-/* Says that the last connection has served well, so that the backoff starts over. */
+/* Reports that the last connection worked, so that the backoff starts over. */
 void connector_succeeded(struct connector *connector);
 
-/* Returns a connection owned by the caller, or NULL while there is none yet. */
+/* Returns a connection that the caller owns, or NULL while there is none yet. */
 MUST_CHECK struct broker *connector_take(struct connector *connector);
 
-/* Copies why the last attempt failed ("" where none has). */
+/* Copies the reason why the last attempt failed, "" if none has failed. */
 void connector_last_error(struct connector *connector, struct error *ret_error);
 
-/* Rounds over all hosts that have failed so far. */
+/* Counts the failed rounds over all hosts. */
 uint64_t connector_failed_rounds(struct connector *connector);
 
-/* Attempts so far, failed ones included. */
+/* Counts all attempts, including failed ones. */
 uint64_t connector_attempts(struct connector *connector);
 
 /* The line of a service's list of metrics (see common/metrics/metrics.h) for those attempts. The
@@ -48,5 +48,5 @@ uint64_t connector_attempts(struct connector *connector);
     METRIC(attempts, COUNTERS("connection", __VA_ARGS__), "broker_connect_attempts_total",         \
            "Attempts to connect, failed ones included.")
 
-/* Ends the thread. One that is stuck in a name look-up is left behind and ends by itself. */
+/* Ends the thread. A thread that is stuck in a name look-up is left behind and ends by itself. */
 void connector_free(struct connector *connector);

@@ -31,7 +31,7 @@ struct message {
                                                          * headers; others are not shown here */
 };
 
-/* NULL where there is none of that name and type. */
+/* Returns NULL if there is no header of that name and type. */
 static inline const struct message_header *
 message_find_header(const struct message *message, const char *name, enum message_header_type type)
 {

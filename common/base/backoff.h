@@ -11,7 +11,7 @@ struct backoff {
     uint64_t random; /* the state of its generator */
 };
 
-/* `seed`: any number that differs between those who would wait alike. */
+/* `seed` is any number that differs between callers who would otherwise wait alike. */
 void backoff_init(struct backoff *backoff, uint32_t base_ms, uint32_t cap_ms, uint64_t seed);
 void backoff_reset(struct backoff *backoff);
 

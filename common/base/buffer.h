@@ -18,13 +18,13 @@ struct buffer {
 
 void buffer_init(struct buffer *buffer, size_t limit_bytes);
 
-/* Frees the bytes; safe on a zeroed struct and when repeated. */
+/* Frees the bytes. It is safe on a zeroed struct and when repeated. */
 void buffer_done(struct buffer *buffer);
 
 /* Forgets content and failure, keeps the memory. */
 void buffer_clear(struct buffer *buffer);
 
-/* Makes room for `extra_bytes` more; false latches `failed`. */
+/* Makes room for `extra_bytes` more. If it returns false, it latches `failed`. */
 bool buffer_reserve(struct buffer *buffer, size_t extra_bytes);
 
 void buffer_append(struct buffer *buffer, const void *data, size_t length);

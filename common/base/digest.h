@@ -1,4 +1,5 @@
-/* SHA-256 of what is compared or looked up later, and never of what must stay secret for long. */
+/* SHA-256 digests of data that is compared or looked up later. They do not protect data that must
+ * stay secret for long. */
 #pragma once
 
 #include "common/base/error.h"
@@ -6,9 +7,9 @@
 
 enum { DIGEST_BYTES = 32 };
 
-/* Makes OpenSSL ready, for everybody in this process. A service calls it before its first thread:
- * OpenSSL 3 crashes later where memory was short when it was first used. BUSY: not now, or not at
- * all. */
+/* Initializes OpenSSL for the whole process. A service must call it before it starts its first
+ * thread: if memory is short when OpenSSL 3 is first used, it crashes later. BUSY: not now, or
+ * never. */
 MUST_CHECK enum outcome digest_init(struct error *ret_error);
 
 /* BUSY: no memory. Any thread. */

@@ -1,4 +1,4 @@
-/* What a failed call tells its caller: what to do (enum outcome) and what to log (struct error). */
+/* A failed call returns what to do (enum outcome), and says what to log (struct error). */
 #pragma once
 
 #include <stdarg.h>
@@ -27,6 +27,6 @@ struct error {
 enum outcome error_set(struct error *ret_error, enum outcome outcome, const char *format, ...)
     PRINTF_LIKE(3, 4);
 
-/* The same, with ": " and the description of `error_number` (an errno) appended. */
+/* Does the same, and appends ": " and the description of `error_number` (an errno). */
 enum outcome error_set_errno(struct error *ret_error, enum outcome outcome, int error_number,
                              const char *format, ...) PRINTF_LIKE(4, 5);

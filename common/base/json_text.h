@@ -7,5 +7,5 @@
  * Numbers, strings and escapes stay byte for byte. */
 void json_text_append_compact(struct slice json, struct buffer *buffer);
 
-/* Appends what is inside the quotes of a JSON string: `text` with '"', '\' and C0 escaped. */
+/* Appends the inside of the quotes of a JSON string: `text` with '"', '\' and C0 escaped. */
 void json_text_append_escaped(struct slice text, struct buffer *buffer);

@@ -10,7 +10,7 @@
 
 enum { MESSAGE_ID_TEXT_BYTES = 37, MESSAGE_ID_POOL_BYTES = 4096 };
 
-/* One thread's generator; zero it to begin. */
+/* The generator of one thread. Zero it to begin. */
 struct message_id_generator {
     unsigned char pool[MESSAGE_ID_POOL_BYTES];
     size_t left_bytes;
@@ -18,13 +18,13 @@ struct message_id_generator {
     uint16_t last_high;         /* the 12 bits between them */
 };
 
-/* Writes an id that the same key and text always give, and others not (UUIDv5, twice). What is sent
- * again must be the same to the byte, the assigned id included. */
+/* Derives an id from `key` and `text` (UUIDv5, applied twice). The same input always gives the same
+ * id, and other input gives another id. A repeated request must produce the same message to the
+ * byte, including the id that was assigned to the user. */
 void message_id_derive(struct slice key, struct slice text, char ret_text[MESSAGE_ID_TEXT_BYTES]);
 
-/* Writes 36 lower-case characters and a NUL. Each sorts after the one before of the same
- * generator, also when the clock stands or is set back. Fails (transient) only where getrandom()
- * does. */
+/* Writes 36 lower-case characters and a NUL. Each id sorts after the one before of the same
+ * generator, also when the clock stands still or is set back. TRANSIENT: getrandom() failed. */
 MUST_CHECK enum outcome message_id_generate(struct message_id_generator *generator,
                                             uint64_t wall_ms, char ret_text[MESSAGE_ID_TEXT_BYTES],
                                             struct error *ret_error);

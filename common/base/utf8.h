@@ -5,23 +5,23 @@
 
 #include <stdint.h>
 
-/* False also for overlong forms, surrogates and code points over U+10FFFF; NUL is valid. */
+/* Returns false also for overlong forms, surrogates and code points over U+10FFFF. NUL is valid. */
 bool utf8_is_valid(struct slice text);
 
 /* Decodes the character at `position` (below the length) of valid UTF-8 and moves past it. */
 uint32_t utf8_next(struct slice text, size_t *position);
 
-/* Bytes of the first character of valid UTF-8; 0 for an empty text. */
+/* Returns how many bytes the first character of valid UTF-8 has, 0 for an empty text. */
 size_t utf8_first_length(struct slice text);
 
-/* Characters (code points) of valid UTF-8. */
+/* Counts the characters (code points) of valid UTF-8. */
 size_t utf8_count(struct slice text);
 
-/* The length of the longest start of valid UTF-8 that has at most `bytes_max` bytes and ends
- * between two characters. */
+/* Returns the length of the longest beginning of valid UTF-8 that has at most `bytes_max` bytes and
+ * ends between two characters. */
 size_t utf8_cut_length(struct slice text, size_t bytes_max);
 
-/* C0 (tab and newline too), DEL and C1. */
+/* Returns whether a character is one of C0 (tab and newline too), DEL and C1. */
 static inline bool utf8_is_control(uint32_t character)
 {
     return character < 0x20 || (character >= 0x7f && character < 0xa0);

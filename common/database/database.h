@@ -1,15 +1,20 @@
 /* The only module that opens SQLite: one file of one daemon, durable at every commit.
  *
- *          database_begin     statement_run ...     database_commit
- *  idle -----------------> in a transaction -----------------------> idle
- *                                |  any failure: database_rollback
+ *             open          database_begin                       database_commit
+ *    closed ---------> idle -----------------> in a transaction -----------------> idle
+ *       ^               |                        |   |            database_rollback
+ *       +---------------+------------------------+   +--- statement_run ...
+ *         database_close, or database_rollback after a failure that leaves the file in doubt
  *
- * The file is opened by the first begin that can. The journal is a write-ahead log with
- * synchronous=FULL, so that what was committed is on disk. A failure that leaves in doubt what is
- * on disk (any I/O error, above all of fsync) is BROKEN: nothing is retried on that connection. The
- * rollback closes the file, and the next begin opens it anew. Opening then writes what the log
- * holds once more into the database file and syncs that, so that a page the kernel dropped after a
- * failed fsync cannot be taken for a durable one; while it cannot, it fails.
+ * The first begin that can opens the file. The journal is a write-ahead log with synchronous=FULL,
+ * so a committed transaction is on disk. A failure that leaves in doubt what is on disk (any I/O
+ * error, above all of fsync) is BROKEN, and nothing is retried on that connection. The rollback
+ * closes the file, and the next begin opens it again. Opening first writes the content of the log
+ * into the database file once more and syncs the file. Otherwise a page that the kernel dropped
+ * after a failed fsync could be taken for a durable one. While this write fails, opening fails.
+ *
+ * The table of transitions in database.c is asserted, and so is that the owner of the file writes
+ * in transactions only.
  *
  * A connection and its statements belong to one thread at a time. */
 #pragma once
@@ -23,8 +28,8 @@
 struct database;
 struct statement;
 
-/* All borrowed: migrations and statements for as long as there is the database, names until it was
- * created. */
+/* All are borrowed: migrations and statements for as long as there is the database, names until it
+ * is created. */
 struct database_options {
     const char *directory;  /* held by this process */
     const char *file_name;  /* in that directory */
@@ -43,12 +48,12 @@ struct database_options {
      * one transaction. */
     const char *const *migrations;
     int version; /* how many migrations there are */
-    /* What the owner runs, and database_statement() gives by its index. A file of this version
-     * whose schema does not know all of it is damaged. */
+    /* The SQL that the owner runs; database_statement() returns a statement by its index here. A
+     * file of this version whose schema does not know all of it is damaged. */
     const char *const *statements;
     size_t statement_count;
-    /* Another connection of a process that has opened the file: it creates, checks and migrates
-     * nothing, and needs no application_id and no migrations. */
+    /* This is another connection of a process that has opened the file already: it creates, checks
+     * and migrates nothing, and needs no application_id and no migrations. */
     bool second;
     /* The log is written back into the file at this length; a batch may be beyond it. 0: at a
      * length that suits a large file. Writing back may need as much room again. */
@@ -58,58 +63,60 @@ struct database_options {
 /* Returns an owned database that is not open. INVALID: the path is too long. */
 MUST_CHECK enum outcome database_create(const struct database_options *options,
                                         struct database **ret_database, struct error *ret_error);
-/* Closes, which rolls back. NULL is fine. */
+/* Rolls back, closes the file, and frees the database. NULL is fine. */
 void database_free(struct database *database);
 
-/* Whether there is a file to open; opening makes one. */
+/* Returns whether there is a file to open. Opening creates it. */
 MUST_CHECK bool database_exists(const struct database *database);
 MUST_CHECK bool database_is_open(const struct database *database);
 
-/* Opens the file where it is not open: creates it where there is none, checks it, and brings its
- * schema up to date. INVALID: damaged, of another program, or newer than this program: the file
- * stays as it is, but for the log of one whose damaged schema shows when it is brought up to date.
- * BUSY, TRANSIENT, BROKEN: not now. */
+/* Opens the file if it is not open: creates it if there is none, checks it, and brings its schema
+ * up to date. INVALID: the file is damaged, of another program, or newer than this program. The
+ * file stays as it is. There is one exception: if a damaged schema shows only while it is brought
+ * up to date, its log was already written back. BUSY, TRANSIENT, BROKEN: try again later. */
 MUST_CHECK enum outcome database_open(struct database *database, struct error *ret_error);
-/* Rolls back, and leaves the log for the next open. */
+/* Rolls back and closes the file. The log stays for the next open. */
 void database_close(struct database *database);
 
-/* Begins a transaction that may write, opening the file if need be. Outcomes as for
- * database_open(). */
+/* Begins a transaction that may write, and opens the file if it is not open. The outcomes are those
+ * of database_open(). */
 MUST_CHECK enum outcome database_begin(struct database *database, struct error *ret_error);
-/* INVALID: the file is damaged. BUSY: the disk is full, or no memory. After anything but OK and
- * BUSY it is not known whether the transaction will be there when the file is opened again. */
+/* Commits. INVALID: the file is damaged. BUSY: the disk is full, or there is no memory; the
+ * transaction did not take effect. After any other failure it is unknown whether the transaction
+ * will be in the file when the file is opened again. */
 MUST_CHECK enum outcome database_commit(struct database *database, struct error *ret_error);
-/* Ends a transaction that failed, and all statements; `why` is the failure's outcome. BROKEN and
- * INVALID leave in doubt what is on disk, and also close the file. Outside of a transaction it does
- * no harm. */
+/* Ends a transaction that failed, and all statements; `why` is the outcome of the failure. BROKEN
+ * and INVALID leave in doubt what is on disk, and also close the file. Outside of a transaction it
+ * does no harm. */
 void database_rollback(struct database *database, enum outcome why);
 
-/* Borrowed until the file is closed, which must be open. */
+/* Returns a statement, borrowed until the file is closed. The file must be open. */
 struct statement *database_statement(struct database *database, size_t index);
 
-/* Parameters count from 1; bytes are borrowed until the next statement_reset(). A failure shows in
- * the next step. */
+/* Parameters count from 1. The bytes are borrowed until the next statement_reset(). The next step
+ * reports a failure. */
 void statement_bind_integer(struct statement *statement, int parameter, int64_t value);
 void statement_bind_text(struct statement *statement, int parameter, struct slice value);
 void statement_bind_blob(struct statement *statement, int parameter, const void *data,
                          size_t length);
 
-/* *ret_row: whether there is a (further) row. Without one, and after a failure, the statement is
- * reset. INVALID: the file is damaged. BUSY: another connection writes, the disk is full, or no
- * memory: roll back, and try again. BROKEN: roll back, which closes. */
+/* *ret_row says whether there is a (further) row. If there is none, and after a failure, the
+ * statement is reset. INVALID: the file is damaged. BUSY: another connection writes, the disk is
+ * full, or there is no memory; roll back, and try again. BROKEN: roll back, which closes the
+ * file. */
 MUST_CHECK enum outcome statement_step(struct statement *statement, bool *ret_row,
                                        struct error *ret_error);
 
-/* Runs a statement that has no rows; how many rows it changed is database_changes(). */
+/* Runs a statement that has no rows. database_changes() says how many rows it changed. */
 MUST_CHECK enum outcome statement_run(struct statement *statement, struct error *ret_error);
 
 /* Ends a statement that has rows left, and forgets its parameters. */
 void statement_reset(struct statement *statement);
 
-/* Of the present row, columns count from 0; text is borrowed until the next step or reset, and
- * empty for NULL. */
+/* Both read the present row. Columns count from 0. Text is borrowed until the next step or reset,
+ * and is empty for NULL. */
 int64_t statement_integer(struct statement *statement, int column);
 struct slice statement_text(struct statement *statement, int column);
 
-/* How many rows the last statement that writes has changed. */
+/* Returns how many rows the last statement that writes has changed. */
 int64_t database_changes(const struct database *database);

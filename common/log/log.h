@@ -1,8 +1,9 @@
-/* Structured log: one event is one line, whatever bytes its fields hold.
+/* The structured log: one event is one line, whatever bytes its fields hold.
  *
  * log_format_line() is pure. The rest writes to one descriptor that log_init() sets, from any
- * thread; a line is never mixed with another. A descriptor that takes nothing for
- * LOG_WRITE_WAIT_MS, or fails (disk full), costs the lines, which are counted, and never more. */
+ * thread, and a line is never mixed with another. If the descriptor accepts nothing for
+ * LOG_WRITE_WAIT_MS, or fails (disk full), the lines are lost and counted, and nothing else waits
+ * or fails. */
 #pragma once
 
 #include "common/base/buffer.h"
@@ -40,7 +41,7 @@ struct log_event {
     enum log_level level;
 };
 
-/* What a line of the list becomes. */
+/* Makes a definition of a line of the list. */
 #define LOG_EVENT_DEFINE(event, event_level, event_name, meaning, action)                          \
     __attribute__((unused)) static const struct log_event event = {                                \
         .name = (event_name), .level = LOG_LEVEL_##event_level};
@@ -84,16 +85,17 @@ void log_format_line(struct buffer *line, enum log_format format, const char *se
                      uint64_t wall_ms, const struct log_event *event,
                      const struct log_field *fields, size_t count);
 
-/* Appends any bytes as text for a terminal: what could move the cursor, reorder or end the line is
+/* Appends any bytes as text for a terminal. What could move the cursor, reorder or end the line is
  * escaped as in a log line; quotes and backslashes stay. Pure. */
 void log_append_shown(struct buffer *text, struct slice value);
 
-/* What a line on the descriptor begins with so that the journal knows its level: "" where it does
- * not lead to the journal. */
+/* Returns the prefix by which the journal knows the level of a line; "" if the descriptor does not
+ * lead to the journal. */
 const char *log_priority(enum log_level level, int descriptor);
 
-/* Call once before the first thread. AUTO means text on a terminal and JSON otherwise.
- * `service` is borrowed for the life of the process. Before this call: text on standard error. */
+/* To be called once before the first thread. AUTO means text on a terminal and JSON otherwise.
+ * `service` is borrowed for the life of the process. Before this call, lines are text on standard
+ * error. */
 void log_init(const char *service, enum log_format format, enum log_level level, int descriptor);
 
 bool log_enabled(enum log_level level);
@@ -107,7 +109,7 @@ void log_append(struct buffer *lines, const struct log_event *event, const struc
                 size_t count);
 void log_write(struct slice lines);
 
-/* Lines (or parts of batches) that could not be written since the start. */
+/* Counts the lines (or parts of batches) that could not be written since the start. */
 uint64_t log_lost_writes(void);
 
 /* log_at(&event_broker_connected, log_string("host", host)) */

@@ -71,12 +71,13 @@ struct common_settings {
     COMMON_OPTIONS(OPTION_MEMBER, NULL)
 };
 
-/* A connection to the queue, with confirms; all but the queue's name is borrowed. */
+/* Returns the options of a connection to the queue, with confirms. All but the name of the queue is
+ * borrowed. */
 struct connector_options common_settings_connection(const struct common_settings *settings,
                                                     const char *name);
 
-/* What no single row can check: the URLs, the files, the name of the queue, and where it is safe to
- * listen. The first judges only what connecting needs. */
+/* These check what no single row can check: the URLs, the files, the name of the queue, and where
+ * it is safe to listen. The first checks only what connecting needs. */
 MUST_CHECK enum outcome common_settings_check_broker(const struct common_settings *settings,
                                                      struct error *ret_error);
 MUST_CHECK enum outcome common_settings_check(const struct common_settings *settings,

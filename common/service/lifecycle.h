@@ -1,4 +1,4 @@
-/* How a service begins and ends, the same for both: signals, configuration, the log, exit codes.
+/* The lifecycle is how both services begin and end: signals, configuration, the log, exit codes.
  * Main thread only. */
 #pragma once
 
@@ -8,15 +8,16 @@
 
 enum { EXIT_OK = 0, EXIT_RUN_TIME = 1, EXIT_CONFIGURATION = 2 };
 
-/* No core, files of our own for nobody else, and no death by a signal that asks for nothing, such
- * as that of a reader that has left. lifecycle_run() does it too. */
+/* Disables core dumps, keeps the files of the process from other users, and ignores the signals
+ * that would end the process although they ask for nothing, such as SIGPIPE. Opens /dev/null in
+ * place of a closed standard descriptor. lifecycle_run() does it too. */
 void lifecycle_protect_process(void);
 
 /* Says on standard error why the service cannot run. Returns the exit code. */
 int lifecycle_fail(const struct options_program *program, enum outcome outcome,
                    const struct error *error);
 
-/* http_server_create() with what the common settings say; `options` has the rest. */
+/* Calls http_server_create() with what the common settings say. `options` has the rest. */
 MUST_CHECK enum outcome lifecycle_create_server(const struct common_settings *common,
                                                 const struct http_server_options *options,
                                                 struct http_server **ret_server,
@@ -27,10 +28,10 @@ enum { LIFECYCLE_WORKERS_MAX = 4 };
 /* What the main thread watches while the others work. */
 struct lifecycle_watch {
     struct http_server *server;
-    /* Each takes a turn at least once a second: the watchdog is fed while all do. */
+    /* Each worker takes a turn at least once a second. The watchdog is fed while all of them do. */
     const struct worker *workers[LIFECYCLE_WORKERS_MAX];
     size_t worker_count;
-    /* Whether the service is ready, and why not; or ready with a reason: degraded. */
+    /* Returns whether the service is ready, and if not, why. True with a reason means degraded. */
     bool (*is_ready)(void *context, struct error *ret_reason);
     void *context;
 };
@@ -40,13 +41,13 @@ struct lifecycle_service {
     void *settings;                       /* of the program: written before start() */
     const struct common_settings *common; /* the common part of the settings */
     enum outcome (*start)(struct lifecycle_watch *ret_watch, struct error *ret_error);
-    /* False where a thread did not end in time: then nothing may be freed. */
+    /* Returns false if a thread did not end in time. Then nothing may be freed. */
     bool (*drain)(void);
     void (*free)(void);
 };
 
-/* main() of a service. Blocks the signals that it waits for (threads inherit that), reads and
- * checks the settings, starts the log and the service, tells the service manager how the service
- * is, reads the tokens again on SIGHUP, and drains at SIGTERM, SIGINT or SIGQUIT; another one of
- * them ends the process at once. Returns the exit code. */
+/* The main() of a service. Blocks the signals that it waits for (threads inherit that), reads and
+ * checks the settings, starts the log and the service, and reports the state of the service to the
+ * service manager. Reads the tokens again on SIGHUP. Drains at SIGTERM, SIGINT or SIGQUIT; another
+ * one of them ends the process at once. Returns the exit code. */
 MUST_CHECK int lifecycle_run(const struct lifecycle_service *service, int argc, char **argv);

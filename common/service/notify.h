@@ -1,19 +1,20 @@
-/* Tells the service manager (systemd) how the service is. Every call does nothing where there is no
- * manager that listens. Main thread only. */
+/* Reports the state of the service to the service manager (systemd). Every call does nothing if no
+ * manager listens. Main thread only. */
 #pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Whether a manager listens. */
+/* Returns whether a manager listens. */
 bool notify_is_wanted(void);
 
-/* How soon after the last notify_alive() the manager gives the process up; 0: never. */
+/* Returns how soon after the last notify_alive() the manager takes the process for one that hangs;
+ * 0: never. */
 uint64_t notify_watchdog_ms(void);
 
 void notify_ready(void);
 void notify_reloading(void);
-/* The manager waits `longest_ms` for the end, also where its own limit is lower. */
+/* Asks the manager to wait `longest_ms` for the end, even if its own limit is lower. */
 void notify_stopping(uint64_t longest_ms);
 void notify_alive(void);
 void notify_status(const char *text);

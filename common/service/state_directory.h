@@ -1,4 +1,5 @@
-/* A daemon's folder for what must outlive it, held by one process at a time. */
+/* The state directory is the folder for what must outlive the daemon. One process at a time holds
+ * it. */
 #pragma once
 
 #include "common/base/error.h"
@@ -10,14 +11,14 @@ struct state_directory {
     int lock_descriptor; /* held until the process ends, however it ends */
 };
 
-/* The folder to use: `option` where it is not NULL, else the first of $STATE_DIRECTORY (systemd),
- * else /var/lib/`service`. INVALID: too long. */
+/* Chooses the folder: `option` if it is not NULL, else the first of $STATE_DIRECTORY (systemd),
+ * else /var/lib/`service`. INVALID: its path is too long. */
 MUST_CHECK enum outcome state_directory_choose(const char *option, const char *service,
                                                struct state_directory *ret_directory,
                                                struct error *ret_error);
 
-/* Creates the folder where it is missing (not its parents), and holds it. INVALID: another process
- * holds it, which is named, or it cannot be used. */
+/* Creates the folder if it is missing (not its parents), and holds it. INVALID: another process
+ * holds it (the text names that process), or it cannot be used. */
 MUST_CHECK enum outcome state_directory_hold(struct state_directory *directory,
                                              struct error *ret_error);
 

@@ -1,11 +1,11 @@
-/* Dead letters on standard output: a table, or one JSON object on a line. Anyone may have put
- * anything into a letter: what could disturb a terminal is escaped. One thread. */
+/* Prints dead letters on standard output: as a table, or as one JSON object on a line. A letter may
+ * hold anything, so what could disturb a terminal is escaped. One thread. */
 #pragma once
 
 #include "common/amqp/message.h"
 #include "common/base/error.h"
 
-/* A letter as it is told of: texts are borrowed. */
+/* What is printed about a letter. All texts are borrowed. */
 struct dead_letter_view {
     uint64_t position; /* in the queue, from 1 */
     const char *id;    /* event_attempt_key() */
@@ -15,15 +15,16 @@ struct dead_letter_view {
     int64_t count;                   /* 0: not said */
 };
 
-/* Looks up what the letter's headers say. */
+/* Takes what the letter's headers say. */
 void dead_letter_view_init(struct dead_letter_view *ret_view, const struct message *message,
                            uint64_t position, const char *id);
 
-/* False: no memory, or standard output does not take it; errno says what. */
+/* False: there is no memory, or standard output does not take the text. errno says which. */
 MUST_CHECK bool dead_letter_print_heading(void);
 MUST_CHECK bool dead_letter_print_row(const struct dead_letter_view *view, bool json);
-/* With all of its headers that are text or numbers, and its body. */
+/* Prints the letter with its body, and with all of its headers that are text or numbers. */
 MUST_CHECK bool dead_letter_print_whole(const struct dead_letter_view *view, bool json);
-/* What was done with a letter, or why nothing: `done` is a word, `why` a sentence or "". */
+/* Prints what was done with a letter, or why nothing was: `done` is a word, `why` a sentence or
+ * "". */
 MUST_CHECK bool dead_letter_print_done(const struct dead_letter_view *view, bool json,
                                        const char *done, const char *why);

@@ -1,4 +1,4 @@
-/* What each verb of the command thinks of a letter. One thread. */
+/* Decides what each verb of the command does with a letter, and prints it. One thread. */
 #pragma once
 
 #include "session-service/dead_letters_command/dead_letter_walk.h"
@@ -51,9 +51,10 @@ struct command {
     volatile sig_atomic_t stop;
 };
 
-/* Keeps the first failure to print, and then stops. */
+/* Records whether printing succeeded. The first failure is kept, and stops the walk. */
 void dead_letter_note_print(struct command *command, bool printed);
 
-/* The walk's judge; `context` is the command. Prints what the verb has to say. */
+/* Is what the walk calls to decide about a letter; `context` is the command. Prints what the verb
+ * prints. */
 enum dead_letter_action dead_letter_judge(void *context, const struct message *message,
                                           uint64_t position);

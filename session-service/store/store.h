@@ -19,26 +19,26 @@ struct store;
 
 struct store_options {
     const char *directory;      /* borrowed; held by this process */
-    int64_t session_ttl_ms;     /* a session ends so long after the last save */
+    int64_t session_ttl_ms;     /* a session ends this long after the last save */
     int64_t inbox_retention_ms; /* how long ids, tombstones and attempts are kept */
 };
 
 /* Opens nothing. */
 MUST_CHECK enum outcome store_create(const struct store_options *options, struct store **ret_store,
                                      struct error *ret_error);
-/* Rolls back. NULL is fine. */
+/* Rolls back, closes the file, and frees the store. NULL is fine. */
 void store_free(struct store *store);
 
-/* Opens the store where it is not open. INVALID: never without a person (damaged, of another
- * program, newer). BUSY, TRANSIENT, BROKEN: not now. */
+/* Opens the file if it is not open. INVALID: the file needs an operator, because it is damaged, of
+ * another program, or newer than this program. BUSY, TRANSIENT, BROKEN: try again later. */
 MUST_CHECK enum outcome store_open(struct store *store, struct error *ret_error);
 
-/* Begins a transaction, opening the store if need be. Outcomes as for store_open(). */
+/* Begins a transaction, and opens the store if it is not open. The outcomes are those of
+ * store_open(). */
 MUST_CHECK enum outcome store_begin(struct store *store, struct error *ret_error);
-/* Ends a transaction, in which all has succeeded or something has failed: `outcome` says which.
- * Commits where it is OK; else, and where the commit fails, rolls back. Returns the failure, of
- * which BROKEN and INVALID also close the store. With a failure it does no harm outside of a
- * transaction. */
+/* Ends a transaction. `outcome` says whether everything in it has succeeded. If it is OK, commits.
+ * If it is not, or if the commit fails, rolls back. Returns the failure; BROKEN and INVALID also
+ * close the store. With a failure it does no harm outside of a transaction. */
 MUST_CHECK enum outcome store_end(struct store *store, enum outcome outcome,
                                   struct error *ret_error);
 
@@ -63,26 +63,27 @@ struct store_effect {
     bool user_changed;   /* false: a newer save or deletion of the user is known, and stays */
 };
 
-/* In a transaction: gives the user the body as his state, and a session. A user who was deleted
- * later than that stays away. */
+/* Saves the body as the user's state, and opens or extends a session. A user who was deleted at a
+ * later time stays deleted. Is called in a transaction. */
 MUST_CHECK enum outcome store_save_user(struct store *store, const struct store_event *event,
                                         int64_t now_ms, struct store_effect *ret_effect,
                                         struct error *ret_error);
 
-/* In a transaction: removes the user and his session, unless his state is newer. A tombstone, which
- * holds the time and no personal data, keeps older saves away for the retention of the inbox. */
+/* Removes the user and the session, unless the user's state is newer. A tombstone, which holds the
+ * time and no personal data, keeps older saves away for the retention of the inbox. Is called in a
+ * transaction. */
 MUST_CHECK enum outcome store_delete_user(struct store *store, const struct store_event *event,
                                           int64_t now_ms, struct store_effect *ret_effect,
                                           struct error *ret_error);
 
-/* Counts, in a transaction of its own, one more attempt to handle the message of that key;
+/* Counts one more attempt to handle the message of that key, in a transaction of its own.
  * *ret_count includes it. */
 MUST_CHECK enum outcome store_count_attempt(struct store *store, struct slice key, int64_t now_ms,
                                             int64_t *ret_count, struct error *ret_error);
-/* In a transaction: the message was handled. */
+/* Forgets the attempts, because the message was handled. Is called in a transaction. */
 MUST_CHECK enum outcome store_forget_attempts(struct store *store, struct slice key,
                                               struct error *ret_error);
 
-/* Removes, in a transaction of its own, what has had its time, among the next few rows only: old
- * inbox entries and tombstones, expired sessions. */
+/* Prunes old inbox entries, old tombstones and expired sessions, in a transaction of its own. Looks
+ * only at the next few rows in each call. */
 MUST_CHECK enum outcome store_prune(struct store *store, int64_t now_ms, struct error *ret_error);
