@@ -14,6 +14,7 @@
 enum {
     RETRY_BASE_MS = 100,
     RETRY_CAP_MS = 10000,
+    LOST_CONFIRM_MS = 10000,        /* then the connection is given up */
     UNSENT_BYTES_MAX = 1024 * 1024, /* more is not encoded ahead of what the socket takes */
 };
 
@@ -32,7 +33,7 @@ struct dead_letters {
 
     struct backoff backoff;
     uint64_t retry_at_ms; /* 0: nothing was refused */
-    struct error trouble;
+    struct error trouble; /* until a copy is confirmed */
 };
 
 static void drop(struct dead_letters *letters, struct dead_letter_queue *queue,
@@ -220,7 +221,8 @@ static enum outcome exchange(struct dead_letters *letters, struct error *ret_err
     struct confirming_publisher *publisher = &letters->publisher;
     enum outcome outcome = confirming_publisher_read(publisher, letters->now_ms, ret_error);
     if (outcome == OUTCOME_OK) {
-        outcome = nack_streak_check(&publisher->nacks, letters->now_ms, ret_error);
+        outcome =
+            confirming_publisher_check(publisher, letters->now_ms, LOST_CONFIRM_MS, ret_error);
     }
     while (outcome == OUTCOME_OK && dead_letters_due_ms(letters) <= letters->now_ms &&
            broker_unsent_bytes(publisher->broker) < UNSENT_BYTES_MAX) {
@@ -238,7 +240,6 @@ static void connect_if_needed(struct dead_letters *letters)
     bool is_wanted = letters->pending > 0 || letters->publisher.requested;
     if (is_wanted && confirming_publisher_connect(&letters->publisher)) {
         letters->retry_at_ms = 0;
-        letters->trouble.text[0] = '\0';
     }
 }
 
@@ -246,14 +247,15 @@ void dead_letters_turn(struct dead_letters *letters, struct ack_window *window, 
 {
     letters->window = window;
     letters->now_ms = now_ms;
+    struct error error;
     connect_if_needed(letters);
     if (letters->publisher.broker == NULL) {
-        if (letters->publisher.requested) {
-            connector_last_error(letters->publisher.connector, &letters->trouble);
+        connector_last_error(letters->publisher.connector, &error);
+        if (error.text[0] != '\0') {
+            letters->trouble = error;
         }
         return;
     }
-    struct error error;
     if (exchange(letters, &error) != OUTCOME_OK) {
         letters->trouble = error;
         confirming_publisher_disconnect(&letters->publisher, &error);

@@ -6,7 +6,8 @@
  *                   ^                    |
  *                   +--------------------+  nacked, returned, connection lost
  *
- * A connection on which every copy is refused for too long is closed.
+ * A connection on which every copy is refused for too long, or one is not confirmed for too long,
+ * is closed.
  *
  * The connection is made for the first copy and then kept. The queue may get a copy twice, but a
  * copy is never lost: its delivery stays unsettled until the confirm, so the broker keeps the

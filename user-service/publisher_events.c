@@ -190,22 +190,18 @@ static uint64_t at_least(uint64_t value, uint64_t minimum)
 
 enum outcome publisher_check_confirms(struct publisher *publisher, struct error *ret_error)
 {
-    uint64_t owed_ms = confirming_publisher_owed_ms(&publisher->confirms, publisher->now_ms);
+    struct confirming_publisher *confirms = &publisher->confirms;
+    uint64_t owed_ms = confirming_publisher_owed_ms(confirms, publisher->now_ms);
     uint64_t timeout_ms = (uint64_t)publisher->settings->confirm_timeout_ms;
     uint64_t lost_ms = at_least(2 * timeout_ms, LOST_CONFIRM_MS_MIN);
-    if (owed_ms > lost_ms) {
-        return error_set(ret_error, OUTCOME_TRANSIENT,
-                         "the broker has not confirmed a message for %llu s",
-                         (unsigned long long)(lost_ms / 1000));
-    }
     bool late =
         publisher->outbox != NULL && owed_ms > at_least(timeout_ms / 10, LATE_CONFIRM_MS_MIN);
-    if (late != publisher->late && !publisher->confirms.blocked) {
+    if (late != publisher->late && !confirms->blocked) {
         publisher_set_state(publisher, late ? PUBLISHER_BLOCKED : PUBLISHER_CONNECTED,
                             late ? "the broker is slow to confirm" : "");
     }
     publisher->late = late;
-    return nack_streak_check(&publisher->confirms.nacks, publisher->now_ms, ret_error);
+    return confirming_publisher_check(confirms, publisher->now_ms, lost_ms, ret_error);
 }
 
 /* What may have reached the broker is published again, oldest first; what surely has not is refused

@@ -68,6 +68,17 @@ uint64_t confirming_publisher_owed_ms(const struct confirming_publisher *publish
     return now_ms > since_ms ? now_ms - since_ms : 0;
 }
 
+enum outcome confirming_publisher_check(struct confirming_publisher *publisher, uint64_t now_ms,
+                                        uint64_t lost_ms, struct error *ret_error)
+{
+    if (confirming_publisher_owed_ms(publisher, now_ms) > lost_ms) {
+        return error_set(ret_error, OUTCOME_TRANSIENT,
+                         "the broker has not confirmed a message for %llu s",
+                         (unsigned long long)(lost_ms / 1000));
+    }
+    return nack_streak_check(&publisher->nacks, now_ms, ret_error);
+}
+
 enum outcome confirming_publisher_take(struct confirming_publisher *publisher,
                                        const struct broker_event *event, uint64_t now_ms,
                                        struct error *ret_error)

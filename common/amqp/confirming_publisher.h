@@ -56,6 +56,12 @@ bool confirming_publisher_has_room(const struct confirming_publisher *publisher)
 uint64_t confirming_publisher_owed_ms(const struct confirming_publisher *publisher,
                                       uint64_t now_ms);
 
+/* To be called after each read. TRANSIENT: the broker has owed a confirm for longer than `lost_ms`,
+ * or has refused everything for too long, so the connection must be closed. */
+MUST_CHECK enum outcome confirming_publisher_check(struct confirming_publisher *publisher,
+                                                   uint64_t now_ms, uint64_t lost_ms,
+                                                   struct error *ret_error);
+
 /* Applies an event to the window. INVALID: a confirm of a message that was never published. */
 MUST_CHECK enum outcome confirming_publisher_take(struct confirming_publisher *publisher,
                                                   const struct broker_event *event, uint64_t now_ms,

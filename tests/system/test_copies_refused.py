@@ -85,3 +85,24 @@ def test_their_connection_is_closed(world, broker):
     eventually(lambda: put_aside(service) == 2, "over a new connection")
     service.stop()
     assert world.is_empty()
+
+
+def test_a_confirm_never_comes(world, broker):
+    """A queue without a majority confirms nothing, while the broker's heartbeats go on. All that is in hand waits for
+    it; the copy goes over another connection."""
+    proxy = Proxy(broker.port)
+    world.closers.append(proxy.close)
+    service = ready_after_one(world, "--amqp-url", "amqp://guest:guest@127.0.0.1:%d/" % proxy.port,
+                              "--heartbeat", "60s", "--prefetch", "1")
+    world.all_acked()  # else m1 may stay behind m0
+    proxy.swallowing = True
+    put_poison(world, "m1")
+    lost = eventually(lambda: service.events("broker.disconnected"), "the connection is given up")
+    assert [e["name"] for e in lost] == ["dead-letters"]
+    assert lost[0]["error"] == "the broker has not confirmed a message for 10 s"
+    eventually(lambda: lost[0]["error"] in service.get("/readyz").text, "/readyz says why")
+    proxy.swallowing = False
+    eventually(lambda: put_aside(service) == 2, "over a new connection")
+    eventually(service.is_ready, "it is ready again")
+    service.stop()
+    assert world.is_empty()

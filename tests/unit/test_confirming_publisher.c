@@ -239,6 +239,36 @@ static void nothing_is_owed_in_an_alarm(void **state)
     close_fixture(&fixture);
 }
 
+/* The window has no room behind the one that is missing, whatever else is confirmed. */
+static void a_confirm_that_never_comes_ends_the_connection(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    struct error error;
+    enum { LOST_MS = 10000 };
+    open_fixture(&fixture, true);
+    struct confirming_publisher *publisher = &fixture.publisher;
+    confirm_window_forget(&publisher->window, publish(&fixture, "1", "a")); /* it owes that too */
+    for (uint64_t tag = 2; tag <= WINDOW; tag++) {
+        publish(&fixture, "n", "b");
+        confirm(&fixture, BROKER_EVENT_ACK, tag, false);
+        expect(&fixture, "b", CONFIRM_CONFIRMED);
+    }
+    assert_false(confirming_publisher_has_room(publisher));
+    assert_int_equal(confirming_publisher_check(publisher, NOW_MS + LOST_MS, LOST_MS, &error),
+                     OUTCOME_OK);
+    assert_int_equal(confirming_publisher_check(publisher, NOW_MS + LOST_MS + 1, LOST_MS, &error),
+                     OUTCOME_TRANSIENT);
+    assert_string_equal(error.text, "the broker has not confirmed a message for 10 s");
+    confirm(&fixture, BROKER_EVENT_NACK, 1, false);
+    expect(&fixture, "", CONFIRM_REFUSED);
+    assert_true(confirming_publisher_has_room(publisher));
+    assert_int_equal(confirming_publisher_check(publisher, NOW_MS + LOST_MS, LOST_MS, &error),
+                     OUTCOME_TRANSIENT);
+    assert_non_null(strstr(error.text, "refused every message"));
+    close_fixture(&fixture);
+}
+
 static void a_connection_of_its_user_declares_nothing(void **state)
 {
     (void)state;
@@ -303,6 +333,7 @@ int main(void)
         cmocka_unit_test(a_return_of_a_repeated_id_may_mean_each),
         cmocka_unit_test(a_lost_connection_gives_everything_back_in_order),
         cmocka_unit_test(nothing_is_owed_in_an_alarm),
+        cmocka_unit_test(a_confirm_that_never_comes_ends_the_connection),
         cmocka_unit_test(a_connection_of_its_user_declares_nothing),
         cmocka_unit_test(it_reads_what_has_arrived),
     };
