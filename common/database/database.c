@@ -392,7 +392,11 @@ enum outcome database_commit(struct database *database, struct error *ret_error)
     if (outcome == OUTCOME_OK) {
         STATE_SET(transitions, database->state, IDLE);
     }
-    return outcome;
+    /* Without memory SQLite may fail after it has written and synced the log. With a full disk or a
+     * lock it fails before that. */
+    int code = sqlite3_errcode(database->handle) & 0xff;
+    bool is_undone = code == SQLITE_FULL || code == SQLITE_BUSY;
+    return outcome == OUTCOME_BUSY && !is_undone ? OUTCOME_BROKEN : outcome;
 }
 
 void database_rollback(struct database *database, enum outcome why)

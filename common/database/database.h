@@ -81,9 +81,9 @@ void database_close(struct database *database);
 /* Begins a transaction that may write, and opens the file if it is not open. The outcomes are those
  * of database_open(). */
 MUST_CHECK enum outcome database_begin(struct database *database, struct error *ret_error);
-/* Commits. INVALID: the file is damaged. BUSY: the disk is full, or there is no memory; the
- * transaction did not take effect. After any other failure it is unknown whether the transaction
- * will be in the file when the file is opened again. */
+/* Commits. INVALID: the file is damaged. BUSY: the disk is full, or another connection writes; the
+ * transaction did not take effect. After any other failure, such as a lack of memory, it is unknown
+ * whether the transaction will be in the file when the file is opened again. */
 MUST_CHECK enum outcome database_commit(struct database *database, struct error *ret_error);
 /* Ends a transaction that failed, and all statements; `why` is the outcome of the failure. BROKEN
  * and INVALID leave in doubt what is on disk, and also close the file. Outside of a transaction it

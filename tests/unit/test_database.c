@@ -3,6 +3,7 @@
 #include "common/database/database.h"
 
 #include <setjmp.h>
+#include <sqlite3.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -151,6 +152,51 @@ static void test_a_second_connection_creates_and_judges_nothing(void **state)
     database_free(second);
 }
 
+/* SQLite's allocations until one fails; 0: none does. */
+static sqlite3_mem_methods allocator;
+static int allocations_left;
+
+static void *allocate_or_fail(int bytes)
+{
+    return allocations_left > 0 && --allocations_left == 0 ? NULL : allocator.xMalloc(bytes);
+}
+
+static void use_own_allocator(void)
+{
+    assert_int_equal(sqlite3_config(SQLITE_CONFIG_GETMALLOC, &allocator), SQLITE_OK);
+    sqlite3_mem_methods failing = allocator;
+    failing.xMalloc = allocate_or_fail;
+    assert_int_equal(sqlite3_config(SQLITE_CONFIG_MALLOC, &failing), SQLITE_OK);
+    assert_int_equal(sqlite3_config(SQLITE_CONFIG_LOOKASIDE, 0, 0), SQLITE_OK);
+}
+
+/* The log may have the transaction already: a later start would bring it back. */
+static void test_a_commit_without_memory_is_in_doubt(void **state)
+{
+    enum outcome outcome = OUTCOME_BROKEN;
+    int failed = 0;
+    (void)state;
+    fill();
+    struct database *database = create(first, 1, old_statements, false);
+    while (outcome != OUTCOME_OK) {
+        assert_int_equal(database_begin(database, NULL), OUTCOME_OK);
+        insert(database);
+        allocations_left = failed + 1;
+        outcome = database_commit(database, NULL);
+        bool has_failed = allocations_left == 0;
+        allocations_left = 0;
+        if (has_failed && outcome != OUTCOME_OK) {
+            failed++;
+            assert_int_equal(outcome, OUTCOME_BROKEN);
+            database_rollback(database, outcome);
+            assert_false(database_is_open(database));
+        }
+    }
+    assert_true(failed > 0);
+    expect_count(database, 2);
+    database_free(database);
+}
+
 static void test_a_path_that_is_too_long(void **state)
 {
     static char directory[2000];
@@ -184,8 +230,10 @@ int main(void)
         cmocka_unit_test_teardown(test_a_migration_keeps_what_is_in_the_file, remove_file),
         cmocka_unit_test_teardown(test_a_migration_that_fails_leaves_the_old_file, remove_file),
         cmocka_unit_test_teardown(test_a_second_connection_creates_and_judges_nothing, remove_file),
+        cmocka_unit_test_teardown(test_a_commit_without_memory_is_in_doubt, remove_file),
         cmocka_unit_test_teardown(test_a_path_that_is_too_long, remove_file),
     };
+    use_own_allocator();
     if (mkdtemp(folder) == NULL) {
         return 1;
     }
