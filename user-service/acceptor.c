@@ -176,7 +176,7 @@ void acceptor_accept(struct acceptor *acceptor, struct event *event)
 
 void acceptor_submit(struct acceptor *acceptor)
 {
-    worker_push(publisher_worker(acceptor->publisher), &acceptor->outgoing);
+    publisher_submit(acceptor->publisher, &acceptor->outgoing);
 }
 
 static void finish(struct acceptor *acceptor, struct event *event, uint64_t now_us)

@@ -180,14 +180,30 @@ enum outcome publisher_start(struct publisher *publisher, struct worker *complet
     return worker_start(&publisher->worker, "publisher", run, publisher, ret_error);
 }
 
-/* The outbox may have forwarded some after the thread had ended: it has them still. */
-static void free_forwarded(struct publisher *publisher)
+/* What was handed over after the thread had ended. What the outbox has forwarded it has still. */
+static void complete_rest(struct publisher *publisher)
 {
     struct work_list batch;
     struct work_item *item = NULL;
     worker_take_all(&publisher->worker, &batch);
     while ((item = work_list_take(&batch)) != NULL) {
-        event_free((struct event *)item);
+        struct event *event = (struct event *)item;
+        if (event->outbox_sequence != 0) {
+            event_free(event);
+        } else {
+            publisher_accept(publisher, event);
+        }
+    }
+    /* The outbox may have ended too. */
+    worker_push(publisher->completed, &publisher->done);
+    worker_push(publisher->completed, &publisher->to_outbox);
+}
+
+void publisher_submit(struct publisher *publisher, struct work_list *batch)
+{
+    worker_push(&publisher->worker, batch);
+    if (worker_has_ended(&publisher->worker)) {
+        complete_rest(publisher);
     }
 }
 
@@ -196,7 +212,7 @@ void publisher_free(struct publisher *publisher)
     if (publisher == NULL) {
         return;
     }
-    free_forwarded(publisher);
+    complete_rest(publisher); /* of requests' none are left */
     confirming_publisher_done(&publisher->confirms);
     worker_done(&publisher->worker);
     pthread_mutex_destroy(&publisher->lock);

@@ -33,6 +33,10 @@ MUST_CHECK enum outcome publisher_create(const struct settings *settings, struct
 MUST_CHECK enum outcome publisher_start(struct publisher *publisher, struct worker *completed,
                                         struct error *ret_error);
 
+/* Hands over a batch of events of requests. If the publisher's thread has ended, they are completed
+ * here, as draining. To be called by the thread that gets the completed events. */
+void publisher_submit(struct publisher *publisher, struct work_list *batch);
+
 /* The publisher owns each event that is handed over to this worker, until it hands the event over
  * to publisher_completed() or to the outbox. It does that once for each event, with the outcome.
  * When the worker is stopped, it completes every event that it has: published ones as unknown, the

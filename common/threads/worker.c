@@ -143,6 +143,17 @@ bool worker_is_stopping(const struct worker *worker)
     return atomic_load(&worker->is_stopping);
 }
 
+bool worker_has_ended(struct worker *worker)
+{
+    if (!worker_is_stopping(worker)) {
+        return false; /* without the lock */
+    }
+    pthread_mutex_lock(&worker->lock);
+    bool has_ended = !worker->is_running;
+    pthread_mutex_unlock(&worker->lock);
+    return has_ended;
+}
+
 bool worker_join(struct worker *worker, uint64_t timeout_ms, void (*free_owner)(void *owner))
 {
     if (!worker->is_started) {

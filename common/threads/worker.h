@@ -70,6 +70,10 @@ void worker_wake(struct worker *worker);
 void worker_stop(struct worker *worker);
 bool worker_is_stopping(const struct worker *worker);
 
+/* True if the thread was told to stop and has returned: it takes no more of what it is handed. Any
+ * thread. */
+bool worker_has_ended(struct worker *worker);
+
 /* Waits for the end of the thread. False: it did not end within `timeout_ms`. If `free_owner` is
  * not NULL, that was the only wait: a stuck thread is left behind, and calls `free_owner` when it
  * ends. True if the thread was never started. To be called by the thread that has started it. */

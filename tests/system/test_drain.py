@@ -1,9 +1,12 @@
 """SIGTERM under load: what was accepted is answered, what was logged is acked, exit 0."""
 
+import os
 import signal
+import socket
 
 from support.load import Load
 from support.store import outbox_ids
+from support.tracing import inject
 from support.wait import PATIENCE_S, eventually
 
 
@@ -46,6 +49,44 @@ def test_user_service_with_a_frozen_broker(world, broker):
     patient.join()
     assert patient.statuses == {200: 8}
     assert users[0].process.wait(PATIENCE_S) == 0
+
+
+def threads(pid):
+    """Their states by their names."""
+    found = {}
+    for task in os.listdir("/proc/%d/task" % pid):
+        try:
+            with open("/proc/%d/task/%s/stat" % (pid, task)) as file:
+                name, state = file.read().split("(", 1)[1].rsplit(") ", 1)
+        except OSError:
+            continue  # it has ended meanwhile
+        found[name] = state[0]
+    return found
+
+
+def test_what_comes_when_the_publisher_has_ended(away):
+    """A disk that hangs keeps one save, and with it the HTTP loop: what that takes meanwhile is answered too."""
+    user = away.user_service("--confirm-timeout", "600s", "--drain-timeout", "1s")
+    pid = user.process.pid
+    body = b'{"name":"Ada"}'
+    with socket.create_connection(("127.0.0.1", user.port), timeout=PATIENCE_S) as slow:
+        slow.sendall(b"POST /users/save HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+                     b"Content-Length: %d\r\n\r\n" % len(body) + body[:5])
+        tracer = inject(pid, "fsync,fdatasync", "delay_enter=120000000")
+        try:
+            load = Load(user.port, 1, 1, "hangs").start()
+            eventually(lambda: threads(pid)["outbox"] == "t", "the disk hangs")
+            user.signal(signal.SIGTERM)
+            eventually(lambda: "publisher" not in threads(pid), "the publisher has ended")
+            slow.sendall(body[5:])
+            reply = slow.recv(65536)
+            assert reply.startswith(b"HTTP/1.1 503 ") and b"draining" in reply, reply
+        finally:
+            tracer.terminate()
+            tracer.wait(PATIENCE_S)
+    load.join()
+    assert load.statuses == {202: 1}
+    assert user.process.wait(PATIENCE_S) == 0
 
 
 def test_session_service(world):
