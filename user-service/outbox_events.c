@@ -16,6 +16,7 @@ static void take_forwarded(struct outbox *outbox, struct event *event)
 {
     assert(outbox->forwarded > 0 && outbox->settled_count < OUTBOX_FORWARDED_MAX);
     outbox->forwarded--;
+    outbox->forwarded_bytes -= event->body_length;
     if (event->outcome == EVENT_CONFIRMED) {
         outbox->settled[outbox->settled_count++] = event->outbox_sequence;
         metric_add(&outbox->metrics.forwarded, 1);
@@ -189,6 +190,15 @@ static size_t forwarded_max(const struct outbox *outbox)
     return share < 1 ? 1 : share > OUTBOX_FORWARDED_MAX ? OUTBOX_FORWARDED_MAX : (size_t)share;
 }
 
+/* As a share of the bytes too: what is forwarded is counted by none of the requests' limits. One
+ * event goes always. */
+static bool has_room_to_forward(const struct outbox *outbox)
+{
+    size_t bytes_max = (size_t)outbox->settings->in_flight_bytes_max / 4;
+    return outbox->forwarded + outbox->settled_count < forwarded_max(outbox) &&
+           (outbox->forwarded == 0 || outbox->forwarded_bytes < bytes_max);
+}
+
 /* Rows are met in their order, and again after each one that came back. */
 static void pass_over(struct outbox *outbox, int64_t sequence, const struct error *why)
 {
@@ -205,8 +215,7 @@ void outbox_forward(struct outbox *outbox)
     struct outbox_store_content content;
     outbox_store_content(outbox->store, &content);
     struct error error = {.text = ""};
-    while (content.events > 0 && may_forward(outbox) &&
-           outbox->forwarded + outbox->settled_count < forwarded_max(outbox)) {
+    while (content.events > 0 && may_forward(outbox) && has_room_to_forward(outbox)) {
         struct outbox_store_row row;
         enum outcome outcome = outbox_store_next(outbox->store, outbox->cursor, &row, &error);
         if (outcome != OUTCOME_OK) {
@@ -224,6 +233,7 @@ void outbox_forward(struct outbox *outbox)
             continue;
         }
         outbox->forwarded++;
+        outbox->forwarded_bytes += row.event->body_length;
         row.event->accepted_us = clock_monotonic_us();
         STAILQ_INSERT_TAIL(&batch, &row.event->item, next);
     }

@@ -36,7 +36,7 @@ struct outbox {
     struct work_list at_hand;              /* requests' events, to be stored */
     int64_t settled[OUTBOX_FORWARDED_MAX]; /* confirmed, to be deleted */
     size_t settled_count;
-    size_t forwarded;                          /* at the publisher */
+    size_t forwarded, forwarded_bytes;         /* at the publisher */
     int64_t cursor;                            /* the last that was forwarded */
     int64_t unreadable_up_to, unreadable_rows; /* the last row that is no event, how many */
     bool forward_again;                        /* one came back unconfirmed */
