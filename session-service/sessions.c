@@ -99,15 +99,16 @@ static void run(void *owner)
         worker_wait(&sessions->worker, LONGEST_WAIT_MS);
         goes_on = worker_begin_turn(&sessions->worker);
         struct work_list tasks;
-        struct work_list answered = STAILQ_HEAD_INITIALIZER(answered);
         struct work_item *item = NULL;
         worker_take_all(&sessions->worker, &tasks);
         while ((item = work_list_take(&tasks)) != NULL) {
             run_task(sessions, (struct task *)item);
             (void)worker_begin_turn(&sessions->worker);
+            /* At once: a reply may be large, and its memory is free when it is sent. */
+            struct work_list answered = STAILQ_HEAD_INITIALIZER(answered);
             STAILQ_INSERT_TAIL(&answered, item, next);
+            worker_push(sessions->http, &answered);
         }
-        worker_push(sessions->http, &answered);
     }
 }
 
