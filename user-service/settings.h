@@ -15,7 +15,7 @@ enum outbox_mode { OUTBOX_ON, OUTBOX_OFF };
            "large: the session-service's --max-message-bytes must take that")                      \
     OPTION(receive_bytes_max, SIZE(64 * 1024, 512 * 1024 * 1024), "max-receive-bytes", "64MiB",    \
            "bytes of the request bodies that are arriving at most; more are answered 503")         \
-    OPTION(in_flight_max, INTEGER(1, 1000000), "max-in-flight", "4096",                            \
+    OPTION(in_flight_max, INTEGER(1, 65536), "max-in-flight", "4096",                              \
            "saves that wait for their confirm at most; more are answered 503")                     \
     OPTION(in_flight_bytes_max, SIZE(64 * 1024, 512 * 1024 * 1024), "max-in-flight-bytes",         \
            "64MiB", "their bodies' bytes at most; more are answered 503")                          \
