@@ -118,16 +118,6 @@ void buffer_append_format(struct buffer *buffer, const char *format, ...)
     buffer->length += (size_t)length;
 }
 
-void buffer_consume(struct buffer *buffer, size_t length)
-{
-    if (length >= buffer->length) {
-        buffer->length = 0;
-    } else if (length > 0) {
-        buffer->length -= length;
-        memmove(buffer->data, buffer->data + length, buffer->length);
-    }
-}
-
 struct slice buffer_slice(const struct buffer *buffer)
 {
     return (struct slice){buffer->data, buffer->length};

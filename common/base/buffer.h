@@ -33,9 +33,6 @@ void buffer_append_slice(struct buffer *buffer, struct slice slice);
 void buffer_append_text(struct buffer *buffer, const char *text);
 void buffer_append_format(struct buffer *buffer, const char *format, ...) PRINTF_LIKE(2, 3);
 
-/* Drops the first `length` bytes. */
-void buffer_consume(struct buffer *buffer, size_t length);
-
 /* Borrows: valid until the next change. */
 struct slice buffer_slice(const struct buffer *buffer);
 

@@ -26,11 +26,7 @@ static void appends(void **state)
     buffer_append_byte(&buffer, 'c');
     buffer_append_format(&buffer, "-%d-%s", 42, "x");
     assert_content(&buffer, "abc-42-x");
-    buffer_consume(&buffer, 4);
-    assert_content(&buffer, "42-x");
-    buffer_consume(&buffer, 0);
-    assert_content(&buffer, "42-x");
-    buffer_consume(&buffer, 99);
+    buffer_clear(&buffer);
     assert_content(&buffer, "");
     for (int i = 0; i < 10000; i++) {
         buffer_append_format(&buffer, "%04d", i);
@@ -47,12 +43,11 @@ static void the_limit_latches_and_changes_nothing(void **state)
     (void)state;
     struct buffer buffer;
     buffer_init(&buffer, 8);
-    buffer_append_text(&buffer, "12345678");
+    buffer_append_text(&buffer, "5678");
     assert_false(buffer.failed);
-    buffer_append_byte(&buffer, '9');
+    buffer_append_text(&buffer, "12345");
     assert_true(buffer.failed);
-    assert_content(&buffer, "12345678");
-    buffer_consume(&buffer, 4);
+    assert_content(&buffer, "5678");
     buffer_append_byte(&buffer, 'x'); /* would fit, but the latch holds */
     buffer_append_format(&buffer, "%s", "y");
     assert_false(buffer_reserve(&buffer, 1));
