@@ -68,7 +68,7 @@ struct event {
     uint64_t occurred_at_ms;                            /* wall clock: when it was accepted */
     uint64_t accepted_us;       /* monotonic: when it was accepted, or read from the outbox */
     uint64_t deadline_ms;       /* monotonic; not of one that is forwarded from the outbox */
-    uint64_t tag;               /* publisher: its delivery tag; 0 while it is not in the window */
+    uint64_t tag;               /* publisher: its delivery tag; 0: not sent on this connection */
     bool published;             /* publisher: it may have reached a broker */
     bool published_before;      /* publisher: and over a connection before this one */
     bool is_stored;             /* outbox: it is in the batch that is being committed */

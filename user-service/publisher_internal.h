@@ -7,7 +7,7 @@
 /* How to add a metric is said in common/metrics/metrics.h. */
 #define PUBLISHER_METRICS(METRIC)                                                                  \
     METRIC(in_flight, GAUGE, "user_service_saves_in_flight",                                       \
-           "Saves at the publisher, not answered yet.")                                            \
+           "Saves that were sent, from the oldest that is not confirmed on.")                      \
     METRIC(confirm_latency, HISTOGRAM, "user_service_confirm_latency_seconds",                     \
            "From accepting a save to the broker's confirm.")                                       \
     METRIC(connected, GAUGE, "user_service_broker_connected",                                      \

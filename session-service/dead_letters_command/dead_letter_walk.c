@@ -321,7 +321,7 @@ static enum outcome see_acks_taken(struct walk *walk, struct error *ret_error)
 }
 
 /* The connection's close gives them back too, but a moment after this process has ended, and a
- * command that follows at once would not find them. A signal ends the wait. */
+ * command that follows at once would not find them. A signal ends the wait, but not a count. */
 static enum outcome give_back(struct walk *walk, struct error *ret_error)
 {
     sig_atomic_t signals = *walk->options->stop;
