@@ -66,6 +66,23 @@ enum outcome message_id_generate(struct message_id_generator *generator, uint64_
     return OUTCOME_OK;
 }
 
+bool message_id_is_of(struct slice message_id, uint64_t wall_ms)
+{
+    static const char digits[] = "0123456789abcdef";
+    char begin[] = "xxxxxxxx-xxxx-7";
+    size_t length = sizeof(begin) - 1;
+    if (message_id.length != MESSAGE_ID_TEXT_BYTES - 1 || wall_ms >> 48 != 0) {
+        return false;
+    }
+    for (size_t i = length; i-- > 0;) {
+        if (begin[i] == 'x') {
+            begin[i] = digits[wall_ms & 0xf];
+            wall_ms >>= 4;
+        }
+    }
+    return memcmp(message_id.data, begin, length) == 0;
+}
+
 void message_id_derive(struct slice key, struct slice text, char ret_text[MESSAGE_ID_TEXT_BYTES])
 {
     /* A name space of this project's own. */

@@ -5,6 +5,7 @@
 #include "common/base/error.h"
 #include "common/base/slice.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -28,3 +29,6 @@ void message_id_derive(struct slice key, struct slice text, char ret_text[MESSAG
 MUST_CHECK enum outcome message_id_generate(struct message_id_generator *generator,
                                             uint64_t wall_ms, char ret_text[MESSAGE_ID_TEXT_BYTES],
                                             struct error *ret_error);
+
+/* Whether message_id_generate() may have written it at that time: a UUIDv7 of that millisecond. */
+MUST_CHECK bool message_id_is_of(struct slice message_id, uint64_t wall_ms);

@@ -21,6 +21,23 @@ static int compare(const void *left, const void *right)
     return strcmp(left, right);
 }
 
+static void an_id_is_of_its_millisecond(void **state)
+{
+    (void)state;
+    static struct message_id_generator generator;
+    char id[MESSAGE_ID_TEXT_BYTES];
+    uint64_t ms = UINT64_C(0x01a20a2361e7);
+    assert_int_equal(message_id_generate(&generator, ms, id, NULL), OUTCOME_OK);
+    assert_memory_equal(id, "01a20a23-61e7-7", 15);
+    assert_true(message_id_is_of(slice_of(id), ms));
+    assert_false(message_id_is_of(slice_of(id), ms + 1));
+    assert_false(message_id_is_of(slice_of(id), ms + (UINT64_C(1) << 48)));
+    assert_false(message_id_is_of((struct slice){id, 35}, ms));
+    assert_false(message_id_is_of(slice_of(""), 0));
+    id[14] = '4';
+    assert_false(message_id_is_of(slice_of(id), ms));
+}
+
 static void form_and_time(void **state)
 {
     (void)state;
@@ -86,6 +103,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(form_and_time),
+        cmocka_unit_test(an_id_is_of_its_millisecond),
         cmocka_unit_test(unique_in_one_millisecond),
         cmocka_unit_test(later_ids_sort_after),
         cmocka_unit_test(each_sorts_after_the_one_before),
