@@ -50,16 +50,13 @@ bool acceptor_admits(struct acceptor *acceptor, const struct asker *asker)
     return false;
 }
 
-/* A wall clock that is set back must not make what happens now older than what happened before.
- * What follows an event of another type is newer than it, also within a millisecond: where times
+/* What follows an event of another type is newer than it, also within a millisecond: where times
  * are equal the message ids decide, and a client may have chosen them. */
 static uint64_t choose_occurred_at_ms(struct acceptor *acceptor, enum event_type type)
 {
-    uint64_t now_ms = clock_wall_ms();
-    uint64_t earliest_ms = acceptor->last_occurred_at_ms + (type != acceptor->last_type);
-    acceptor->last_occurred_at_ms = now_ms > earliest_ms ? now_ms : earliest_ms;
+    bool of_another_type = type != acceptor->last_type;
     acceptor->last_type = type;
-    return acceptor->last_occurred_at_ms;
+    return event_clock_next(&acceptor->clock, clock_wall_ms(), of_another_type);
 }
 
 static void take_traceparent(struct event *event)

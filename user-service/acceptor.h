@@ -14,6 +14,7 @@
 #include "common/base/message_id.h"
 #include "common/http/http_server.h"
 #include "user-service/admission.h"
+#include "user-service/event_clock.h"
 #include "user-service/key_window.h"
 #include "user-service/publisher.h"
 #include "user-service/reply.h"
@@ -28,8 +29,8 @@ struct acceptor {
     const struct settings *settings;
     struct publisher *publisher;
     struct message_id_generator ids; /* endpoints may take ids from it, too */
-    uint64_t last_occurred_at_ms;    /* no event is earlier than the one before it */
-    enum event_type last_type;       /* of that event */
+    struct event_clock clock;        /* of the events */
+    enum event_type last_type;       /* of the event before */
     struct work_list outgoing;       /* accepted in this turn of the loop */
     struct event_queue parked;       /* accepted and not answered */
     struct admission admission;
