@@ -38,6 +38,8 @@ static void count_delivery(struct consumer *consumer, const struct batch_item *i
         metric_add(&status->deliveries[DELIVERY_DEAD], 1);
     } else if (handled->duplicate) {
         metric_add(&status->deliveries[DELIVERY_DUPLICATE], 1);
+    } else if (handled->outdated) {
+        metric_add(&status->deliveries[DELIVERY_OUTDATED], 1);
     } else {
         metric_add(&status->deliveries[handled->bare ? DELIVERY_BARE : DELIVERY_HANDLED], 1);
     }

@@ -12,13 +12,20 @@
     "not-json", "invalid-user", "too-large", "invalid-message-id", "id-conflict",                  \
         "too-many-redeliveries", "unknown-type", "unsupported-content"
 
-enum delivery_outcome { DELIVERY_HANDLED, DELIVERY_DUPLICATE, DELIVERY_BARE, DELIVERY_DEAD };
+enum delivery_outcome {
+    DELIVERY_HANDLED,
+    DELIVERY_OUTDATED,
+    DELIVERY_DUPLICATE,
+    DELIVERY_BARE,
+    DELIVERY_DEAD
+};
 
 /* How to add a metric is said in common/metrics/metrics.h. */
 #define CONSUMER_METRICS(METRIC)                                                                   \
     METRIC(deliveries,                                                                             \
-           COUNTERS("outcome", [DELIVERY_HANDLED] = "handled", [DELIVERY_DUPLICATE] = "duplicate", \
-                    [DELIVERY_BARE] = "bare", [DELIVERY_DEAD] = "dead"),                           \
+           COUNTERS("outcome", [DELIVERY_HANDLED] = "handled", [DELIVERY_OUTDATED] = "outdated",   \
+                    [DELIVERY_DUPLICATE] = "duplicate", [DELIVERY_BARE] = "bare",                  \
+                    [DELIVERY_DEAD] = "dead"),                                                     \
            "session_service_deliveries_total", "Deliveries by what became of them.")               \
     METRIC(redelivered, COUNTER, "session_service_redelivered_total",                              \
            "Deliveries that had been delivered before.")                                           \

@@ -90,6 +90,9 @@ static const char *outcome_name(const struct handled *handled)
     if (handled->duplicate) {
         return "duplicate";
     }
+    if (handled->outdated) {
+        return "outdated";
+    }
     return handled->bare ? "bare" : "handled";
 }
 
@@ -114,6 +117,9 @@ static bool log_handled(struct event_dispatcher *dispatcher, const struct event_
     }
     if (event->saved_at_ms >= 0) {
         add(&line, log_integer("saved_at_ms", event->saved_at_ms));
+    }
+    if (handled->ahead_ms > 0) {
+        add(&line, log_integer("ahead_ms", handled->ahead_ms));
     }
     return append_line(lines, handler->logged_as, &line);
 }
@@ -210,7 +216,7 @@ static enum outcome apply(struct event_dispatcher *dispatcher, const struct even
         .message_id = message->message_id,
         .payload = append_payload(handler, message, text),
         .body = message->body,
-        .saved_at_ms = event->saved_at_ms >= 0 ? event->saved_at_ms : now_ms,
+        .saved_at_ms = event->saved_at_ms,
     };
     if (text->failed) {
         return no_memory(message, ret_error);
@@ -222,6 +228,8 @@ static enum outcome apply(struct event_dispatcher *dispatcher, const struct even
         return outcome;
     }
     ret_handled->duplicate = effect.result == STORE_DUPLICATE;
+    ret_handled->outdated = effect.result == STORE_APPLIED && !effect.user_changed;
+    ret_handled->ahead_ms = effect.ahead_ms;
     ret_handled->session_opened = effect.session_opened;
     if (effect.result == STORE_CONFLICT) {
         ret_handled->verdict = VERDICT_DEAD_LETTER;

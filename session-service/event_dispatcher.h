@@ -30,7 +30,9 @@ struct handled {
     enum verdict verdict;
     bool bare;
     bool duplicate;
+    bool outdated; /* what is known of the user is newer, and stays */
     bool session_opened;
+    int64_t ahead_ms;   /* so far the named time is ahead, so that arrival decided; else 0 */
     const char *reason; /* DEAD_LETTER: a literal, for machines */
     char detail[256];   /* DEAD_LETTER: for a person; never a member's value */
 };

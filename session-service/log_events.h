@@ -7,11 +7,14 @@
 #define SESSION_LOG_EVENTS(EVENT)                                                                  \
     EVENT(event_user_saved, INFO, "user.saved",                                                    \
           "A message was handled, and its effect is on disk. The outcome is \"handled\", "         \
-          "\"duplicate\" (it was handled before) or \"bare\" (it came without an id).",            \
+          "\"outdated\" (what is known of the user is newer, and stays), \"duplicate\" (it was "   \
+          "handled before) or \"bare\" (it came without an id). A line with ahead_ms says that "   \
+          "saved_at_ms is so many milliseconds ahead of this host's clock, so that the order of "  \
+          "arrival has counted.",                                                                  \
           "")                                                                                      \
     EVENT(event_user_deleted, INFO, "user.deleted",                                                \
-          "A user's data and session were removed, unless a newer save of him is known; that is "  \
-          "on disk. The outcome is one of those of user.saved.",                                   \
+          "A user's data and session were removed, unless a newer save or deletion of him is "     \
+          "known; that is on disk. The outcome and ahead_ms are as those of user.saved.",          \
           "")                                                                                      \
     EVENT(event_user_dead_lettered, WARNING, "user.dead_lettered",                                 \
           "A message can never be handled. It goes to the dead letters, with the reason that the " \

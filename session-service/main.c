@@ -37,6 +37,7 @@ static enum outcome open_store(struct error *ret_error)
             .directory = directory.path,
             .session_ttl_ms = settings.session_ttl_ms,
             .inbox_retention_ms = settings.inbox_retention_ms,
+            .clock_tolerance_ms = settings.clock_tolerance_ms,
         };
         outcome = store_create(&options, &store, ret_error);
     }

@@ -19,6 +19,10 @@
     OPTION(inbox_retention_ms, DURATION(60000, INT64_C(3650) * 24 * 3600 * 1000),                  \
            "inbox-retention", "168h",                                                              \
            "how long a repeated message id is known; longer than any redelivery can take")         \
+    OPTION(clock_tolerance_ms, DURATION(0, INT64_C(365) * 24 * 3600 * 1000), "clock-tolerance",    \
+           "5s",                                                                                   \
+           "a time that is further ahead of this host's clock does not decide which of "           \
+           "two changes of a user is the newer one; the order of arrival does")                    \
     OPTION(redelivery_limit, INTEGER(1, 15), "redelivery-limit", "5",                              \
            "a message whose handling was begun so often and never finished goes "                  \
            "to the dead letters")

@@ -66,17 +66,13 @@ void user_event_encode(struct slice type, struct slice body, struct slice messag
     }
 }
 
+/* The timestamp says nothing about the order: it is in whole seconds, and any program may set it.
+ */
 static int64_t saved_at_of(const struct message *message)
 {
     const struct message_header *header =
         message_find_header(message, USER_EVENT_HEADER_SAVED_AT, MESSAGE_HEADER_INTEGER);
-    if (header != NULL && header->integer > 0) {
-        return header->integer;
-    }
-    if (message->timestamp_s > 0 && message->timestamp_s <= INT64_MAX / MS_PER_S) {
-        return (int64_t)message->timestamp_s * MS_PER_S;
-    }
-    return -1;
+    return header != NULL && header->integer > 0 ? header->integer : -1;
 }
 
 static size_t cut_length(const char *text, size_t bytes_max)

@@ -37,7 +37,7 @@ enum user_event_kind {
 struct user_event {
     enum user_event_kind kind;
     struct user user;    /* owned unless IMPOSSIBLE or NO_MEMORY: user_event_done() */
-    int64_t saved_at_ms; /* header, else the timestamp in ms, else -1 */
+    int64_t saved_at_ms; /* as the header names it, and as nobody has checked; -1: it does not */
     const char *reason;  /* IMPOSSIBLE: a stable word: not-json, invalid-user, too-large,
                           * invalid-message-id; unknown-type and unsupported-content are found
                           * by who knows the types */

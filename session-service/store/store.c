@@ -64,44 +64,60 @@ static const char *const migrations[] = {
     " deleted_at_ms INTEGER NOT NULL,"
     " message_id TEXT NOT NULL,"
     " handled_at_ms INTEGER NOT NULL) WITHOUT ROWID;",
+    /* The floor of store_order.h where the state has its place by its arrival, and else NULL, which
+     * costs nothing behind the body. A tombstone has it in deleted_at_ms. */
+    "ALTER TABLE users ADD COLUMN floor_ms INTEGER;",
 };
 
-#define IS_NEWER "(excluded.saved_at_ms, excluded.message_id) >= (saved_at_ms, message_id)"
+/* What bind_order() binds: ?2 is the rank, ?3 the message id, ?4 the latest time that is believed,
+ * ?5 whether the id is ours. At one time the later arrival is the later one, unless both ids are
+ * ours: these have their time and version in the same first 15 characters. */
+#define IS_AFTER(time)                                                                             \
+    "(?2 > " time " OR " time " > ?4 OR (?2 = " time                                               \
+    " AND (NOT ?5 OR ?3 >= message_id OR substr(message_id, 1, 15) <> substr(?3, 1, 15))))"
+/* ?6 is the floor, NULL where the change has its place by its time. */
+#define FLOOR(time) "CASE WHEN " time " > ?4 THEN ?6 ELSE max(?6, " time ") END"
+#define TOMBSTONE_TIME "coalesce(" FLOOR("deleted_at_ms") ", ?2)"
+#define IS_AFTER_TOMBSTONE IS_AFTER("deleted_at_ms")
+
+#define USER_TIME "coalesce(floor_ms, saved_at_ms)"
+#define USER_FLOOR FLOOR(USER_TIME)
+#define IS_NEWER IS_AFTER(USER_TIME)
 #define IS_OPEN "expires_at_ms > excluded.extended_at_ms"
 
 #define UPSERT                                                                                     \
-    "INSERT INTO users VALUES (?1, ?3, ?4, ?5, ?6, ?7, ?7, ?8, 1, ?2)"                             \
+    "INSERT INTO users VALUES (?1, ?7, ?3, ?8, ?9, ?10, ?10, ?11, 1, ?12, ?6)"                     \
     " ON CONFLICT DO UPDATE SET"                                                                   \
     " body = CASE WHEN " IS_NEWER " THEN excluded.body ELSE body END,"                             \
     " message_id = CASE WHEN " IS_NEWER " THEN excluded.message_id ELSE message_id END,"           \
-    " saved_at_ms = max(saved_at_ms, excluded.saved_at_ms),"                                       \
+    " saved_at_ms = CASE WHEN " IS_NEWER " THEN excluded.saved_at_ms ELSE saved_at_ms END,"        \
+    " floor_ms = CASE WHEN " IS_NEWER " THEN " USER_FLOOR " ELSE floor_ms END,"                    \
     " saves = saves + excluded.saves,"                                                             \
     " session_id = CASE WHEN " IS_OPEN " THEN session_id ELSE excluded.session_id END,"            \
     " opened_at_ms = CASE WHEN " IS_OPEN " THEN opened_at_ms ELSE excluded.opened_at_ms END,"      \
     " session_saves = CASE WHEN " IS_OPEN " THEN session_saves + 1 ELSE 1 END,"                    \
     " extended_at_ms = excluded.extended_at_ms,"                                                   \
     " expires_at_ms = excluded.expires_at_ms"                                                      \
-    " RETURNING session_saves = 1, (saved_at_ms, message_id) = (?3, ?4)"
+    " RETURNING session_saves = 1, (saved_at_ms, message_id) = (?7, ?3)"
 
 static const char *const statements[STATEMENTS] = {
     [INSERT_INBOX] = "INSERT INTO inbox VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
     [SELECT_HASH] = "SELECT payload_hash FROM inbox WHERE message_id = ?1",
     [UPSERT_USER] = UPSERT,
     [UPSERT_USER_AND_COUNT] = UPSERT ", saves",
-    [DELETE_USER] =
-        "DELETE FROM users WHERE user_id = ?1 AND (saved_at_ms, message_id) <= (?2, ?3)",
+    [DELETE_USER] = "DELETE FROM users WHERE user_id = ?1 AND " IS_NEWER " RETURNING " USER_TIME,
     /* DELETE_USER has run: a user who is there is newer. */
     [INSERT_TOMBSTONE] =
-        "INSERT INTO tombstones SELECT ?4, ?2, ?3, ?5"
+        "INSERT INTO tombstones SELECT ?7, coalesce(?6, ?2), ?3, ?8"
         " WHERE NOT EXISTS (SELECT 1 FROM users WHERE user_id = ?1)"
-        " ON CONFLICT DO UPDATE SET deleted_at_ms = excluded.deleted_at_ms,"
-        " message_id = excluded.message_id, handled_at_ms = excluded.handled_at_ms"
-        " WHERE (excluded.deleted_at_ms, excluded.message_id) >= (deleted_at_ms, message_id)",
+        " ON CONFLICT DO UPDATE SET deleted_at_ms = " TOMBSTONE_TIME ", message_id = ?3,"
+        " handled_at_ms = ?8 WHERE " IS_AFTER_TOMBSTONE,
     [HAS_TOMBSTONES] = "SELECT EXISTS (SELECT 1 FROM tombstones)",
-    [DELETE_TOMBSTONE] =
-        "DELETE FROM tombstones WHERE user_hash = ?1 AND (deleted_at_ms, message_id) <= (?2, ?3)",
+    [DELETE_TOMBSTONE] = "DELETE FROM tombstones WHERE user_hash = ?1 AND " IS_AFTER_TOMBSTONE
+                         " RETURNING deleted_at_ms",
     [DELETE_BURIED_USER] = "DELETE FROM users WHERE user_id = ?1"
                            " AND EXISTS (SELECT 1 FROM tombstones WHERE user_hash = ?2)",
+    [RAISE_FLOOR] = "UPDATE users SET floor_ms = ?2 WHERE user_id = ?1",
     [COUNT_ATTEMPT] = "INSERT INTO attempts VALUES (?1, 1, ?2)"
                       " ON CONFLICT DO UPDATE SET count = count + 1, at_ms = excluded.at_ms"
                       " RETURNING count",
@@ -196,12 +212,14 @@ static enum outcome compare_with_inbox(struct store *store, const struct store_e
     return OUTCOME_OK;
 }
 
-/* Begins an event: *ret_effect says whether it is to take effect. */
+/* Begins an event: *ret_effect says whether it is to take effect, *ret_order where its place is. */
 static enum outcome enter_inbox(struct store *store, const struct store_event *event,
-                                int64_t now_ms, struct store_effect *ret_effect,
-                                struct error *ret_error)
+                                int64_t now_ms, struct store_order *ret_order,
+                                struct store_effect *ret_effect, struct error *ret_error)
 {
-    *ret_effect = (struct store_effect){.result = STORE_APPLIED};
+    *ret_order = store_order_of(event->message_id, event->saved_at_ms, now_ms,
+                                store->options.clock_tolerance_ms);
+    *ret_effect = (struct store_effect){.result = STORE_APPLIED, .ahead_ms = ret_order->ahead_ms};
     store->applied++;
     if (event->message_id.length == 0) {
         return OUTCOME_OK;
@@ -250,26 +268,64 @@ static enum outcome hash_user(const struct store_event *event, char ret_hash[DIG
     return outcome;
 }
 
-/* Runs a statement whose first parameters are a key and the event's place in the order. */
-static enum outcome run_for_event(struct store *store, enum statement_name name, struct slice key,
-                                  const struct store_event *event, struct error *ret_error)
+/* Binds where the place of a change is, as IS_AFTER reads it. */
+static void bind_order(struct statement *statement, struct slice key,
+                       const struct store_event *event, const struct store_order *order)
+{
+    statement_bind_text(statement, 1, key);
+    statement_bind_integer(statement, 2, order->rank_ms);
+    statement_bind_text(statement, 3, event->message_id);
+    statement_bind_integer(statement, 4, order->latest_ms);
+    statement_bind_integer(statement, 5, order->id_is_ours);
+}
+
+static void bind_floor(struct statement *statement, const struct store_order *order)
+{
+    if (order->by_arrival) {
+        statement_bind_integer(statement, 6, order->floor_ms);
+    }
+}
+
+/* Runs a statement that removes what the event is later than, and returns its time. */
+static enum outcome replace(struct store *store, enum statement_name name, struct slice key,
+                            const struct store_event *event, struct store_order *order,
+                            struct error *ret_error)
 {
     struct statement *statement = database_statement(store->database, name);
-    statement_bind_text(statement, 1, key);
-    statement_bind_integer(statement, 2, event->saved_at_ms);
-    statement_bind_text(statement, 3, event->message_id);
-    return statement_run(statement, ret_error);
+    bind_order(statement, key, event, order);
+    bool row = false;
+    enum outcome outcome = statement_step(statement, &row, ret_error);
+    if (outcome == OUTCOME_OK && row) {
+        store_order_replaces(order, statement_integer(statement, 0));
+        statement_reset(statement);
+    }
+    return outcome;
+}
+
+/* The user's state is below no tombstone that it has replaced. */
+static enum outcome raise_floor(struct store *store, const struct store_event *event,
+                                const struct store_order *order, struct error *ret_error)
+{
+    struct statement *raise = database_statement(store->database, RAISE_FLOOR);
+    statement_bind_text(raise, 1, event->user_key);
+    statement_bind_integer(raise, 2, order->floor_ms);
+    return statement_run(raise, ret_error);
 }
 
 /* A user who was not there has been saved: that ends an older deletion, and has no effect where the
  * deletion is newer. */
 static enum outcome compare_with_tombstone(struct store *store, const struct store_event *event,
-                                           struct store_effect *effect, struct error *ret_error)
+                                           struct store_order *order, struct store_effect *effect,
+                                           struct error *ret_error)
 {
     char hash[DIGEST_TEXT_BYTES];
+    int64_t floor_ms = order->floor_ms;
     enum outcome outcome = hash_user(event, hash, ret_error);
     if (outcome == OUTCOME_OK) {
-        outcome = run_for_event(store, DELETE_TOMBSTONE, slice_of(hash), event, ret_error);
+        outcome = replace(store, DELETE_TOMBSTONE, slice_of(hash), event, order, ret_error);
+    }
+    if (outcome == OUTCOME_OK && order->by_arrival && order->floor_ms > floor_ms) {
+        return raise_floor(store, event, order, ret_error);
     }
     if (outcome == OUTCOME_OK) {
         struct statement *remove = database_statement(store->database, DELETE_BURIED_USER);
@@ -283,9 +339,23 @@ static enum outcome compare_with_tombstone(struct store *store, const struct sto
     return outcome;
 }
 
+static void bind_state(struct statement *upsert, const struct store *store,
+                       const struct store_event *event, const struct store_order *order,
+                       struct slice session_id, int64_t now_ms)
+{
+    bind_order(upsert, event->user_key, event, order);
+    bind_floor(upsert, order);
+    statement_bind_integer(upsert, 7, order->saved_at_ms);
+    statement_bind_integer(upsert, 8, event->message_id.length > 0);
+    statement_bind_text(upsert, 9, session_id);
+    statement_bind_integer(upsert, 10, now_ms);
+    statement_bind_integer(upsert, 11, now_ms + store->options.session_ttl_ms);
+    statement_bind_text(upsert, 12, event->body);
+}
+
 static enum outcome upsert_user(struct store *store, const struct store_event *event,
-                                int64_t now_ms, struct store_effect *effect,
-                                struct error *ret_error)
+                                int64_t now_ms, struct store_order *order,
+                                struct store_effect *effect, struct error *ret_error)
 {
     char session_id[MESSAGE_ID_TEXT_BYTES];
     enum outcome outcome =
@@ -299,14 +369,7 @@ static enum outcome upsert_user(struct store *store, const struct store_event *e
     bool counts = store->tombstones != TOMBSTONES_NONE;
     struct statement *upsert =
         database_statement(store->database, counts ? UPSERT_USER_AND_COUNT : UPSERT_USER);
-    statement_bind_text(upsert, 1, event->user_key);
-    statement_bind_text(upsert, 2, event->body);
-    statement_bind_integer(upsert, 3, event->saved_at_ms);
-    statement_bind_text(upsert, 4, event->message_id);
-    statement_bind_integer(upsert, 5, event->message_id.length > 0);
-    statement_bind_text(upsert, 6, slice_of(session_id));
-    statement_bind_integer(upsert, 7, now_ms);
-    statement_bind_integer(upsert, 8, now_ms + store->options.session_ttl_ms);
+    bind_state(upsert, store, event, order, slice_of(session_id), now_ms);
     bool row = false;
     bool may_be_new = false; /* one who is there has more saves, or had none with an id */
     outcome = statement_step(upsert, &row, ret_error);
@@ -316,33 +379,37 @@ static enum outcome upsert_user(struct store *store, const struct store_event *e
         may_be_new = counts && effect->session_opened && statement_integer(upsert, 2) <= 1;
         statement_reset(upsert);
     }
-    return may_be_new ? compare_with_tombstone(store, event, effect, ret_error) : outcome;
+    return may_be_new ? compare_with_tombstone(store, event, order, effect, ret_error) : outcome;
 }
 
 enum outcome store_save_user(struct store *store, const struct store_event *event, int64_t now_ms,
                              struct store_effect *ret_effect, struct error *ret_error)
 {
-    enum outcome outcome = enter_inbox(store, event, now_ms, ret_effect, ret_error);
+    struct store_order order;
+    enum outcome outcome = enter_inbox(store, event, now_ms, &order, ret_effect, ret_error);
     if (outcome == OUTCOME_OK && ret_effect->result == STORE_APPLIED) {
-        outcome = upsert_user(store, event, now_ms, ret_effect, ret_error);
+        outcome = upsert_user(store, event, now_ms, &order, ret_effect, ret_error);
     }
     return outcome;
 }
 
 static enum outcome bury_user(struct store *store, const struct store_event *event, int64_t now_ms,
-                              struct store_effect *effect, struct error *ret_error)
+                              struct store_order *order, struct store_effect *effect,
+                              struct error *ret_error)
 {
     char hash[DIGEST_TEXT_BYTES];
     enum outcome outcome = hash_user(event, hash, ret_error);
     if (outcome == OUTCOME_OK) {
-        outcome = run_for_event(store, DELETE_USER, event->user_key, event, ret_error);
+        outcome = replace(store, DELETE_USER, event->user_key, event, order, ret_error);
     }
     if (outcome == OUTCOME_OK) {
         struct statement *insert = database_statement(store->database, INSERT_TOMBSTONE);
-        statement_bind_text(insert, 4, slice_of(hash));
-        statement_bind_integer(insert, 5, now_ms);
+        bind_order(insert, event->user_key, event, order);
+        bind_floor(insert, order);
+        statement_bind_text(insert, 7, slice_of(hash));
+        statement_bind_integer(insert, 8, now_ms);
         store->tombstones = TOMBSTONES_SOME;
-        outcome = run_for_event(store, INSERT_TOMBSTONE, event->user_key, event, ret_error);
+        outcome = statement_run(insert, ret_error);
         effect->user_changed = outcome == OUTCOME_OK && database_changes(store->database) > 0;
     }
     return outcome;
@@ -351,9 +418,10 @@ static enum outcome bury_user(struct store *store, const struct store_event *eve
 enum outcome store_delete_user(struct store *store, const struct store_event *event, int64_t now_ms,
                                struct store_effect *ret_effect, struct error *ret_error)
 {
-    enum outcome outcome = enter_inbox(store, event, now_ms, ret_effect, ret_error);
+    struct store_order order;
+    enum outcome outcome = enter_inbox(store, event, now_ms, &order, ret_effect, ret_error);
     if (outcome == OUTCOME_OK && ret_effect->result == STORE_APPLIED) {
-        outcome = bury_user(store, event, now_ms, ret_effect, ret_error);
+        outcome = bury_user(store, event, now_ms, &order, ret_effect, ret_error);
     }
     return outcome;
 }

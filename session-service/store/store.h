@@ -21,6 +21,7 @@ struct store_options {
     const char *directory;      /* borrowed; held by this process */
     int64_t session_ttl_ms;     /* a session ends this long after the last save */
     int64_t inbox_retention_ms; /* how long ids, tombstones and attempts are kept */
+    int64_t clock_tolerance_ms; /* how far ahead a time may be and be believed */
 };
 
 /* Opens nothing. */
@@ -48,7 +49,7 @@ struct store_event {
     struct slice payload;    /* the same id with another one is a conflict */
     struct slice user_key;   /* the user's id, or what stands for one */
     struct slice body;       /* JSON: the user as saved; a deletion needs none */
-    int64_t saved_at_ms;     /* the time of the event: of two states the newer stays */
+    int64_t saved_at_ms;     /* the time that the sender names; -1: none. See store_order.h */
 };
 
 enum store_result {
@@ -61,6 +62,7 @@ struct store_effect {
     enum store_result result;
     bool session_opened; /* false: one that was open goes on, or there is none */
     bool user_changed;   /* false: a newer save or deletion of the user is known, and stays */
+    int64_t ahead_ms;    /* so far its time is ahead of now, and so is not believed; 0: it is not */
 };
 
 /* Saves the body as the user's state, and opens or extends a session. A user who was deleted at a

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "session-service/store/store.h"
+#include "session-service/store/store_order.h"
 
 #include "common/database/database.h"
 
@@ -20,6 +21,7 @@ enum statement_name {
     HAS_TOMBSTONES,
     DELETE_TOMBSTONE,
     DELETE_BURIED_USER,
+    RAISE_FLOOR,
     COUNT_ATTEMPT,
     FORGET_ATTEMPTS,
     NEXT_INBOX,

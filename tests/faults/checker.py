@@ -157,6 +157,7 @@ class Log:
 
     def __init__(self, paths):
         self.times, self.dead, self.handled, self.bare = {}, set(), set(), 0
+        self.by_arrival = set()  # what had no time, or one that was not believed
         for path in paths:
             for event in read_lines(path, may_be_torn=True):
                 self._take(event, path)
@@ -175,7 +176,9 @@ class Log:
             at = event.get("saved_at_ms", 0)
             least, most = self.times.get(message_id, (at, at))
             self.times[message_id] = (min(least, at), max(most, at))
-            if event["outcome"] == "handled":
+            if "saved_at_ms" not in event or "ahead_ms" in event:
+                self.by_arrival.add(message_id)
+            if event["outcome"] in ("handled", "outdated"):
                 self.handled.add(message_id)
 
 
@@ -230,34 +233,38 @@ class Judgement:
                 self.broken["misplaced"].append("%s: %s" % (message_id, reason))
 
     def _judge_users(self):
-        saved, deleted, deleted_again = {}, {}, {}  # {user: [(time, message id)]}
+        saved, deleted, deleted_again = {}, {}, {}  # {user: [time]}
+        by_arrival = set()  # users; which of their changes is the newest is not to be seen here
         for key in self.inbox.items():
             attempted = self.attempts.get(key)
             if attempted is not None and attempted.user is not None:
                 events = deleted if attempted.deletes else saved
                 least, most = self.log.times.get(key[0], (0, 0))
-                events.setdefault(attempted.user, []).append((least, key[0]))
+                events.setdefault(attempted.user, []).append(least)
                 if attempted.deletes:
-                    deleted_again.setdefault(attempted.user, []).append((most, key[0]))
+                    deleted_again.setdefault(attempted.user, []).append(most)
+                if key[0] in self.log.by_arrival:
+                    by_arrival.add(attempted.user)
         for user in set(saved) | set(self.users):
             saves, saved_at, message_id, body = self.users.get(user, (0, 0, None, ""))
             # A deletion that was sent twice may have come with two times, and either counts.
-            all_saves, newest_deletion = saved.get(user, []), max(deleted.get(user, [(-1, "")]))
+            all_saves, newest_deletion = saved.get(user, []), max(deleted.get(user, [-1]))
             last_deletion = max(deleted_again.get(user, [newest_deletion]))
             # Where a user was deleted, whether an older save has counted depends on which came first.
             if saves > len(all_saves):
                 self.broken["double"].append("user %s: %d saves" % (user, saves))
-            if saves < sum(save > last_deletion for save in all_saves):
+            # Of one time the later arrival counts, whichever it was.
+            if saves < sum(save > last_deletion for save in all_saves) and user not in by_arrival:
                 self.broken["missing"].append("user %s: %d saves" % (user, saves))
             if user not in self.users:
                 continue
-            if (saved_at, message_id) < newest_deletion:
+            if saved_at < newest_deletion and user not in by_arrival:
                 self.broken["revived"].append("user %s" % user)
-            newest = max((at for at, _ in all_saves), default=0)
+            newest = max(all_saves, default=0)
             self._judge_known(message_id or None, digest(body))
             is_of_another = message_id and self.inbox.get(message_id) != digest(body)
             latest = self.log.times.get(message_id, (saved_at, saved_at))[1]
-            if min(saved_at, latest) < newest or is_of_another:
+            if (min(saved_at, latest) < newest and user not in by_arrival) or is_of_another:
                 self.broken["stale"].append("user %s" % user)
 
     def _judge_log(self):

@@ -258,6 +258,27 @@ def test_users_who_are_deleted_stay_away_and_come_back(run):
     assert status == 0, output
 
 
+def test_what_has_no_believable_time_may_stay_or_go(run):
+    """A stranger's save, and one of a host whose clock is ahead: the order of arrival counts, which nobody sees here."""
+    run.add("m8", user(6), OK, 1000)
+    del run.lines[-1]["saved_at_ms"]
+    run.add("m9", user(6, n=1), OK, 10)
+    run.add("m10", user(7), OK, 10 ** 9)
+    run.lines[-1]["ahead_ms"] = 1000
+    run.add("m11", user(7, n=1), OK, 10)
+    run.add("m12", user(1, n=3), OK, 150)
+    run.lines[-1]["outcome"] = "outdated"
+    run.users["u1"] = [3, 200, "m2", user(1, n=2)]
+    status, output = run.write().check()
+    assert status == 0, output
+
+
+def test_what_is_outdated_is_in_the_inbox(run):
+    run.lines.append({"event": "user.saved", "outcome": "outdated", "message_id": "m5"})
+    status, output = run.write().check()
+    assert status == 1 and rules(output) == {"unfounded"}, output
+
+
 def test_a_deletion_that_came_with_two_times_may_count_with_either(run):
     """Asked again with the same key: the later one has come first, and taken the save between them away."""
     run.add("m8", user(6), OK, 20)

@@ -11,8 +11,8 @@ from tree import ROOT, files, plant, with_braces_expanded
 FOLDERS = ("common", "user-service", "session-service")
 SERVICES = ("user-service", "session-service")
 # They do no input or output and read no clock.
-PURE = ("user-service/{admission,key_window}.[ch]",
-        "session-service/{ack_window,event_content}.[ch]",
+PURE = ("user-service/{admission,event_clock,key_window}.[ch]",
+        "session-service/{ack_window,event_content}.[ch]", "session-service/store/store_order.[ch]",
         "common/base/{backoff,json_canonical,json_text,utf8,slice}.[ch]", "common/http/{form,http_syntax}.[ch]",
         "common/log/log_format.[ch]",
         "common/amqp/{confirm_window,nack_streak,message,broker_url,broker_url_parameters}.[ch]", "common/user/*.[ch]")

@@ -62,7 +62,8 @@ def test_killed_between_the_reply_and_the_effect(away, tmp_path):
     for message_id in ("save-1", "save-0"):
         away.publish('{"id":"ada","name":"Ada"}', message_id=message_id, type="user.saved",
                      headers={"saved_at_ms": first["saved_at_ms"]})
-    eventually(lambda: has(session, "save-1", "duplicate") and has(session, "save-0"), "the late saves are handled")
+    eventually(lambda: has(session, "save-1", "duplicate") and has(session, "save-0", "outdated"),
+               "the late saves are handled")
     assert status_of(session, "ada") == 404
     eventually(user.is_ready, "the user-service is connected")
     save(user, "save-2")

@@ -128,7 +128,7 @@ def test_a_deleted_user_is_away_until_a_newer_save(world, service):
     assert reply(service, "/sessions/" + session)[0] == 404
 
     save(world, 1500, message_id="late")
-    assert wait_line(service, "user.saved", message_id="late")["outcome"] == "handled"
+    assert wait_line(service, "user.saved", message_id="late")["outcome"] == "outdated"
     save(world, 1000, message_id="m1")
     wait_line(service, "user.saved", message_id="m1", outcome="duplicate")
     delete(world, '{"id":"ada"}', 2000, message_id="d1")
@@ -141,7 +141,7 @@ def test_a_deleted_user_is_away_until_a_newer_save(world, service):
     assert status == 200 and body["message_id"] == "m2" and body["session_id"] != session
     assert rows(service.state.name, "SELECT saves FROM users WHERE user_id = 'ada'") == [(1,)]
     delete(world, '{"id":"ada"}', 1999, message_id="d0")
-    wait_line(service, "user.deleted", message_id="d0")
+    wait_line(service, "user.deleted", message_id="d0", outcome="outdated")
     assert reply(service, "/users/ada")[0] == 200
     service.stop()
     assert world.is_empty()
@@ -237,7 +237,7 @@ def test_a_store_of_release_0_1_0_is_migrated_and_goes_on(world):
         assert rows(state, "PRAGMA user_version") == [(2,)]
         service = world.session_service("--state-dir", state, "--inbox-retention", "87600h").wait_ready()
         assert rows(state, EVERYTHING) == before and len(before) == 5
-        assert rows(state, "PRAGMA user_version") == [(3,)]
+        assert rows(state, "PRAGMA user_version") == [(4,)]
         status, body = reply(service, "/users/ada")
         assert status == 200 and body["data"]["name"] == "Ada Lovelace" and body["message_id"] == "m2"
         world.publish('{"id":7,"name":"Grace"}', message_id="m3", headers={"saved_at_ms": 1700000003000})

@@ -49,14 +49,14 @@ def publish_all(world, messages):
     channel.connection.close()
 
 
-def publish_unconfirmed(world, messages):
+def publish_unconfirmed(world, messages, time_of=lambda message_id: 1000):
     """The same for many, with nobody who consumes: that the queue has them all is seen at the end."""
     channel = world.declare()
     before = channel.queue_declare(world.queue, passive=True).method.message_count
     for message_id, body in messages:
         channel.basic_publish("", world.queue, body,
                               pika.BasicProperties(message_id=message_id, delivery_mode=2,
-                                                   headers={"saved_at_ms": 1000}))
+                                                   headers={"saved_at_ms": time_of(message_id)}))
     eventually(lambda: world.count() >= before + len(messages), "the queue has them all")
     channel.connection.close()
 
@@ -84,9 +84,9 @@ def test_an_id_takes_effect_once(world, service):
 
 
 def test_an_older_save_never_overwrites_a_newer_one(world, service):
-    for message_id, name, saved_at in (("m1", "new", 2000), ("m2", "old", 1000)):
+    for message_id, name, saved_at, outcome in (("m1", "new", 2000, "handled"), ("m2", "old", 1000, "outdated")):
         world.publish(user(1, name=name), message_id=message_id, headers={"saved_at_ms": saved_at})
-        eventually(lambda: logged(service, message_id=message_id, outcome="handled"), message_id)
+        eventually(lambda: logged(service, message_id=message_id, outcome=outcome), message_id)
     assert service.get("/users/1").json()["data"]["name"] == "new"
     assert effects(service.state.name) == 2
 
@@ -105,13 +105,16 @@ def test_bare_users_are_known_by_id_or_email_or_body(world, service):
 
 
 def newest_of_each(messages):
-    """{user: (his messages that must take effect, the body that must stay)}; all were saved at once,
-    so that the message id decides."""
+    """{user: (his messages that must take effect, the body that must stay)}; saved in the order of their ids."""
     users = {}
     for message_id, body in sorted(set(messages)):
         count, _ = users.get(str(json.loads(body)["id"]), (0, None))
         users[str(json.loads(body)["id"])] = (count + 1, body)
     return users
+
+
+def time_of(message_id):
+    return 1000 + int(message_id[1:])
 
 
 def take_all(world, queue):
@@ -164,7 +167,7 @@ def test_killed_at_any_moment(world, deadline):
             part = messages[done:done + len(messages) // (kills + 1)]
             done += len(part)
             expected_ids |= handled_of(part)
-            publish_unconfirmed(world, part)
+            publish_unconfirmed(world, part, time_of)
             service = world.session_service("--state-dir", state, "--prefetch", "20")
             work = 2 + 0.75 * len(part) * rng.random()
             eventually(lambda: service.log_text().count('"event":"user.saved"') >= work or
@@ -172,7 +175,7 @@ def test_killed_at_any_moment(world, deadline):
             time.sleep(rng.uniform(0, 0.01))
             service.kill()
             lives.append(read_log(service))
-        publish_unconfirmed(world, messages[done:])
+        publish_unconfirmed(world, messages[done:], time_of)
         left = len(set(valid) - inbox_ids(state))
         assert all(n > 0 for n in lives), lives
         service = world.session_service("--state-dir", state)

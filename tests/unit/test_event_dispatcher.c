@@ -31,8 +31,10 @@ static void set_up(struct fixture *fixture, enum log_payload payload)
     *fixture = (struct fixture){.line = NULL};
     strcpy(fixture->directory, "/tmp/test-event-dispatcher-XXXXXX");
     assert_non_null(mkdtemp(fixture->directory));
-    struct store_options options = {
-        .directory = fixture->directory, .session_ttl_ms = 1000, .inbox_retention_ms = 60000};
+    struct store_options options = {.directory = fixture->directory,
+                                    .session_ttl_ms = 1000,
+                                    .inbox_retention_ms = 60000,
+                                    .clock_tolerance_ms = 300000};
     assert_int_equal(store_create(&options, &fixture->store, NULL), OUTCOME_OK);
     event_dispatcher_init(&fixture->dispatcher, &rules, MESSAGE_BYTES_MAX, payload, fixture->store);
     buffer_init(&fixture->lines, 1024 * 1024);
@@ -317,6 +319,29 @@ static void test_duplicate_and_conflict(void **state)
     tear_down(&fixture);
 }
 
+/* What changes nothing has an outcome of its own; of a time that is not believed it is shown how
+ * far it is ahead. */
+static void test_outdated_and_ahead(void **state)
+{
+    (void)state;
+    static const char *const outcomes[] = {"handled", "outdated", "duplicate", "handled"};
+    static const int64_t times[] = {2000, 1999, 1999, NOW_MS + 300001};
+    static const char *const ids[] = {"m-1", "m-2", "m-2", "m-3"};
+    struct fixture fixture;
+    set_up(&fixture, LOG_PAYLOAD_NONE);
+    for (size_t i = 0; i < 4; i++) {
+        struct message message = message_of(ids[i], "{\"id\":1}");
+        message.headers[0] = (struct message_header){
+            .name = slice_of("saved_at_ms"), .type = MESSAGE_HEADER_INTEGER, .integer = times[i]};
+        message.header_count = 1;
+        handle(&fixture, &message, false);
+        assert_string_equal(field(&fixture, "outcome"), outcomes[i]);
+        json_t *ahead = json_object_get(fixture.line, "ahead_ms");
+        assert_int_equal(json_integer_value(ahead), i == 3 ? 300001 : 0);
+    }
+    tear_down(&fixture);
+}
+
 static struct message deletion_of(const char *message_id, const char *body)
 {
     struct message message = message_of(message_id, body);
@@ -459,6 +484,7 @@ int main(void)
         cmocka_unit_test(test_no_room_for_the_line_pauses),
         cmocka_unit_test(test_no_room_for_the_user_pauses),
         cmocka_unit_test(test_duplicate_and_conflict),
+        cmocka_unit_test(test_outdated_and_ahead),
         cmocka_unit_test(test_deleted),
         cmocka_unit_test(test_an_id_with_another_type_is_a_conflict),
         cmocka_unit_test(test_impossible_deletions),
