@@ -11,11 +11,12 @@ import uuid
 import pika
 import pytest
 import requests
+import test_clock
 
 from support.store import FILE, rows
 from support.wait import PATIENCE_S, eventually
-from test_clock import clock  # noqa: F401  a fixture
 
+clock = test_clock.clock  # a fixture
 USERS, ROUNDS = 20, 50
 FOREVER = 2 ** 63 - 1
 HOUR_MS = 3600 * 1000
@@ -151,7 +152,7 @@ def test_what_was_frozen_before_is_healed_by_the_next_save(world, session):
     connection.close()
 
 
-def test_a_host_whose_clock_is_an_hour_ahead_freezes_nobody(world, session, clock):  # noqa: F811
+def test_a_host_whose_clock_is_an_hour_ahead_freezes_nobody(world, session, clock):
     clock.jump("+1h")
     ahead = world.patient_user_service(environment=clock.environment).wait_ready()
     right = world.patient_user_service().wait_ready()
