@@ -24,14 +24,16 @@ static struct consumer *consumer;
 static struct routes routes;
 static struct http_server *server;
 
+/* Chooses the state directory. That fails where its path cannot be used. */
+static enum outcome check(struct error *ret_error)
+{
+    return state_directory_choose(settings.state_dir, settings_program.name, &directory, ret_error);
+}
+
 /* What only a person can mend ends the start; everything else the consumer waits for. */
 static enum outcome open_store(struct error *ret_error)
 {
-    enum outcome outcome =
-        state_directory_choose(settings.state_dir, settings_program.name, &directory, ret_error);
-    if (outcome == OUTCOME_OK) {
-        outcome = state_directory_hold(&directory, ret_error);
-    }
+    enum outcome outcome = state_directory_hold(&directory, ret_error);
     if (outcome == OUTCOME_OK) {
         const struct store_options options = {
             .directory = directory.path,
@@ -136,6 +138,7 @@ int main(int argc, char **argv)
     const struct lifecycle_service service = {.program = &settings_program,
                                               .settings = &settings,
                                               .common = &settings.common,
+                                              .check = check,
                                               .start = start,
                                               .drain = drain,
                                               .free = free_all};

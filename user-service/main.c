@@ -15,19 +15,24 @@ static struct publisher *publisher;
 static struct routes routes;
 static struct http_server *server;
 
-static enum outcome open_outbox(struct error *ret_error)
+/* Chooses the state directory. That fails where its path cannot be used. */
+static enum outcome check(struct error *ret_error)
 {
     enum outcome outcome =
         state_directory_choose(settings.state_dir, settings_program.name, &directory, ret_error);
+    /* Without an outbox the service needs no directory: the path stays empty. */
+    return settings.outbox == OUTBOX_OFF ? OUTCOME_OK : outcome;
+}
+
+static enum outcome open_outbox(struct error *ret_error)
+{
     if (settings.outbox == OUTBOX_OFF) {
-        if (outcome == OUTCOME_OK) {
+        if (directory.path[0] != '\0') {
             outbox_tell_left_behind(&directory);
         }
         return OUTCOME_OK;
     }
-    if (outcome == OUTCOME_OK) {
-        outcome = state_directory_hold(&directory, ret_error);
-    }
+    enum outcome outcome = state_directory_hold(&directory, ret_error);
     return outcome != OUTCOME_OK ? outcome
                                  : outbox_create(&settings, directory.path, &outbox, ret_error);
 }
@@ -112,6 +117,7 @@ int main(int argc, char **argv)
     const struct lifecycle_service service = {.program = &settings_program,
                                               .settings = &settings,
                                               .common = &settings.common,
+                                              .check = check,
                                               .start = start,
                                               .drain = drain,
                                               .free = free_all};

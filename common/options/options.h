@@ -29,6 +29,11 @@
  * of their own in the line, such as `.secret = true`; most options need none. Then document the
  * option in the manual page and the sample file in docs/.
  *
+ * What no row can check, such as the form of a text or two options that exclude each other, a
+ * service checks after loading, also under --check-config: COMMON_OPTIONS in
+ * common_settings_check(), its own options in check() in its main.c (struct lifecycle_service).
+ * The options of session-service dead-letters are checked in dead_letters_command.c.
+ *
  * Every program also has --help, --version, --check-config and --config FILE. In the environment an
  * option is PREFIX_ plus its name in upper case with '_' for '-'; blanks and line ends around the
  * value are no part of it. The file has `name = value` lines, in no section, none of them indented.

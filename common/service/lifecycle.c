@@ -132,6 +132,9 @@ static bool begin(const struct lifecycle_service *service, int argc, char **argv
     if (outcome == OUTCOME_OK) {
         outcome = common_settings_check(service->common, &error);
     }
+    if (outcome == OUTCOME_OK) {
+        outcome = service->check(&error);
+    }
     if (outcome != OUTCOME_OK) {
         *ret_exit_code = lifecycle_fail(service->program, outcome, &error);
         return false;

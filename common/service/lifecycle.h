@@ -38,8 +38,11 @@ struct lifecycle_watch {
 
 struct lifecycle_service {
     const struct options_program *program;
-    void *settings;                       /* of the program: written before start() */
+    void *settings;                       /* of the program: written before check() */
     const struct common_settings *common; /* the common part of the settings */
+    /* What neither a row of the options nor common_settings_check() can check of the settings.
+     * INVALID: what is wrong. It changes no file, because it runs for --check-config too. */
+    enum outcome (*check)(struct error *ret_error);
     enum outcome (*start)(struct lifecycle_watch *ret_watch, struct error *ret_error);
     /* Returns false if a thread did not end in time. Then nothing may be freed. */
     bool (*drain)(void);

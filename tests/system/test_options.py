@@ -40,6 +40,25 @@ def test_a_wrong_configuration_is_named(name, arguments, named):
 
 
 @BOTH
+@pytest.mark.parametrize("path", ["", "/" + 1000 * "d"], ids=["empty", "too-long"])
+def test_a_service_checks_its_own_options(name, path):
+    started, checked = run(name, "--state-dir", path), run(name, "--state-dir", path, "--check-config")
+    assert (checked.returncode, started.returncode) == (2, 2)
+    assert "--state-dir" in checked.stderr and checked.stderr == started.stderr
+
+
+def test_without_an_outbox_the_state_directory_does_not_matter():
+    assert run("user-service", "--outbox", "off", "--state-dir", "", "--check-config").returncode == 0
+
+
+@BOTH
+def test_a_check_changes_no_file(name, tmp_path):
+    state = tmp_path / "state"
+    assert run(name, "--state-dir", str(state), "--check-config").returncode == 0
+    assert not state.exists()
+
+
+@BOTH
 def test_file_environment_command_line(name, tmp_path):
     prefix = name.upper().replace("-", "_")
     file = tmp_path / "conf"
