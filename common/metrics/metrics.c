@@ -19,15 +19,22 @@ void metric_observe_us(struct metric_histogram *histogram, uint64_t duration_us)
     atomic_fetch_add_explicit(&histogram->sum_us, duration_us, memory_order_relaxed);
 }
 
+static const char *type_name(enum metric_type type)
+{
+    switch (type) {
+    case METRIC_COUNTER:
+    case METRIC_COUNTERS:
+        return "counter";
+    case METRIC_GAUGE:
+        return "gauge";
+    case METRIC_HISTOGRAM:
+        return "histogram";
+    }
+    return "untyped";
+}
+
 static void append_help(struct buffer *text, const struct metric_row *row)
 {
-    static const char *const type_names[] = {
-        [METRIC_COUNTER] = "counter",
-        [METRIC_COUNTERS] = "counter",
-        [METRIC_GAUGE] = "gauge",
-        [METRIC_HISTOGRAM] = "histogram",
-    };
-
     buffer_append_format(text, "# HELP %s ", row->name);
     for (const char *help = row->help; *help != '\0'; help++) {
         if (*help == '\\') {
@@ -38,7 +45,7 @@ static void append_help(struct buffer *text, const struct metric_row *row)
             buffer_append_byte(text, *help);
         }
     }
-    buffer_append_format(text, "\n# TYPE %s %s\n", row->name, type_names[row->type]);
+    buffer_append_format(text, "\n# TYPE %s %s\n", row->name, type_name(row->type));
 }
 
 static void append_scaled(struct buffer *text, double value, double scale)

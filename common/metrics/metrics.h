@@ -1,5 +1,5 @@
-/* Counters, gauges and histograms, and their Prometheus text. Updates are from any thread without a
- * lock; rendering may run beside them.
+/* Counters, gauges and histograms of durations, and their Prometheus text. Updates are from any
+ * thread without a lock; rendering may run beside them.
  *
  * One list of a module's metrics declares both the members of its struct and the rows of its table,
  * so that neither their types nor their number can differ:
@@ -25,10 +25,15 @@
  *     COUNTERS("label", "value", ...)      an array of metric_counter, one for each label value;
  *                                          a value may say its index: [EVENT_NACKED] = "nacked"
  *     GAUGE                                metric_gauge
- *     HISTOGRAM                            struct metric_histogram
+ *     HISTOGRAM                            struct metric_histogram; of durations, so the name ends
+ *                                          with _seconds: metric_observe_us() takes microseconds,
+ *                                          and all histograms have the same bounds
  *
  * The only further field is `.scale`. Then document the metric in docs/monitoring.md. A value that
- * is known only when it is asked for goes into a struct of metrics that is made for the reply. */
+ * is known only when it is asked for goes into a struct of metrics that is made for the reply.
+ *
+ * A new kind needs the macros METRIC_C_TYPE_, METRIC_EXTENT_ and METRIC_FIELDS_ with its name, and
+ * a value of enum metric_type, for which metrics.c renders the TYPE line and the samples. */
 #pragma once
 
 #include "common/base/buffer.h"

@@ -156,13 +156,16 @@ def test_what_is_wrong_is_refused_for_that_reason(compiler, source, mistake, mes
     assert any(message in line for line in errors), compiled.stdout
 
 
+METRICS_H = (ROOT / "common/metrics/metrics.h").read_text()
+METRIC_C_TYPES = set(re.findall(r"^#define METRIC_C_TYPE_\w+(?:\(.*?\))? (.+)$", METRICS_H, re.MULTILINE))
+
 # What would go around the tables: a pattern, and the files that may have it.
 DETOURS = {
     "an offset that no check has seen": (
         r"\.offset = |\boffsetof\(",
         {"common/options/options.h", "common/metrics/metrics.h", "common/user/user_event.c"}),  # the last: of a message, which is in no table
     "a metric that is in no list": (
-        r"^ +(_Atomic|metric_counter|metric_gauge|struct metric_histogram) [^*]*;", {"common/metrics/metrics.h"}),
+        r"^ +(%s) [^*]*;" % "|".join(["_Atomic", *sorted(METRIC_C_TYPES)]), {"common/metrics/metrics.h"}),
     "rows of metrics with a count by hand": (
         r"\bmetrics_render\(", {"common/metrics/metrics.h", "common/metrics/metrics.c"}),
     "an event that is in no list": (
@@ -179,6 +182,7 @@ def test_nothing_goes_around_the_tables(what):
     assert found != set(), "the pattern finds nothing any more, not even where it is allowed"
 
 
+# What it says of a kind of metric comes from metrics.c, which is compiled with it.
 PRINTER = """
 %(includes)s
 #include <stdio.h>
@@ -189,15 +193,20 @@ static const struct metric_row rows[] = {%(rows)s {.name = NULL}};
     puts("event\\t" name "\\t" #level "\\t" meaning "\\t" action);
 int main(void)
 {
-    static const char *const types[] = {"counter", "counter", "gauge", "histogram"};
+    static const struct all none;
+    struct buffer text;
+    buffer_init(&text, 1024 * 1024);
+    metrics_render(&text, rows, sizeof(rows) / sizeof(rows[0]) - 1, &none);
     for (const struct metric_row *row = rows; row->name != NULL; row++) {
         printf("metric\\t%%s\\t%%s", row->name, row->label == NULL ? "" : row->label);
         for (size_t i = 0; i < row->count; i++) {
             printf("%%s%%s", i == 0 ? ": " : ", ", row->values[i] == NULL ? "?" : row->values[i]);
         }
-        printf("\\t%%s\\t%%s\\n", types[row->type], row->help);
+        printf("\\t%%s\\n", row->help);
     }
     %(events)s
+    fwrite(text.data, 1, text.length, stdout);
+    buffer_done(&text);
 }
 """
 
@@ -228,8 +237,9 @@ def print_tables(folder, scratch):
     }
     rows = "".join(f"#define ROW_{name}(member, ...) ROW(m_{name}.member, __VA_ARGS__)\n" for name, _ in metrics)
     program = scratch / folder
-    compiled = compile_source("gcc", rows + source, "-o", str(program))
-    assert compiled.returncode == 0, compiled.stdout
+    rendering = [str(ROOT / "common" / name) for name in ("metrics/metrics.c", "base/buffer.c")]
+    compiled = compile_source("gcc", rows + source, "-Werror=switch", "-o", str(program), *rendering)
+    assert compiled.returncode == 0, "a kind of metric that metrics.c does not render?\n" + compiled.stdout
     return subprocess.run([str(program)], stdout=subprocess.PIPE, text=True, check=True).stdout.splitlines()
 
 
@@ -239,10 +249,16 @@ def tables(tmp_path_factory):
     scratch = tmp_path_factory.mktemp("tables")
     rows = {"metric": [], "event": []}
     for folder, owner in FOLDERS.items():
-        for line in print_tables(folder, scratch):
-            kind, name, *cells = line.split("\t")
-            cells[0] = cells[0].lower() if kind == "event" else cells[0]
-            rows[kind].append((f"`{name}`", owner, *cells))
+        printed = print_tables(folder, scratch)
+        types = dict(re.findall(r"^# TYPE (\S+) (\S+)$", "\n".join(printed), re.MULTILINE))
+        for line in printed:
+            kind, *cells = line.split("\t")
+            if kind == "metric":
+                name, labels, text = cells
+                rows[kind].append((f"`{name}`", owner, labels, types[name], text))
+            elif kind == "event":
+                name, level, *texts = cells
+                rows[kind].append((f"`{name}`", owner, level.lower(), *texts))
     return rows
 
 
