@@ -23,6 +23,7 @@ import callgrind  # noqa: E402
 import measure  # noqa: E402
 import targets  # noqa: E402
 from support.broker import Broker  # noqa: E402
+from support.services import why_no_release  # noqa: E402
 
 RECORD = os.path.join(HERE, "guards.json")
 INSTRUCTIONS = os.path.join(targets.BUILD, "tests", "bench", "instructions")
@@ -182,6 +183,8 @@ def main():
     parser.add_argument("--record", action="store_true")
     parser.add_argument("--only", choices=[*CORES, *SERVICES])
     options = parser.parse_args()
+    if why_no_release(targets.BUILD):
+        sys.exit("guards.py: nothing was counted: " + why_no_release(targets.BUILD))
     with open(RECORD) as file:
         records = json.load(file)
     begin = time.monotonic()

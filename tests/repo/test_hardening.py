@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from support.services import binary
+from support.services import binary, why_no_release
 from tree import ROOT, SERVICES, plant
 
 # What: (readelf's options, a pattern, whether it is to be found).
@@ -34,10 +34,18 @@ def has(program, what):
     return bool(re.search(pattern, readelf(str(program), option))) == is_there
 
 
+@pytest.mark.skipif(why_no_release() is not None, reason="SKIPPED: nothing was checked: %s" % why_no_release())
 @pytest.mark.parametrize("what", HARDENING)
 @pytest.mark.parametrize("service", SERVICES)
 def test_of_the_services(service, what):
     assert has(binary(service), what), "%s: not so: %s" % (binary(service), what)
+
+
+@pytest.mark.parametrize("kind, sanitizer, is_refused", (
+    ("Release", "", False), ("Debug", "", True), ("RelWithDebInfo", "", True), ("Release", "thread", True)))
+def test_a_build_that_is_no_release_is_refused(tmp_path, kind, sanitizer, is_refused):
+    plant(tmp_path, "CMakeCache.txt", "CMAKE_BUILD_TYPE:STRING=%s\nSANITIZE:STRING=%s\n" % (kind, sanitizer))
+    assert (why_no_release(tmp_path) is not None) == is_refused
 
 
 def test_the_page_lists_what_is_checked():

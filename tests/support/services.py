@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import tempfile
@@ -24,6 +25,20 @@ def binary(name):
     if not os.path.exists(path):
         raise FileNotFoundError("there is no %s: run scripts/build.sh release first" % path)
     return path
+
+
+def why_no_release(folder=BUILD):
+    """A sentence, if CMake has configured the build for something else than a release; else None."""
+    try:
+        with open(os.path.join(folder, "CMakeCache.txt")) as file:
+            cache = dict(re.findall(r"^(CMAKE_BUILD_TYPE|SANITIZE):\w+=(.*)$", file.read(), re.MULTILINE))
+    except FileNotFoundError:
+        return None
+    kind, sanitizer = cache.get("CMAKE_BUILD_TYPE"), cache.get("SANITIZE")
+    if kind in ("Debug", "RelWithDebInfo") or sanitizer:
+        return "%s is a build of the kind %s%s, and a release build is needed: run scripts/build.sh release" % (
+            folder, kind, " with -fsanitize=" + sanitizer if sanitizer else "")
+    return None
 
 
 class Service:
