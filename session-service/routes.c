@@ -69,8 +69,8 @@ const struct http_route routes_table[] = {
     {.method = "GET", .path = "/readyz", .handle = get_readyz},
     {.method = "GET", .path = "/metrics", .handle = get_metrics},
     {.method = "GET", .path = "/sessions", .handle = get_sessions},
-    {.method = "GET", .path = "/sessions/", .handle = get_session},
-    {.method = "DELETE", .path = "/sessions/", .handle = delete_session},
-    {.method = "GET", .path = "/users/", .handle = get_user},
+    {.method = "GET", .path = "/sessions/{id}", .handle = get_session},
+    {.method = "DELETE", .path = "/sessions/{id}", .handle = delete_session},
+    {.method = "GET", .path = "/users/{id}", .handle = get_user},
 };
 const size_t routes_count = sizeof(routes_table) / sizeof(routes_table[0]);

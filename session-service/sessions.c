@@ -204,7 +204,7 @@ void sessions_list(struct http_request *request, struct sessions *sessions)
 
 void sessions_ask(struct http_request *request, struct sessions *sessions, enum question question)
 {
-    ask_for(request, sessions, question, http_request_path_tail(request), 0);
+    ask_for(request, sessions, question, http_request_path_part(request), 0);
 }
 
 static void reply_to(struct task *task)

@@ -81,7 +81,7 @@ void delete_user_handle(struct http_request *request, struct delete_user *delete
     if (!acceptor_admits(delete_user->acceptor, &asker)) {
         return;
     }
-    struct slice id = http_request_path_tail(request);
+    struct slice id = http_request_path_part(request);
     size_t body_length = 0;
     char *body = make_body(id, &body_length);
     if (body == NULL) {

@@ -94,7 +94,7 @@ static void get_metrics(struct http_request *request, void *context)
 
 const struct http_route routes_table[] = {
     {.method = "POST", .path = "/users/save", .handle = post_users_save},
-    {.method = "DELETE", .path = "/users/", .handle = delete_one_user},
+    {.method = "DELETE", .path = "/users/{id}", .handle = delete_one_user},
     {.method = "GET", .path = "/users", .handle = get_users},
     {.method = "GET", .path = "/healthz", .handle = http_get_healthz},
     {.method = "GET", .path = "/readyz", .handle = get_readyz},

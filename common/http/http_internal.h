@@ -52,7 +52,7 @@ struct http_request {
     struct http_server *server;
     struct MHD_Connection *connection;
     struct http_connection *own;
-    const char *path_tail;          /* of the library's, which keeps it as long as the request */
+    struct slice path_part;         /* of the library's, which keeps it as long as the request */
     const struct http_route *route; /* NULL: `reply` holds the refusal already */
     enum http_phase phase;
     bool in_library; /* the library is calling us with this request: no resume is needed */

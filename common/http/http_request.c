@@ -36,9 +36,9 @@ struct slice http_request_body(const struct http_request *request)
     return buffer_slice(&request->body);
 }
 
-struct slice http_request_path_tail(const struct http_request *request)
+struct slice http_request_path_part(const struct http_request *request)
 {
-    return slice_of(request->path_tail == NULL ? "" : request->path_tail);
+    return request->path_part;
 }
 
 struct header_count {
@@ -69,32 +69,14 @@ static bool method_matches(const char *route_method, const char *method)
                                                  strcmp(route_method, MHD_HTTP_METHOD_GET) == 0);
 }
 
-/* Where the path is not the route's whole path, *ret_tail is what follows. An encoded slash is no
- * slash: it may be in a tail only. `plain_length` is what comes before the first one. */
-static bool path_matches(const char *route_path, const char *path, size_t plain_length,
-                         const char **ret_tail)
+static bool lacks_part(const struct http_server_options *options, const char *path)
 {
-    size_t length = strlen(route_path);
-    *ret_tail = NULL;
-    if (length > plain_length || strncmp(route_path, path, length) != 0) {
-        return false;
+    bool is_lacking = false;
+    bool is_slash_last = path[0] != '\0' && path[strlen(path) - 1] == '/';
+    for (size_t i = 0; is_slash_last && !is_lacking && i < options->route_count; i++) {
+        is_lacking = http_path_lacks_part(options->routes[i].path, path);
     }
-    if (length > 1 && route_path[length - 1] == '/') {
-        *ret_tail = path + length;
-        return path[length] != '\0';
-    }
-    bool is_slash_last = length < plain_length && strcmp(path + length, "/") == 0;
-    return path[length] == '\0' || is_slash_last;
-}
-
-/* Nothing follows where something must: not the same as a slash at the end of another path. */
-static bool lacks_tail(const struct http_server_options *options, const char *path)
-{
-    bool is_there = false;
-    for (size_t i = 0; !is_there && i < options->route_count; i++) {
-        is_there = strcmp(path, options->routes[i].path) == 0;
-    }
-    return is_there && path[1] != '\0' && path[strlen(path) - 1] == '/';
+    return is_lacking;
 }
 
 /* Finds the route, or leaves the refusal in request->reply. */
@@ -109,15 +91,15 @@ static void choose_route(struct http_request *request, const struct http_head *h
     const struct http_server_options *options = &request->server->options;
     bool known = false;
     int allow_length = 0;
-    size_t route_count = lacks_tail(options, path) ? 0 : options->route_count;
+    size_t route_count = lacks_part(options, path) ? 0 : options->route_count;
     for (size_t i = 0; i < route_count; i++) {
         const struct http_route *route = &options->routes[i];
-        const char *tail = NULL;
-        if (!path_matches(route->path, path, target->plain_length, &tail)) {
+        struct slice part;
+        if (!http_path_matches(route->path, path, target, &part)) {
             continue;
         }
         if (method_matches(route->method, method)) {
-            request->path_tail = tail;
+            request->path_part = part;
             request->route = route;
             return;
         }

@@ -17,9 +17,9 @@ struct http_request;
 
 struct http_route {
     const char *method; /* "GET" also serves HEAD */
-    const char *path;   /* without the query, and with or without a slash at the end; one that ends
-                         * with '/' takes what follows, which is http_request_path_tail() and never
-                         * empty */
+    const char *path;   /* without the query, and with or without a slash at the end; one "{...}" in
+                         * it stands for what is http_request_path_part(): see http_path_matches()
+                         */
     void (*handle)(struct http_request *request, void *context);
     bool open; /* serves also those who show no token, whatever the options say */
 };
@@ -85,7 +85,7 @@ struct slice http_request_body(const struct http_request *request);
 struct slice http_request_header(const struct http_request *request,
                                  const char *name); /* empty: none */
 struct slice http_request_query(const struct http_request *request, const char *name);
-struct slice http_request_path_tail(const struct http_request *request); /* decoded */
+struct slice http_request_path_part(const struct http_request *request); /* decoded */
 size_t http_request_header_count(const struct http_request *request, const char *name);
 
 /* True where the request shows a known token, or no request is authenticated. What this server

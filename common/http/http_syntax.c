@@ -183,11 +183,54 @@ struct http_target http_judge_target(const char *target)
     const char *path_end = p + strcspn(p, "?");
     for (size_t decoded = 0; *p != '\0' && judged.problem == NULL; decoded++) {
         judged.problem = character_problem(p);
-        if (p < path_end && judged.plain_length == SIZE_MAX && strncasecmp(p, "%2f", 3) == 0) {
-            judged.plain_length = decoded;
+        if (p < path_end && strncasecmp(p, "%2f", 3) == 0) {
+            judged.plain_length = judged.plain_length == SIZE_MAX ? decoded : judged.plain_length;
+            judged.coded_length = decoded + 1;
         }
         p += *p == '%' && judged.problem == NULL ? 3 : 1;
     }
     judged.length = (size_t)(p - target) + strlen(p);
     return judged;
+}
+
+/* The length of what `text` ends with: `end`, or `end` and a slash. 0: it ends otherwise. */
+static size_t end_length(struct slice text, const char *end)
+{
+    size_t length = strlen(end);
+    size_t slash = text.length > length && text.data[text.length - 1] == '/';
+    bool is_end = text.length >= length + slash &&
+                  memcmp(text.data + text.length - length - slash, end, length) == 0;
+    return is_end ? length + slash : 0;
+}
+
+bool http_path_matches(const char *route_path, const char *path, const struct http_target *target,
+                       struct slice *ret_part)
+{
+    size_t start = strcspn(route_path, "{");
+    *ret_part = (struct slice){0};
+    if (start > target->plain_length || strncmp(route_path, path, start) != 0) {
+        return false;
+    }
+    struct slice rest = slice_of(path + start);
+    if (route_path[start] == '\0') {
+        bool is_slash = start < target->plain_length && strcmp(rest.data, "/") == 0;
+        return rest.length == 0 || is_slash;
+    }
+    const char *end = strchr(route_path + start, '}') + 1;
+    if (*end != '\0') {
+        size_t length = end_length(rest, end);
+        rest.length -= length;
+        if (length == 0 || target->coded_length > start + rest.length) {
+            return false;
+        }
+    }
+    *ret_part = rest;
+    return rest.length > 0;
+}
+
+bool http_path_lacks_part(const char *route_path, const char *path)
+{
+    size_t start = strcspn(route_path, "{");
+    return route_path[start] == '{' && strlen(path) == start &&
+           strncmp(route_path, path, start) == 0;
 }

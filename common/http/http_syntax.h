@@ -41,7 +41,18 @@ struct http_target {
     size_t path_offset;  /* more than 0 in the absolute form: the path begins there, or is empty */
     /* How much of the decoded path is before its first encoded slash; SIZE_MAX: there is none. */
     size_t plain_length;
+    size_t coded_length; /* up to and with its last encoded slash; 0: there is none */
 };
 
 /* Judges a target as it came, terminated by a NUL. */
 struct http_target http_judge_target(const char *target);
+
+/* Whether the decoded path of the target is that of a route, with or without a slash at its end. In
+ * the route's path one "{...}" stands for any text but none, slashes included, which is *ret_part
+ * and else empty. An encoded slash is no slash: it may be in that part only. */
+bool http_path_matches(const char *route_path, const char *path, const struct http_target *target,
+                       struct slice *ret_part);
+
+/* The path is that of a route up to its "{...}", where something must follow: not the same as a
+ * slash at the end of another path. */
+bool http_path_lacks_part(const char *route_path, const char *path);

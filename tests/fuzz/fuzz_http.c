@@ -47,7 +47,7 @@ static void handle(struct http_request *request, void *context)
     use(http_request_body(request));
     use(http_request_header(request, "Content-Type"));
     use(http_request_query(request, "limit"));
-    use(http_request_path_tail(request));
+    use(http_request_path_part(request));
     must(http_request_header_count(request, "Host") <= 1);
     must(http_request_header_count(request, "Content-Length") <= 1);
     must(http_request_header(request, "Content-Length").length == 0 ||
@@ -75,9 +75,10 @@ static void on_turn(void *context)
 }
 
 static const struct http_route routes[] = {
-    {"GET", "/users", handle, true},        {"POST", "/users/save", handle, true},
-    {"POST", "/later", handle_later, true}, {"GET", "/sessions/", handle, true},
-    {"DELETE", "/sessions/", handle, true}, {"GET", "/metrics", handle, false},
+    {"GET", "/users", handle, true},           {"POST", "/users/save", handle, true},
+    {"POST", "/later", handle_later, true},    {"GET", "/sessions/{id}", handle, true},
+    {"PUT", "/users/{id}/name", handle, true}, {"DELETE", "/sessions/{id}", handle, true},
+    {"GET", "/metrics", handle, false},
 };
 
 /* The server takes it as the one that the service manager passes. */

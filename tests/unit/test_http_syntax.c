@@ -82,36 +82,36 @@ static void test_hosts(void **state)
 static const struct target_row {
     const char *target;
     bool is_good;
-    size_t path_offset, plain_length;
+    size_t path_offset, plain_length, coded_length;
 } target_rows[] = {
-    {"/", true, 0, SIZE_MAX},
-    {"*", true, 0, SIZE_MAX},
-    {"/users?a=/%2F", true, 0, SIZE_MAX},
-    {"/users%2fa", true, 0, 6},
-    {"/%75sers%2Fa%2Fb", true, 0, 6},
-    {"/%2F", true, 0, 1},
-    {"http://x", true, 8, SIZE_MAX},
-    {"HTTPS://x:1/a%2Fb", true, 11, 2},
-    {"http://x?a", true, 8, SIZE_MAX},
-    {"http://", false, 0, 0},
-    {"http:///a", false, 0, 0},
-    {"http://u@x/a", false, 0, 0},
-    {"http://x%2Fy/a", false, 0, 0},
-    {"ftp://x/a", false, 0, 0},
-    {"users", false, 0, 0},
-    {"x:443", false, 0, 0},
-    {"**", false, 0, 0},
-    {"", false, 0, 0},
-    {"/a b", false, 0, 0},
-    {"/a\t", false, 0, 0},
-    {"/\x7f", false, 0, 0},
-    {"/\xc3\xa9", false, 0, 0},
-    {"/#a", false, 0, 0},
-    {"/%", false, 0, 0},
-    {"/%2", false, 0, 0},
-    {"/%2g", false, 0, 0},
-    {"/?a=%zz", false, 0, 0},
-    {"/a%00", false, 0, 0},
+    {"/", true, 0, SIZE_MAX, 0},
+    {"*", true, 0, SIZE_MAX, 0},
+    {"/users?a=/%2F", true, 0, SIZE_MAX, 0},
+    {"/users%2fa", true, 0, 6, 7},
+    {"/%75sers%2Fa%2Fb?%2F", true, 0, 6, 9},
+    {"/%2F", true, 0, 1, 2},
+    {"http://x", true, 8, SIZE_MAX, 0},
+    {"HTTPS://x:1/a%2Fb", true, 11, 2, 3},
+    {"http://x?a", true, 8, SIZE_MAX, 0},
+    {"http://", false, 0, 0, 0},
+    {"http:///a", false, 0, 0, 0},
+    {"http://u@x/a", false, 0, 0, 0},
+    {"http://x%2Fy/a", false, 0, 0, 0},
+    {"ftp://x/a", false, 0, 0, 0},
+    {"users", false, 0, 0, 0},
+    {"x:443", false, 0, 0, 0},
+    {"**", false, 0, 0, 0},
+    {"", false, 0, 0, 0},
+    {"/a b", false, 0, 0, 0},
+    {"/a\t", false, 0, 0, 0},
+    {"/\x7f", false, 0, 0, 0},
+    {"/\xc3\xa9", false, 0, 0, 0},
+    {"/#a", false, 0, 0, 0},
+    {"/%", false, 0, 0, 0},
+    {"/%2", false, 0, 0, 0},
+    {"/%2g", false, 0, 0, 0},
+    {"/?a=%zz", false, 0, 0, 0},
+    {"/a%00", false, 0, 0, 0},
 };
 
 static void test_targets(void **state)
@@ -126,8 +126,67 @@ static void test_targets(void **state)
         if (row->is_good) {
             assert_int_equal(judged.path_offset, row->path_offset);
             assert_int_equal(judged.plain_length, row->plain_length);
+            assert_int_equal(judged.coded_length, row->coded_length);
         }
     }
+}
+
+/* `path` is what the library has decoded; NULL: the target has nothing encoded. `part` is what the
+ * route's "{id}" stands for, NULL: the path is not the route's. */
+static const struct path_row {
+    const char *route_path, *target, *path, *part;
+} path_rows[] = {
+    {"/users", "/users", NULL, ""},
+    {"/users", "/users/", NULL, ""},
+    {"/users", "/users//", NULL, NULL},
+    {"/users", "/user", NULL, NULL},
+    {"/users", "/users%2F", "/users/", NULL},
+    {"/users/save", "/users%2Fsave", "/users/save", NULL},
+    {"/users/{id}", "/users/7", NULL, "7"},
+    {"/users/{id}", "/users/", NULL, NULL},
+    {"/users/{id}", "/users", NULL, NULL},
+    {"/users/{id}", "/users/a/b/", NULL, "a/b/"},
+    {"/users/{id}", "/users/%2F", "/users//", "/"},
+    {"/users/{id}", "/users%2F7", "/users/7", NULL},
+    {"/users/{id}", "/users/%7Bid%7D", "/users/{id}", "{id}"},
+    {"/users/{id}/name", "/users/7/name", NULL, "7"},
+    {"/users/{id}/name", "/users/7/name/", NULL, "7"},
+    {"/users/{id}/name", "/users/7/n%61me", "/users/7/name", "7"},
+    {"/users/{id}/name", "/users/a%2Fb/name", "/users/a/b/name", "a/b"},
+    {"/users/{id}/name", "/users/a/b/name", NULL, "a/b"},
+    {"/users/{id}/name", "/users/%2F/name", "/users///name", "/"},
+    {"/users/{id}/name", "/users/name/name", NULL, "name"},
+    {"/users/{id}/name", "/users/7%2Fname", "/users/7/name", NULL},
+    {"/users/{id}/name", "/users/7/name%2F", "/users/7/name/", NULL},
+    {"/users/{id}/name", "/users/7/name//", NULL, NULL},
+    {"/users/{id}/name", "/users/7/names", NULL, NULL},
+    {"/users/{id}/name", "/users/7", NULL, NULL},
+    {"/users/{id}/name", "/users//name", NULL, NULL},
+    {"/users/{id}/name", "/users//name/", NULL, NULL},
+    {"/users/{id}/name", "/users/name", NULL, NULL},
+    {"/users/{id}/name", "/users/", NULL, NULL},
+};
+
+static void test_paths(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof(path_rows) / sizeof(path_rows[0]); i++) {
+        const struct path_row *row = &path_rows[i];
+        const char *path = row->path == NULL ? row->target : row->path;
+        struct http_target target = http_judge_target(row->target);
+        struct slice part;
+        print_message("%s %s\n", row->route_path, row->target);
+        assert_int_equal(http_path_matches(row->route_path, path, &target, &part),
+                         row->part != NULL);
+        if (row->part != NULL) {
+            assert_true(slice_equal(part, slice_of(row->part)));
+        }
+    }
+    assert_true(http_path_lacks_part("/users/{id}", "/users/"));
+    assert_true(http_path_lacks_part("/users/{id}/name", "/users/"));
+    assert_false(http_path_lacks_part("/users/{id}", "/users"));
+    assert_false(http_path_lacks_part("/users/{id}", "/users/7"));
+    assert_false(http_path_lacks_part("/users/", "/users/"));
 }
 
 static void origins(void **state)
@@ -191,8 +250,9 @@ int main(void)
         cmocka_unit_test(test_tokens),  cmocka_unit_test(test_field_values),
         cmocka_unit_test(test_tokens),  cmocka_unit_test(test_trim_end),
         cmocka_unit_test(test_lengths), cmocka_unit_test(test_hosts),
-        cmocka_unit_test(test_targets), cmocka_unit_test(origins),
-        cmocka_unit_test(request_ids),  cmocka_unit_test(lists),
+        cmocka_unit_test(test_targets), cmocka_unit_test(test_paths),
+        cmocka_unit_test(origins),      cmocka_unit_test(request_ids),
+        cmocka_unit_test(lists),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
