@@ -195,7 +195,7 @@ static struct slice append_payload(const struct event_handler *handler,
         return message->body;
     }
     size_t start = text->length;
-    buffer_append_text(text, handler->type);
+    buffer_append_slice(text, event_type_name(handler->type));
     buffer_append_byte(text, '\0');
     buffer_append_slice(text, message->body);
     return (struct slice){text->data + start, text->length - start};

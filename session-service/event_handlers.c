@@ -9,20 +9,13 @@
 
 enum { VALUE_BYTES_SHOWN_MAX = 128, VALUE_BYTES_MAX = 8 * SHORT_STRING_BYTES_MAX };
 
-#define ROW(name) &handle_##name,
-static const struct event_handler *const handlers[] = {EVENT_HANDLERS(ROW)};
+#define ROW(argument, type, symbol, ...) [type] = &handle_##symbol,
+static const struct event_handler *const handlers[EVENT_TYPES] = {USER_EVENT_TYPES(ROW, )};
 
 static const struct event_handler *find(struct slice type)
 {
-    if (type.length == 0) {
-        return &handle_user_saved;
-    }
-    for (size_t i = 0; i < sizeof(handlers) / sizeof(handlers[0]); i++) {
-        if (slice_equal(type, slice_of(handlers[i]->type))) {
-            return handlers[i];
-        }
-    }
-    return NULL;
+    enum event_type found = EVENT_USER_SAVED;
+    return type.length == 0 || event_type_find(type, &found) ? handlers[found] : NULL;
 }
 
 /* The value is a sender's: it is escaped, and cut where it is long. */

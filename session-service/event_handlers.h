@@ -1,6 +1,5 @@
-/* The list of the events that are handled: one handler for each type of message.
- *
- * How to add an event: add its name to the list, and define `handle_<name>` in handle_<name>.c. */
+/* The events that are handled: each type of the list in common/user/user_event.h has its handler,
+ * which is `handle_<name>` in handle_<name>.c. */
 #pragma once
 
 #include "session-service/store/store.h"
@@ -8,10 +7,8 @@
 #include "common/log/log.h"
 #include "common/user/user_event.h"
 
-#define EVENT_HANDLERS(HANDLER) HANDLER(user_saved) HANDLER(user_deleted)
-
 struct event_handler {
-    const char *type; /* of the message */
+    enum event_type type;
     const struct log_event *logged_as;
     bool logs_user; /* the log line shows the body, as --log-payload says */
     user_event_parse *parse;
@@ -20,8 +17,9 @@ struct event_handler {
                           struct store_effect *ret_effect, struct error *ret_error);
 };
 
-#define EVENT_HANDLER_DECLARE(name) extern const struct event_handler handle_##name;
-EVENT_HANDLERS(EVENT_HANDLER_DECLARE)
+#define EVENT_HANDLER_DECLARE(argument, type, symbol, ...)                                         \
+    extern const struct event_handler handle_##symbol;
+USER_EVENT_TYPES(EVENT_HANDLER_DECLARE, )
 
 /* Decodes a message as its type says, and returns the handler of that type; a message without a
  * type is a saved user. NULL: no handler has the type, and the event is impossible. */

@@ -30,7 +30,7 @@ static enum user_result parse(struct slice body, bool bare, const struct user_ru
 }
 
 const struct event_handler handle_user_deleted = {
-    .type = USER_DELETED_TYPE,
+    .type = EVENT_USER_DELETED,
     .logged_as = &event_user_deleted,
     .logs_user = false,
     .parse = parse,

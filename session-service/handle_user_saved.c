@@ -11,7 +11,7 @@ static enum user_result parse(struct slice body, bool bare, const struct user_ru
 }
 
 const struct event_handler handle_user_saved = {
-    .type = USER_SAVED_TYPE,
+    .type = EVENT_USER_SAVED,
     .logged_as = &event_user_saved,
     .logs_user = true,
     .parse = parse,

@@ -2,20 +2,14 @@
 #pragma once
 
 #include "common/log/log_events.h"
+#include "common/user/user_event.h"
+
+/* The log event of a message that was handled has the name of its type. */
+#define HANDLED(EVENT, type, symbol, name, meaning) EVENT(event_##symbol, INFO, name, meaning, "")
 
 /* How to add an event is said in common/log/log.h. */
 #define SESSION_LOG_EVENTS(EVENT)                                                                  \
-    EVENT(event_user_saved, INFO, "user.saved",                                                    \
-          "A message was handled, and its effect is on disk. The outcome is \"handled\", "         \
-          "\"outdated\" (what is known of the user is newer, and stays), \"duplicate\" (it was "   \
-          "handled before) or \"bare\" (it came without an id). A line with ahead_ms says that "   \
-          "saved_at_ms is so many milliseconds ahead of this host's clock, so that the order of "  \
-          "arrival has counted.",                                                                  \
-          "")                                                                                      \
-    EVENT(event_user_deleted, INFO, "user.deleted",                                                \
-          "A user's data and session were removed, unless a newer save or deletion of him is "     \
-          "known; that is on disk. The outcome and ahead_ms are as those of user.saved.",          \
-          "")                                                                                      \
+    USER_EVENT_TYPES(HANDLED, EVENT)                                                               \
     EVENT(event_user_dead_lettered, WARNING, "user.dead_lettered",                                 \
           "A message can never be handled. It goes to the dead letters, with the reason that the " \
           "line gives.",                                                                           \

@@ -10,20 +10,6 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
-/* The types of events and their names, which are used in messages and in the file of the outbox. A
- * name is never changed. */
-#define EVENT_TYPES_AND_NAMES(TYPE)                                                                \
-    TYPE(EVENT_USER_SAVED, USER_SAVED_TYPE)                                                        \
-    TYPE(EVENT_USER_DELETED, USER_DELETED_TYPE)
-
-#define EVENT_TYPE(type, name) type,
-enum event_type { EVENT_TYPES_AND_NAMES(EVENT_TYPE) EVENT_TYPES };
-
-/* Borrows a literal. */
-struct slice event_type_name(enum event_type type);
-/* Returns false if no type has that name. */
-MUST_CHECK bool event_type_find(struct slice name, enum event_type *ret_type);
-
 struct endpoint;
 struct http_request;
 struct key_entry;

@@ -7,6 +7,25 @@
 
 enum { PROBLEMS_TOLD_MAX = 3, POINTER_TOLD_BYTES_MAX = 64, MS_PER_S = 1000 };
 
+#define TYPE_NAME(argument, type, symbol, name, meaning) {name, sizeof(name) - 1},
+static const struct slice type_names[EVENT_TYPES] = {USER_EVENT_TYPES(TYPE_NAME, )};
+
+struct slice event_type_name(enum event_type type)
+{
+    return type_names[type];
+}
+
+bool event_type_find(struct slice name, enum event_type *ret_type)
+{
+    for (size_t i = 0; i < EVENT_TYPES; i++) {
+        if (slice_equal(name, type_names[i])) {
+            *ret_type = (enum event_type)i;
+            return true;
+        }
+    }
+    return false;
+}
+
 bool user_event_id_is_valid(struct slice message_id)
 {
     if (message_id.length == 0 || message_id.length > USER_EVENT_ID_BYTES_MAX) {

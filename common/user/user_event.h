@@ -7,8 +7,28 @@
 #include "common/amqp/message.h"
 #include "common/user/user.h"
 
-#define USER_SAVED_TYPE "user.saved"
-#define USER_DELETED_TYPE "user.deleted"
+/* The types of events, of both services: each has its name in messages and in the file of the
+ * outbox, which is never changed, and a sentence that says what is so when a message of that type
+ * was handled. How to add one is said in CONTRIBUTING.md. */
+#define USER_EVENT_TYPES(TYPE, ARGUMENT)                                                           \
+    TYPE(ARGUMENT, EVENT_USER_SAVED, user_saved, "user.saved",                                     \
+         "A message was handled, and its effect is on disk. The outcome is \"handled\", "          \
+         "\"outdated\" (what is known of the user is newer, and stays), \"duplicate\" (it was "    \
+         "handled before) or \"bare\" (it came without an id). A line with ahead_ms says that "    \
+         "saved_at_ms is so many milliseconds ahead of this host's clock, so that the order of "   \
+         "arrival has counted.")                                                                   \
+    TYPE(ARGUMENT, EVENT_USER_DELETED, user_deleted, "user.deleted",                               \
+         "A user's data and session were removed, unless a newer save or deletion of him is "      \
+         "known; that is on disk. The outcome and ahead_ms are as those of user.saved.")
+
+#define EVENT_TYPE(argument, type, symbol, name, meaning) type,
+enum event_type { USER_EVENT_TYPES(EVENT_TYPE, ) EVENT_TYPES };
+
+/* Borrows a literal. */
+struct slice event_type_name(enum event_type type);
+/* False where no type has that name. */
+MUST_CHECK bool event_type_find(struct slice name, enum event_type *ret_type);
+
 #define USER_EVENT_APP_ID "user-service"
 #define USER_EVENT_CONTENT_TYPE "application/json"
 #define USER_EVENT_HEADER_SAVED_AT "saved_at_ms"

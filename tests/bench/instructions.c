@@ -52,7 +52,7 @@ static void append_save(struct broker *broker, struct message_id_generator *ids,
     user_append_text(&user, user_id, &text);
     must(!text.failed, "user_append_text");
     struct message message;
-    user_event_encode(slice_of(USER_SAVED_TYPE), buffer_slice(&text), slice_of(message_id),
+    user_event_encode(event_type_name(EVENT_USER_SAVED), buffer_slice(&text), slice_of(message_id),
                       (uint64_t)SAVED_AT_MS, (struct slice){0}, &message);
     must(broker_append_publish(broker, "session", &message, &error) == OUTCOME_OK, "publish");
     (void)confirm_window_add(window, broker, message.message_id, 0);
@@ -91,7 +91,7 @@ static void handle_delivery(struct event_dispatcher *dispatcher, struct ack_wind
                                "\"email\":\"ada@example.org\",\"city\":\"London\"}",
                                (unsigned long long)number);
     struct message message;
-    user_event_encode(slice_of(USER_SAVED_TYPE), (struct slice){body, (size_t)body_length},
+    user_event_encode(event_type_name(EVENT_USER_SAVED), (struct slice){body, (size_t)body_length},
                       (struct slice){message_id, (size_t)id_length}, (uint64_t)SAVED_AT_MS,
                       (struct slice){0}, &message);
     must(ack_window_add(window, number, 0, &error) == OUTCOME_OK, "ack_window_add");

@@ -154,7 +154,7 @@ int main(int argc, char **argv)
         return 2;
     }
     memset(body, 'x', body_bytes);
-    user_event_encode(slice_of(USER_SAVED_TYPE), (struct slice){body, body_bytes},
+    user_event_encode(event_type_name(EVENT_USER_SAVED), (struct slice){body, body_bytes},
                       slice_of("01a20a23-61e7-7652-a769-82b0ad3193d0"), clock_wall_ms(),
                       (struct slice){0}, &run.message);
     if (confirm_window_init(&run.window, run.in_flight_max * WINDOW_FACTOR, count, &run,

@@ -66,7 +66,7 @@ static void judge_message(struct slice text, const struct user_rules *rules)
 {
     struct message message;
     struct user_event event;
-    user_event_encode(slice_of(USER_SAVED_TYPE), text, slice_of("m-1"), 1769860800123,
+    user_event_encode(event_type_name(EVENT_USER_SAVED), text, slice_of("m-1"), 1769860800123,
                       (struct slice){0}, &message);
     must(event_handlers_decode(&message, rules, TEXT_BYTES_MAX, &event) == &handle_user_saved);
     must(event.kind == USER_EVENT_IDENTIFIED);

@@ -89,7 +89,7 @@ static void encoded_form_is_pinned(void **state)
     (void)state;
     struct message message;
     memset(&message, 0xff, sizeof(message));
-    user_event_encode(slice_of(USER_SAVED_TYPE), slice_of("{\"id\":1}"), slice_of("m-1"),
+    user_event_encode(event_type_name(EVENT_USER_SAVED), slice_of("{\"id\":1}"), slice_of("m-1"),
                       1700000000123, (struct slice){0}, &message);
     assert_true(slice_equal(message.body, slice_of("{\"id\":1}")));
     assert_true(slice_equal(message.message_id, slice_of("m-1")));
@@ -104,7 +104,7 @@ static void encoded_form_is_pinned(void **state)
     assert_int_equal(message.headers[0].integer, 1700000000123);
 
     static const char traceparent[] = "00-" TRACE "-" SPAN "-01";
-    user_event_encode(slice_of(USER_SAVED_TYPE), slice_of("{}"), slice_of("m-1"), 1,
+    user_event_encode(event_type_name(EVENT_USER_SAVED), slice_of("{}"), slice_of("m-1"), 1,
                       slice_of(traceparent), &message);
     assert_int_equal(message.header_count, 2);
     assert_true(slice_equal(message.headers[1].name, slice_of("traceparent")));
@@ -118,7 +118,7 @@ static void decode_gives_back_what_was_encoded(void **state)
     struct message message;
     struct user_event event;
     struct slice body = slice_of("{\"id\":\"7\",\"x\":1.10}");
-    user_event_encode(slice_of(USER_SAVED_TYPE), body, slice_of("m-1"), 1700000000123,
+    user_event_encode(event_type_name(EVENT_USER_SAVED), body, slice_of("m-1"), 1700000000123,
                       (struct slice){0}, &message);
     user_event_decode(&message, handle_user_saved.parse, &strict, 1024, &event);
     assert_int_equal(event.kind, USER_EVENT_IDENTIFIED);
