@@ -1,4 +1,4 @@
-/* The schema, and what runs in a transaction. */
+/* What runs in a transaction. */
 #include "session-service/store/store_internal.h"
 
 #include "common/base/digest.h"
@@ -11,62 +11,6 @@ enum {
      * one and a half times its retention, however many come; and some where nothing comes. */
     PRUNE_ROWS_MIN = 500,
     PRUNE_ROWS_MAX = 20000,
-};
-
-/* Few trees, because they are what a message costs: a user has one row, with the open session in
- * it, and the inbox is one tree. `sessions` is how the session's part is read. The steps of a
- * change are said in common/database/database.h. */
-static const char *const migrations[] = {
-    "CREATE TABLE inbox ("
-    " message_id TEXT NOT NULL PRIMARY KEY,"
-    " payload_hash BLOB NOT NULL," /* SHA-256 of the body */
-    " handled_at_ms INTEGER NOT NULL) WITHOUT ROWID;"
-    "CREATE TABLE users ("
-    " user_id TEXT NOT NULL PRIMARY KEY," /* the id; 'email:...' or 'sha256:...' without one */
-    " body TEXT NOT NULL,"
-    " saved_at_ms INTEGER NOT NULL,"
-    " message_id TEXT NOT NULL," /* '' where the message had none */
-    " saves INTEGER NOT NULL,"   /* messages with an id that took effect */
-    " session_id TEXT,"
-    " opened_at_ms INTEGER,"
-    " extended_at_ms INTEGER,"
-    " expires_at_ms INTEGER,"
-    " session_saves INTEGER) WITHOUT ROWID;"
-    "CREATE UNIQUE INDEX users_by_session ON users (session_id) WHERE session_id IS NOT NULL;"
-    "CREATE VIEW sessions AS SELECT session_id AS id, user_id, opened_at_ms, extended_at_ms,"
-    " expires_at_ms, session_saves AS saves FROM users WHERE session_id IS NOT NULL;"
-    "CREATE TABLE attempts ("
-    " key TEXT NOT NULL PRIMARY KEY,"
-    " count INTEGER NOT NULL,"
-    " at_ms INTEGER NOT NULL) WITHOUT ROWID;",
-    /* The body last: what stands behind a large one is only found by reading all of it. */
-    "CREATE TABLE users_2 ("
-    " user_id TEXT NOT NULL PRIMARY KEY,"
-    " saved_at_ms INTEGER NOT NULL,"
-    " message_id TEXT NOT NULL,"
-    " saves INTEGER NOT NULL,"
-    " session_id TEXT,"
-    " opened_at_ms INTEGER,"
-    " extended_at_ms INTEGER,"
-    " expires_at_ms INTEGER,"
-    " session_saves INTEGER,"
-    " body TEXT NOT NULL) WITHOUT ROWID;"
-    "INSERT INTO users_2 SELECT user_id, saved_at_ms, message_id, saves, session_id, opened_at_ms,"
-    " extended_at_ms, expires_at_ms, session_saves, body FROM users;"
-    "DROP VIEW sessions;"
-    "DROP TABLE users;"
-    "ALTER TABLE users_2 RENAME TO users;"
-    "CREATE UNIQUE INDEX users_by_session ON users (session_id) WHERE session_id IS NOT NULL;"
-    "CREATE VIEW sessions AS SELECT session_id AS id, user_id, opened_at_ms, extended_at_ms,"
-    " expires_at_ms, session_saves AS saves FROM users WHERE session_id IS NOT NULL;",
-    "CREATE TABLE tombstones ("
-    " user_hash TEXT NOT NULL PRIMARY KEY," /* SHA-256 of the user_id, which may be an address */
-    " deleted_at_ms INTEGER NOT NULL,"
-    " message_id TEXT NOT NULL,"
-    " handled_at_ms INTEGER NOT NULL) WITHOUT ROWID;",
-    /* The floor of store_order.h where the state has its place by its arrival, and else NULL, which
-     * costs nothing behind the body. A tombstone has it in deleted_at_ms. */
-    "ALTER TABLE users ADD COLUMN floor_ms INTEGER;",
 };
 
 /* What bind_order() binds: ?2 is the rank, ?3 the message id, ?4 the latest time that is believed,
@@ -100,43 +44,52 @@ static const char *const migrations[] = {
     " expires_at_ms = excluded.expires_at_ms"                                                      \
     " RETURNING session_saves = 1, (saved_at_ms, message_id) = (?7, ?3)"
 
-static const char *const statements[STATEMENTS] = {
-    [INSERT_INBOX] = "INSERT INTO inbox VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
-    [SELECT_HASH] = "SELECT payload_hash FROM inbox WHERE message_id = ?1",
-    [UPSERT_USER] = UPSERT,
-    [UPSERT_USER_AND_COUNT] = UPSERT ", saves",
-    [DELETE_USER] = "DELETE FROM users WHERE user_id = ?1 AND " IS_NEWER " RETURNING " USER_TIME,
-    /* DELETE_USER has run: a user who is there is newer. */
-    [INSERT_TOMBSTONE] =
-        "INSERT INTO tombstones SELECT ?7, coalesce(?6, ?2), ?3, ?8"
-        " WHERE NOT EXISTS (SELECT 1 FROM users WHERE user_id = ?1)"
-        " ON CONFLICT DO UPDATE SET deleted_at_ms = " TOMBSTONE_TIME ", message_id = ?3,"
-        " handled_at_ms = ?8 WHERE " IS_AFTER_TOMBSTONE,
-    [HAS_TOMBSTONES] = "SELECT EXISTS (SELECT 1 FROM tombstones)",
-    [DELETE_TOMBSTONE] = "DELETE FROM tombstones WHERE user_hash = ?1 AND " IS_AFTER_TOMBSTONE
-                         " RETURNING deleted_at_ms",
-    [DELETE_BURIED_USER] = "DELETE FROM users WHERE user_id = ?1"
-                           " AND EXISTS (SELECT 1 FROM tombstones WHERE user_hash = ?2)",
-    [RAISE_FLOOR] = "UPDATE users SET floor_ms = ?2 WHERE user_id = ?1",
-    [COUNT_ATTEMPT] = "INSERT INTO attempts VALUES (?1, 1, ?2)"
-                      " ON CONFLICT DO UPDATE SET count = count + 1, at_ms = excluded.at_ms"
-                      " RETURNING count",
-    [FORGET_ATTEMPTS] = "DELETE FROM attempts WHERE key = ?1",
-    [NEXT_INBOX] = "SELECT max(message_id), count(*) FROM (SELECT message_id FROM inbox"
-                   " WHERE message_id > ?1 ORDER BY message_id LIMIT ?2)",
-    [PRUNE_INBOX] = "DELETE FROM inbox WHERE message_id > ?1 AND message_id <= ?2"
-                    " AND handled_at_ms <= ?3",
-    [NEXT_SESSIONS] = "SELECT max(session_id), count(*) FROM (SELECT session_id FROM users"
-                      " WHERE session_id > ?1 ORDER BY session_id LIMIT ?2)",
-    [SWEEP_SESSIONS] = "UPDATE users SET session_id = NULL, opened_at_ms = NULL,"
-                       " extended_at_ms = NULL, expires_at_ms = NULL, session_saves = NULL"
-                       " WHERE session_id > ?1 AND session_id <= ?2 AND expires_at_ms <= ?3",
-    [PRUNE_ATTEMPTS] = "DELETE FROM attempts WHERE at_ms <= ?1",
-    [NEXT_TOMBSTONES] = "SELECT max(user_hash), count(*) FROM (SELECT user_hash FROM tombstones"
-                        " WHERE user_hash > ?1 ORDER BY user_hash LIMIT ?2)",
-    [PRUNE_TOMBSTONES] = "DELETE FROM tombstones WHERE user_hash > ?1 AND user_hash <= ?2"
-                         " AND handled_at_ms <= ?3",
-};
+#define STATEMENT_LIST(STATEMENT)                                                                  \
+    STATEMENT(INSERT_INBOX, "INSERT INTO inbox VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING")        \
+    STATEMENT(SELECT_HASH, "SELECT payload_hash FROM inbox WHERE message_id = ?1")                 \
+    STATEMENT(UPSERT_USER, UPSERT)                                                                 \
+    STATEMENT(UPSERT_USER_AND_COUNT, UPSERT ", saves") /* how many saves the user has */           \
+    STATEMENT(DELETE_USER,                                                                         \
+              "DELETE FROM users WHERE user_id = ?1 AND " IS_NEWER " RETURNING " USER_TIME)        \
+    /* DELETE_USER has run: a user who is there is newer. */                                       \
+    STATEMENT(INSERT_TOMBSTONE,                                                                    \
+              "INSERT INTO tombstones SELECT ?7, coalesce(?6, ?2), ?3, ?8"                         \
+              " WHERE NOT EXISTS (SELECT 1 FROM users WHERE user_id = ?1)"                         \
+              " ON CONFLICT DO UPDATE SET deleted_at_ms = " TOMBSTONE_TIME ", message_id = ?3,"    \
+              " handled_at_ms = ?8 WHERE " IS_AFTER_TOMBSTONE)                                     \
+    STATEMENT(HAS_TOMBSTONES, "SELECT EXISTS (SELECT 1 FROM tombstones)")                          \
+    STATEMENT(DELETE_TOMBSTONE,                                                                    \
+              "DELETE FROM tombstones WHERE user_hash = ?1 AND " IS_AFTER_TOMBSTONE                \
+              " RETURNING deleted_at_ms")                                                          \
+    STATEMENT(DELETE_BURIED_USER, "DELETE FROM users WHERE user_id = ?1"                           \
+                                  " AND EXISTS (SELECT 1 FROM tombstones WHERE user_hash = ?2)")   \
+    STATEMENT(RAISE_FLOOR, "UPDATE users SET floor_ms = ?2 WHERE user_id = ?1")                    \
+    STATEMENT(COUNT_ATTEMPT,                                                                       \
+              "INSERT INTO attempts VALUES (?1, 1, ?2)"                                            \
+              " ON CONFLICT DO UPDATE SET count = count + 1, at_ms = excluded.at_ms"               \
+              " RETURNING count")                                                                  \
+    STATEMENT(FORGET_ATTEMPTS, "DELETE FROM attempts WHERE key = ?1")                              \
+    STATEMENT(NEXT_INBOX, "SELECT max(message_id), count(*) FROM (SELECT message_id FROM inbox"    \
+                          " WHERE message_id > ?1 ORDER BY message_id LIMIT ?2)")                  \
+    STATEMENT(PRUNE_INBOX, "DELETE FROM inbox WHERE message_id > ?1 AND message_id <= ?2"          \
+                           " AND handled_at_ms <= ?3")                                             \
+    STATEMENT(NEXT_SESSIONS, "SELECT max(session_id), count(*) FROM (SELECT session_id FROM users" \
+                             " WHERE session_id > ?1 ORDER BY session_id LIMIT ?2)")               \
+    STATEMENT(SWEEP_SESSIONS,                                                                      \
+              "UPDATE users SET session_id = NULL, opened_at_ms = NULL,"                           \
+              " extended_at_ms = NULL, expires_at_ms = NULL, session_saves = NULL"                 \
+              " WHERE session_id > ?1 AND session_id <= ?2 AND expires_at_ms <= ?3")               \
+    STATEMENT(PRUNE_ATTEMPTS, "DELETE FROM attempts WHERE at_ms <= ?1")                            \
+    STATEMENT(NEXT_TOMBSTONES,                                                                     \
+              "SELECT max(user_hash), count(*) FROM (SELECT user_hash FROM tombstones"             \
+              " WHERE user_hash > ?1 ORDER BY user_hash LIMIT ?2)")                                \
+    STATEMENT(PRUNE_TOMBSTONES, "DELETE FROM tombstones WHERE user_hash > ?1 AND user_hash <= ?2"  \
+                                " AND handled_at_ms <= ?3")
+
+#define NAME(name, sql) name,
+#define TEXT(name, sql) [name] = (sql),
+enum statement_name { STATEMENT_LIST(NAME) STATEMENTS };
+static const char *const statements[STATEMENTS] = {STATEMENT_LIST(TEXT)};
 
 enum outcome store_create(const struct store_options *options, struct store **ret_store,
                           struct error *ret_error)
@@ -145,8 +98,8 @@ enum outcome store_create(const struct store_options *options, struct store **re
         .directory = options->directory,
         .file_name = STORE_FILE_NAME,
         .application_id = APPLICATION_ID,
-        .migrations = migrations,
-        .version = sizeof(migrations) / sizeof(migrations[0]),
+        .migrations = store_migrations,
+        .version = store_version,
         .statements = statements,
         .statement_count = STATEMENTS,
     };
@@ -424,6 +377,31 @@ enum outcome store_delete_user(struct store *store, const struct store_event *ev
         outcome = bury_user(store, event, now_ms, &order, ret_effect, ret_error);
     }
     return outcome;
+}
+
+enum outcome store_count_attempt(struct store *store, struct slice key, int64_t now_ms,
+                                 int64_t *ret_count, struct error *ret_error)
+{
+    enum outcome outcome = store_begin(store, ret_error);
+    if (outcome == OUTCOME_OK) {
+        struct statement *count = database_statement(store->database, COUNT_ATTEMPT);
+        statement_bind_text(count, 1, key);
+        statement_bind_integer(count, 2, now_ms);
+        bool row = false;
+        outcome = statement_step(count, &row, ret_error);
+        if (outcome == OUTCOME_OK && row) {
+            *ret_count = statement_integer(count, 0);
+            statement_reset(count);
+        }
+    }
+    return store_end(store, outcome, ret_error);
+}
+
+enum outcome store_forget_attempts(struct store *store, struct slice key, struct error *ret_error)
+{
+    struct statement *forget = database_statement(store->database, FORGET_ATTEMPTS);
+    statement_bind_text(forget, 1, key);
+    return statement_run(forget, ret_error);
 }
 
 /* Finds the end of the next few rows after the cursor, removes those of them that are old, and

@@ -10,29 +10,8 @@
 
 enum { STORE_CURSOR_BYTES = 129 };
 
-/* Their SQL is in store.c. */
-enum statement_name {
-    INSERT_INBOX,
-    SELECT_HASH,
-    UPSERT_USER,
-    UPSERT_USER_AND_COUNT, /* how many saves the user has */
-    DELETE_USER,
-    INSERT_TOMBSTONE,
-    HAS_TOMBSTONES,
-    DELETE_TOMBSTONE,
-    DELETE_BURIED_USER,
-    RAISE_FLOOR,
-    COUNT_ATTEMPT,
-    FORGET_ATTEMPTS,
-    NEXT_INBOX,
-    PRUNE_INBOX,
-    NEXT_SESSIONS,
-    SWEEP_SESSIONS,
-    PRUNE_ATTEMPTS,
-    NEXT_TOMBSTONES,
-    PRUNE_TOMBSTONES,
-    STATEMENTS
-};
+extern const char *const store_migrations[];
+extern const int store_version;
 
 struct store {
     struct store_options options;
