@@ -1,14 +1,13 @@
 /* The acceptor does what all endpoints share that accept events: it makes an event of a request,
  * hands it over to the publisher, and makes a reply of its outcome. HTTP thread.
  *
- * The handler of such an endpoint calls, one after the other:
+ * routes.c asks acceptor_admits() before an endpoint looks at the request. The endpoint then calls
  *
- *     acceptor_admits()   before it looks at the request, so that a refusal costs nothing more
  *     acceptor_begin()    for an event with its times and its id
  *     acceptor_accept()   when it has written the body
  *
- * Where the first returns false or the second NULL, the request has its reply already. An endpoint
- * that refuses the request after acceptor_begin() replies itself, and frees the event. */
+ * Where the first returns NULL, the request has its reply already. An endpoint that refuses the
+ * request after acceptor_begin() replies itself, and frees the event. */
 #pragma once
 
 #include "common/base/message_id.h"

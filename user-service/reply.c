@@ -162,11 +162,11 @@ void reply_json_as_form(const struct asker *asker)
                 "Content-Type: application/json");
 }
 
-void reply_wrong_media_type(const struct asker *asker)
+void reply_wrong_media_type(const struct asker *asker, const char *wanted)
 {
-    reply_fault(
-        asker, 415, "unsupported-media-type", "Unsupported Media Type",
-        "send application/json or application/x-www-form-urlencoded, without Content-Encoding");
+    char detail[DETAIL_BYTES];
+    snprintf(detail, sizeof(detail), "send %s, without Content-Encoding", wanted);
+    reply_fault(asker, 415, "unsupported-media-type", "Unsupported Media Type", detail);
 }
 
 void reply_large_user(const struct asker *asker, size_t bytes, size_t bytes_max)

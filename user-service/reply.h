@@ -11,12 +11,6 @@ enum {
     REPLY_INVALID = EVENT_OUTCOMES, /* what becomes of a request that never became an event */
 };
 
-/* The line of a list of metrics (common/metrics/metrics.h) that declares what struct endpoint
- * counts. */
-#define REPLY_METRIC(METRIC, name, help)                                                           \
-    METRIC(replies, COUNTERS("outcome", EVENT_OUTCOMES_AND_NAMES(EVENT_OUTCOME_NAME) "invalid"),   \
-           name, help)
-
 /* What the replies of one endpoint say, and where they are counted. */
 struct endpoint {
     const char *done;        /* what its requests ask for, as in "not saved": a literal */
@@ -38,6 +32,7 @@ void reply_refused(const struct asker *asker, enum event_outcome outcome);
 void reply_malformed(const struct asker *asker, const char *name, const char *detail);
 void reply_key_reused(const struct asker *asker);
 void reply_json_as_form(const struct asker *asker);
-void reply_wrong_media_type(const struct asker *asker);
+/* `wanted` says which media types the endpoint takes: a literal. */
+void reply_wrong_media_type(const struct asker *asker, const char *wanted);
 void reply_large_user(const struct asker *asker, size_t bytes, size_t bytes_max);
 void reply_invalid(const struct asker *asker, const struct user_problems *problems);

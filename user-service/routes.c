@@ -5,13 +5,16 @@
 
 #include <stdio.h>
 
+#define INIT_ENDPOINT(argument, name, method, path, done_text, invalid_text, ...)                  \
+    routes->name = (struct endpoint){                                                              \
+        .done = (done_text), .invalid = (invalid_text), .replies = routes->replies.name};
+
 void routes_init(struct routes *routes, const struct settings *settings,
                  struct publisher *publisher, struct outbox *outbox)
 {
     routes->outbox = outbox;
     acceptor_init(&routes->acceptor, settings, publisher);
-    save_user_init(&routes->save_user, settings, &routes->acceptor);
-    delete_user_init(&routes->delete_user, &routes->acceptor);
+    ENDPOINTS(INIT_ENDPOINT, )
 }
 
 void routes_done(struct routes *routes)
@@ -26,17 +29,24 @@ static void get_users(struct http_request *request, void *context)
                     "{\"success\":true,\"message\":\"users base route\"}\n");
 }
 
-static void post_users_save(struct http_request *request, void *context)
+/* What there is no room for costs nothing: the endpoint does not look at the request. */
+static void handle_at(struct http_request *request, struct routes *routes,
+                      const struct endpoint *endpoint,
+                      void (*handle)(struct acceptor *acceptor, const struct asker *asker))
 {
-    struct routes *routes = context;
-    save_user_handle(request, &routes->save_user);
+    const struct asker asker = {.request = request, .endpoint = endpoint};
+    if (acceptor_admits(&routes->acceptor, &asker)) {
+        handle(&routes->acceptor, &asker);
+    }
 }
 
-static void delete_one_user(struct http_request *request, void *context)
-{
-    struct routes *routes = context;
-    delete_user_handle(request, &routes->delete_user);
-}
+#define HANDLE_AT_ENDPOINT(argument, name, ...)                                                    \
+    static void handle_##name(struct http_request *request, void *context)                         \
+    {                                                                                              \
+        struct routes *routes = context;                                                           \
+        handle_at(request, routes, &routes->name, name##_handle);                                  \
+    }
+ENDPOINTS(HANDLE_AT_ENDPOINT, )
 
 bool routes_is_ready(void *context, struct error *ret_reason)
 {
@@ -73,6 +83,10 @@ static void get_readyz(struct http_request *request, void *context)
 #define ROW(...) METRIC_ROW(struct routes_metrics, __VA_ARGS__)
 METRIC_TABLE(append_own_metrics, struct routes_metrics, ROUTES_METRICS(ROW))
 
+#undef ROW
+#define ROW(...) METRIC_ROW(struct endpoint_metrics, __VA_ARGS__)
+METRIC_TABLE(append_endpoint_metrics, struct endpoint_metrics, ENDPOINT_METRICS(ROW))
+
 static void get_metrics(struct http_request *request, void *context)
 {
     struct routes *routes = context;
@@ -80,8 +94,7 @@ static void get_metrics(struct http_request *request, void *context)
     struct buffer text;
     buffer_init(&text, HTTP_METRICS_BYTES_MAX);
 
-    save_user_append_metrics(&routes->save_user, &text);
-    delete_user_append_metrics(&routes->delete_user, &text);
+    append_endpoint_metrics(&text, &routes->replies);
     acceptor_append_metrics(&routes->acceptor, &text);
     publisher_append_metrics(publisher, &text);
     if (routes->outbox != NULL) {
@@ -92,10 +105,11 @@ static void get_metrics(struct http_request *request, void *context)
     http_reply_metrics(request, routes->server, &text);
 }
 
+#define ROUTE_TO_ENDPOINT(argument, name, its_method, its_path, ...)                               \
+    {.method = (its_method), .path = (its_path), .handle = handle_##name},
+
 const struct http_route routes_table[] = {
-    {.method = "POST", .path = "/users/save", .handle = post_users_save},
-    {.method = "DELETE", .path = "/users/{id}", .handle = delete_one_user},
-    {.method = "GET", .path = "/users", .handle = get_users},
+    ENDPOINTS(ROUTE_TO_ENDPOINT, ){.method = "GET", .path = "/users", .handle = get_users},
     {.method = "GET", .path = "/healthz", .handle = http_get_healthz},
     {.method = "GET", .path = "/readyz", .handle = get_readyz},
     {.method = "GET", .path = "/metrics", .handle = get_metrics},

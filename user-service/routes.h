@@ -2,9 +2,8 @@
 #pragma once
 
 #include "common/amqp/connector.h"
-#include "user-service/delete_user.h"
+#include "user-service/endpoints.h"
 #include "user-service/outbox.h"
-#include "user-service/save_user.h"
 
 /* How to add a metric is said in common/metrics/metrics.h. */
 #define ROUTES_METRICS(METRIC) CONNECTOR_METRIC(METRIC, "publisher")
@@ -13,11 +12,13 @@ struct routes_metrics {
     ROUTES_METRICS(METRIC_MEMBER)
 };
 
+#define ROUTES_ENDPOINT(argument, name, ...) struct endpoint name;
+
 /* The context of every route. Borrows what it points to. */
 struct routes {
     struct acceptor acceptor;
-    struct save_user save_user;
-    struct delete_user delete_user;
+    struct endpoint_metrics replies;
+    ENDPOINTS(ROUTES_ENDPOINT, )
     struct outbox *outbox; /* NULL: none */
     struct http_server *server;
 };
