@@ -10,7 +10,10 @@ import json
 import threading
 
 OK, FAILED, UNKNOWN = "ok", "failed", "unknown"
-DELETED = "user.deleted"
+SAVED, DELETED = "user.saved", "user.deleted"
+# What a message of each type does to its user, as the checker's rules for users know it.
+SAVES, DELETES = "saves", "deletes"
+TYPES = {SAVED: SAVES, DELETED: DELETES}
 # What a message that was delivered too often may become, whatever it is.
 ALWAYS = "too-many-redeliveries"
 

@@ -14,7 +14,7 @@ import os
 import sqlite3
 import sys
 
-from attempts import ALWAYS, DELETED, FAILED, OK, UNKNOWN
+from attempts import ALWAYS, DELETES, FAILED, OK, SAVED, TYPES, UNKNOWN
 
 STORE = "session-service.db"
 SHOWN = 5
@@ -38,12 +38,12 @@ class Unreadable(Exception):
 
 
 def digest(payload, message_type=None):
-    """Of what the inbox compares: of a deletion also the type."""
+    """Of what the inbox compares: of all but a save also the type."""
     return digest_of_bytes(payload.encode("utf-8", "surrogateescape"), message_type)
 
 
 def digest_of_bytes(body, message_type):
-    prefix = DELETED.encode() + b"\0" if message_type == DELETED else b""
+    prefix = b"" if (message_type or SAVED) == SAVED else message_type.encode() + b"\0"
     return hashlib.sha256(prefix + body).hexdigest()
 
 
@@ -98,10 +98,12 @@ def read_attempts(path):
                 raise Unreadable("%s: attempt %d has no beginning, or no class" % (path, number))
             open_attempts.pop(number).classes.add(record["class"])
             continue
-        message_type = record.get("type")
+        message_type = record.get("type") or SAVED
+        if message_type not in TYPES:
+            raise Unreadable("%s: attempt %d: attempts.py does not say what %s does" % (path, number, message_type))
         key = (record["id"], digest(record["payload"], message_type))
         if key not in pairs:
-            pairs[key] = Attempted(user_of(record["payload"]), message_type == DELETED, record["effect"],
+            pairs[key] = Attempted(user_of(record["payload"]), TYPES[message_type] == DELETES, record["effect"],
                                    record["reasons"])
         open_attempts[number] = pairs[key]
     for pair in open_attempts.values():
@@ -168,7 +170,7 @@ class Log:
         message_id = event.get("message_id")
         if event["event"] == "user.dead_lettered":
             self.dead.add(message_id)
-        elif event["event"] in ("user.saved", DELETED):
+        elif event["event"] in TYPES:
             if event["outcome"] == "bare":
                 self.bare += 1
                 return

@@ -300,6 +300,12 @@ def test_what_cannot_be_read_is_no_pass(run, name, damage):
     assert status == 2 and name in output and "cannot judge" in output, output
 
 
+def test_a_type_that_the_checker_does_not_know_is_no_pass(run):
+    run.attempts.append(("n1", user(1), True, [], OK, "no.type"))
+    status, output = run.write().check()
+    assert status == 2 and "does not say what no.type does" in output, output
+
+
 def test_a_torn_last_line_is_what_a_kill_leaves(run):
     log = run.write().directory / "log"
     log.write_text(log.read_text() + '{"event":"user.sav')
