@@ -22,8 +22,8 @@ enum {
     USER_LIST_NAMES_MAX = 64,
 };
 
-/* What user_check() asks for. The lists hold at most USER_LIST_NAMES_MAX names, comma separated in
- * the options, borrowed from the settings. */
+/* What user_check() asks for. The lists are comma separated as in the options, borrowed from the
+ * settings, and of any length; the names behind the first USER_LIST_NAMES_MAX cost more time. */
 struct user_rules {
     bool strict; /* the known members (id, email, username, name) have the types, lengths and forms
                   * of the contract and at least one is there; else any JSON object within the

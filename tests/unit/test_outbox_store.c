@@ -205,7 +205,7 @@ static void test_a_row_that_is_no_save_is_told_and_kept(void **state)
         "INSERT INTO outbox VALUES (4, 'b', '', '', 4, 'user.saved')",
         "INSERT INTO outbox VALUES (5, 'c', '{}', 'trace', 5, 'user.saved')",
         "INSERT INTO outbox VALUES (6, 'd', '{}', '', -6, 'user.saved')",
-        "INSERT INTO outbox VALUES (7, 'f', '{}', '', 7, 'user.renamed')",
+        "INSERT INTO outbox VALUES (7, 'f', '{}', '', 7, 'no.type')",
         "INSERT INTO outbox VALUES (8, 'g', '{}', '', 8, '')",
         "INSERT INTO outbox (sequence, message_id, body, traceparent, saved_at_ms)"
         " VALUES (9, 'e', '{}', '" TRACEPARENT "', 9)",
