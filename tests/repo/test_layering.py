@@ -15,7 +15,7 @@ PURE = ("user-service/{admission,event_clock,key_window}.[ch]",
         "session-service/{ack_window,event_content}.[ch]", "session-service/store/store_order.[ch]",
         "common/base/{backoff,json_canonical,json_text,utf8,slice}.[ch]", "common/http/{form,http_syntax}.[ch]",
         "common/log/log_format.[ch]",
-        "common/amqp/{confirm_window,nack_streak,message,broker_url,broker_url_parameters}.[ch]", "common/user/*.[ch]")
+        "common/amqp/{broker_refusal,broker_url,broker_url_parameters,confirm_window,message,nack_streak}.[ch]", "common/user/*.[ch]")
 STORE_HEADERS = ("session-service/store/{store,store_reader}.h",)
 LIBRARIES = {"libmicrohttpd": r"microhttpd", "rabbitmq-c": r"rabbitmq-c/|amqp[a-z_]*\.h", "libsystemd": r"systemd/",
              "OpenSSL": r"openssl/", "SQLite": r"sqlite3", "jansson": r"jansson", "inih": r"ini\.h", "libuuid": r"uuid/"}
