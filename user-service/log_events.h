@@ -14,7 +14,8 @@
           "may take it.",                                                                          \
           "")                                                                                      \
     EVENT(event_queue_missing, WARNING, "queue.missing",                                           \
-          "The broker returned a save because its queue is missing. The queue is declared again.", \
+          "The broker returned a save because its queue is missing. The queue is declared again; " \
+          "with --declare never it is looked for.",                                                \
           "Find out who deletes the queue; the messages in it were lost.")                         \
     EVENT(event_outbox_unavailable, ERROR, "outbox.unavailable",                                   \
           "The file of the outbox could not be opened at the start. It is tried again; until "     \

@@ -23,14 +23,6 @@ void broker_set_program(const char *name)
     program_name = name;
 }
 
-enum outcome broker_refusal(int code, struct slice text, const char *what, struct error *ret_error)
-{
-    bool wrong_request =
-        code == AMQP_PRECONDITION_FAILED || code == AMQP_ACCESS_REFUSED || code == AMQP_NOT_ALLOWED;
-    return error_set(ret_error, wrong_request ? OUTCOME_INVALID : OUTCOME_TRANSIENT,
-                     "%s: the broker answered %d: %.*s", what, code, (int)text.length, text.data);
-}
-
 /* Why the library's call was no success. errno is as the call left it. */
 static enum outcome reply_error(amqp_rpc_reply_t reply, const char *what, struct error *ret_error)
 {
@@ -40,18 +32,22 @@ static enum outcome reply_error(amqp_rpc_reply_t reply, const char *what, struct
     if (reply.reply_type != AMQP_RESPONSE_SERVER_EXCEPTION) {
         return error_set(ret_error, OUTCOME_TRANSIENT, "%s: no reply from the broker", what);
     }
-    int code = 0;
-    amqp_bytes_t text = {0, (void *)(uintptr_t) ""};
+    struct broker_refusal refusal = {.code = 0};
+    amqp_bytes_t text = amqp_empty_bytes;
     if (reply.reply.id == AMQP_CONNECTION_CLOSE_METHOD) {
         const amqp_connection_close_t *method = reply.reply.decoded;
-        code = method->reply_code;
+        refusal.code = method->reply_code;
         text = method->reply_text;
     } else if (reply.reply.id == AMQP_CHANNEL_CLOSE_METHOD) {
         const amqp_channel_close_t *method = reply.reply.decoded;
-        code = method->reply_code;
+        refusal.code = method->reply_code;
         text = method->reply_text;
     }
-    return broker_refusal(code, broker_slice(text), what, ret_error);
+    if (text.len > 0 && text.len <= sizeof(refusal.text)) {
+        refusal.text_length = text.len;
+        memcpy(refusal.text, text.bytes, text.len);
+    }
+    return broker_refusal_error(&refusal, what, ret_error);
 }
 
 /* The peer went away in the middle, or what it said is something else. */
@@ -231,56 +227,6 @@ void broker_free(struct broker *broker)
     free(broker);
 }
 
-enum outcome broker_declare_and_wait(struct broker *broker, const char *queue,
-                                     enum broker_queue_type type, struct error *ret_error)
-{
-    struct broker_cursor arguments;
-    struct error cause;
-    enum outcome outcome = broker_append_declare(broker, queue, type, &cause);
-    if (outcome == OUTCOME_OK) {
-        outcome = broker_wait_for(broker, AMQP_QUEUE_DECLARE_OK_METHOD, "queue.declare",
-                                  broker->timeout_ms, &arguments, NULL, &cause);
-    }
-    if (outcome == OUTCOME_OK) {
-        return OUTCOME_OK;
-    }
-    if (outcome != OUTCOME_INVALID) {
-        return error_set(ret_error, outcome, "%s", cause.text);
-    }
-    return error_set(
-        ret_error, OUTCOME_INVALID,
-        "queue '%s' cannot be used as a durable %s queue: set --queue-type (or --queue) "
-        "to what it is, or have an operator move it away; %s",
-        queue, type == BROKER_QUEUE_QUORUM ? "quorum" : "classic", cause.text);
-}
-
-enum outcome broker_count_and_wait(struct broker *broker, const char *queue, bool *ret_exists,
-                                   uint64_t *ret_count, struct error *ret_error)
-{
-    amqp_queue_declare_t declare = {.queue = amqp_cstring_bytes(queue), .passive = 1};
-    struct broker_cursor arguments;
-    int code = 0;
-    enum outcome outcome = broker_append_method(broker, BROKER_CHANNEL, AMQP_QUEUE_DECLARE_METHOD,
-                                                &declare, "queue.declare", ret_error);
-    if (outcome == OUTCOME_OK) {
-        outcome = broker_wait_for(broker, AMQP_QUEUE_DECLARE_OK_METHOD, "queue.declare",
-                                  broker->timeout_ms, &arguments, &code, ret_error);
-    }
-    if (outcome == OUTCOME_OK) {
-        (void)broker_take_short_string(&arguments); /* its name */
-        *ret_count = broker_take_integer(&arguments, 4);
-        *ret_exists = true;
-        return arguments.failed ? error_set(ret_error, OUTCOME_TRANSIENT,
-                                            "queue.declare: the broker's answer is cut off")
-                                : OUTCOME_OK;
-    }
-    if (code == AMQP_NOT_FOUND) {
-        *ret_exists = false;
-        return OUTCOME_OK;
-    }
-    return outcome;
-}
-
 static enum outcome ask(struct broker *broker, uint32_t request, void *method, uint32_t answer,
                         const char *what, struct error *ret_error)
 {
@@ -290,6 +236,13 @@ static enum outcome ask(struct broker *broker, uint32_t request, void *method, u
     return outcome != OUTCOME_OK ? outcome
                                  : broker_wait_for(broker, answer, what, broker->timeout_ms,
                                                    &arguments, NULL, ret_error);
+}
+
+enum outcome broker_open_channel(struct broker *broker, struct error *ret_error)
+{
+    amqp_channel_open_t open = {.out_of_band = amqp_empty_bytes};
+    return ask(broker, AMQP_CHANNEL_OPEN_METHOD, &open, AMQP_CHANNEL_OPEN_OK_METHOD, "channel.open",
+               ret_error);
 }
 
 enum outcome broker_enable_confirms(struct broker *broker, struct error *ret_error)
@@ -302,12 +255,9 @@ enum outcome broker_enable_confirms(struct broker *broker, struct error *ret_err
 enum outcome broker_reopen_channel(struct broker *broker, struct error *ret_error)
 {
     amqp_channel_close_t close = {.reply_code = AMQP_REPLY_SUCCESS};
-    amqp_channel_open_t open = {.out_of_band = amqp_empty_bytes};
     enum outcome outcome = ask(broker, AMQP_CHANNEL_CLOSE_METHOD, &close,
                                AMQP_CHANNEL_CLOSE_OK_METHOD, "channel.close", ret_error);
-    return outcome != OUTCOME_OK ? outcome
-                                 : ask(broker, AMQP_CHANNEL_OPEN_METHOD, &open,
-                                       AMQP_CHANNEL_OPEN_OK_METHOD, "channel.open", ret_error);
+    return outcome != OUTCOME_OK ? outcome : broker_open_channel(broker, ret_error);
 }
 
 enum outcome broker_consume(struct broker *broker, const char *queue, uint16_t prefetch,

@@ -16,6 +16,20 @@
 #include <poll.h>
 
 enum broker_queue_type { BROKER_QUEUE_QUORUM, BROKER_QUEUE_CLASSIC };
+enum broker_declare { BROKER_DECLARE_AUTO, BROKER_DECLARE_NEVER };
+
+/* A durable queue, and whether it is declared, or only looked for. Borrows its name. */
+struct broker_queue {
+    const char *name;
+    enum broker_queue_type type; /* of no meaning where it is only looked for */
+    enum broker_declare declare;
+};
+
+/* Why a queue is used as it is; both "" where it is what was asked for, or was only looked for. */
+struct broker_queue_finding {
+    struct error difference;   /* the argument that differs, and both values */
+    struct error not_declared; /* the right that is missing */
+};
 
 /* The header in which a quorum queue counts earlier deliveries of a message. It is shown however
  * many headers there are. */
@@ -60,11 +74,15 @@ MUST_CHECK enum outcome broker_open(const struct broker_address *address,
 /* Closes with AMQP's handshake if the connection still works. NULL is fine. */
 void broker_free(struct broker *broker);
 
-/* These calls are for the set-up, before the first publish or delivery. A queue that exists with
- * other arguments is OUTCOME_INVALID, with both values in the text and the option to change. After
- * a failure free the broker. */
-MUST_CHECK enum outcome broker_declare_and_wait(struct broker *broker, const char *queue,
-                                                enum broker_queue_type type,
+/* These calls are for the set-up, before the first publish or delivery. With BROKER_DECLARE_AUTO a
+ * queue is used as it is where the user may not declare one, and where it exists with other
+ * arguments: its type must be what was asked for, if the broker says that it differs, and it must
+ * be durable and stay without consumers. INVALID: it is not, with both values in the text and the
+ * option to change. TRANSIENT: it does not exist and is not declared, among other reasons. After a
+ * failure free it. */
+MUST_CHECK enum outcome broker_declare_and_wait(struct broker *broker,
+                                                const struct broker_queue *queue,
+                                                struct broker_queue_finding *ret_finding,
                                                 struct error *ret_error);
 /* Counts the ready messages. *ret_exists is false if there is no such queue; then the connection
  * cannot be used any more. */
@@ -92,9 +110,11 @@ MUST_CHECK enum outcome broker_append_publish(struct broker *broker, const char 
                                               struct error *ret_error);
 MUST_CHECK enum outcome broker_append_ack(struct broker *broker, uint64_t delivery_tag,
                                           bool multiple, struct error *ret_error);
-/* The reply arrives as BROKER_EVENT_DECLARED, or as OUTCOME_BROKEN. */
-MUST_CHECK enum outcome broker_append_declare(struct broker *broker, const char *queue,
-                                              enum broker_queue_type type, struct error *ret_error);
+/* Passive: it is only looked for. The reply arrives as BROKER_EVENT_DECLARED, or as OUTCOME_BROKEN.
+ */
+MUST_CHECK enum outcome broker_append_declare(struct broker *broker,
+                                              const struct broker_queue *queue, bool passive,
+                                              struct error *ret_error);
 
 /* Appends a request for one message, which must be acked by its tag. The message arrives as
  * BROKER_EVENT_DELIVERY. If the queue has none, BROKER_EVENT_EMPTY arrives. */

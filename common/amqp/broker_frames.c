@@ -187,10 +187,21 @@ static enum outcome wait_for_bytes(struct broker *broker, const char *what, uint
     return OUTCOME_OK;
 }
 
+struct broker_refusal broker_take_refusal(struct broker_cursor *arguments)
+{
+    struct broker_refusal refusal = {.code = (int)broker_take_integer(arguments, 2)};
+    struct slice text = broker_take_short_string(arguments); /* it fits */
+    refusal.text_length = text.length;
+    memcpy(refusal.text, text.data, text.length);
+    refusal.method = (uint32_t)broker_take_integer(arguments, 4);
+    return refusal;
+}
+
 /* True: it is the answer, or the refusal (*ret_outcome). */
 static bool is_answer(struct broker *broker, const struct broker_frame *frame, uint32_t wanted,
-                      const char *what, struct broker_cursor *ret_arguments, int *ret_code,
-                      enum outcome *ret_outcome, struct error *ret_error)
+                      const char *what, struct broker_cursor *ret_arguments,
+                      struct broker_refusal *ret_refusal, enum outcome *ret_outcome,
+                      struct error *ret_error)
 {
     if (frame->type != AMQP_FRAME_METHOD) {
         return false;
@@ -210,23 +221,23 @@ static bool is_answer(struct broker *broker, const struct broker_frame *frame, u
     if (number != AMQP_CHANNEL_CLOSE_METHOD && number != AMQP_CONNECTION_CLOSE_METHOD) {
         return false;
     }
-    int code = (int)broker_take_integer(&arguments, 2);
-    *ret_outcome = broker_refusal(code, broker_take_short_string(&arguments), what, ret_error);
-    if (ret_code != NULL) {
-        *ret_code = code;
+    const struct broker_refusal refusal = broker_take_refusal(&arguments);
+    *ret_outcome = broker_refusal_error(&refusal, what, ret_error);
+    if (ret_refusal != NULL) {
+        *ret_refusal = refusal;
     }
     return true;
 }
 
 enum outcome broker_wait_for(struct broker *broker, uint32_t method, const char *what,
                              uint64_t timeout_ms, struct broker_cursor *ret_arguments,
-                             int *ret_code, struct error *ret_error)
+                             struct broker_refusal *ret_refusal, struct error *ret_error)
 {
     uint64_t deadline_ms = clock_monotonic_ms() + timeout_ms;
     struct error cause = {.text = ""};
     enum outcome outcome = OUTCOME_OK;
-    if (ret_code != NULL) {
-        *ret_code = 0;
+    if (ret_refusal != NULL) {
+        ret_refusal->code = 0;
     }
     bool has_answer = false;
     while (outcome == OUTCOME_OK && !has_answer) {
@@ -239,8 +250,8 @@ enum outcome broker_wait_for(struct broker *broker, uint32_t method, const char 
         if (outcome != OUTCOME_OK) {
             outcome = error_set(ret_error, OUTCOME_TRANSIENT, "%s: %s", what, cause.text);
         } else if (has_frame) {
-            has_answer = is_answer(broker, &frame, method, what, ret_arguments, ret_code, &outcome,
-                                   ret_error);
+            has_answer = is_answer(broker, &frame, method, what, ret_arguments, ret_refusal,
+                                   &outcome, ret_error);
         } else {
             outcome = wait_for_bytes(broker, what, deadline_ms, ret_error);
         }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "common/amqp/broker.h"
+#include "common/amqp/broker_refusal.h"
 
 #include <openssl/types.h>
 #include <stdint.h>
@@ -125,11 +126,14 @@ MUST_CHECK enum outcome broker_next_frame(struct broker *broker, struct broker_f
 /* Waits for the answer to the request that was appended, and returns its arguments, which are valid
  * until the next read. Events before the answer are dropped, and events after it are left for
  * broker_read(). One exception: a delivery before consume-ok counts as the answer and is left for
- * broker_read() too. INVALID, TRANSIENT: as broker_refusal(); *ret_code (unless NULL) is then the
- * broker's code, or 0. */
+ * broker_read() too. INVALID, TRANSIENT: as broker_refusal_error(); *ret_refusal (unless NULL) is
+ * then the broker's, or its code is 0. */
 MUST_CHECK enum outcome broker_wait_for(struct broker *broker, uint32_t method, const char *what,
                                         uint64_t timeout_ms, struct broker_cursor *ret_arguments,
-                                        int *ret_code, struct error *ret_error);
+                                        struct broker_refusal *ret_refusal,
+                                        struct error *ret_error);
+/* Of channel.close or connection.close: takes its arguments. */
+struct broker_refusal broker_take_refusal(struct broker_cursor *arguments);
 
 /* broker_properties.c: what a content header says, without its nested tables. A property that
  * `flags` (AMQP_BASIC_..._FLAG) does not name is empty or 0. */
@@ -164,9 +168,8 @@ MUST_CHECK enum outcome broker_append_message(struct broker *broker, const char 
                                               struct error *ret_error);
 void broker_append_heartbeat(struct broker *broker);
 
-/* broker.c. Returns INVALID if the broker says that the request itself is wrong, and TRANSIENT
- * otherwise. */
-enum outcome broker_refusal(int code, struct slice text, const char *what, struct error *ret_error);
+/* broker.c. After the channel was closed. */
+MUST_CHECK enum outcome broker_open_channel(struct broker *broker, struct error *ret_error);
 
 /* broker_connect.c. Connects, and does everything up to the login. */
 MUST_CHECK enum outcome broker_connect(struct broker *broker, const struct broker_address *address,

@@ -15,11 +15,15 @@ static enum outcome broken(struct broker *broker, struct error *ret_error, const
 static enum outcome closed_by_broker(struct broker *broker, const char *what,
                                      struct broker_cursor *arguments, struct error *ret_error)
 {
-    int code = (int)broker_take_integer(arguments, 2);
-    struct slice text = broker_take_short_string(arguments);
+    const struct broker_refusal refusal = broker_take_refusal(arguments);
+    struct error right;
     broker->healthy = false;
-    return error_set(ret_error, OUTCOME_BROKEN, "the broker closed the %s: %d %.*s", what, code,
-                     (int)text.length, text.data);
+    if (broker_refusal_missing_right(&refusal, &right)) {
+        return error_set(ret_error, OUTCOME_BROKEN, "the broker closed the %s: %s", what,
+                         right.text);
+    }
+    return error_set(ret_error, OUTCOME_BROKEN, "the broker closed the %s: %d %.*s", what,
+                     refusal.code, (int)refusal.text_length, refusal.text);
 }
 
 /* False: of a type that is not shown. */

@@ -83,7 +83,7 @@ enum outcome confirming_publisher_take(struct confirming_publisher *publisher,
                                        const struct broker_event *event, uint64_t now_ms,
                                        struct error *ret_error)
 {
-    const struct connector_options *connection = &publisher->options.connection;
+    const struct broker_queue queue = connector_queue(&publisher->options.connection);
     switch (event->type) {
     case BROKER_EVENT_ACK:
         if (!publisher->proven && publisher->connector != NULL) {
@@ -103,8 +103,8 @@ enum outcome confirming_publisher_take(struct confirming_publisher *publisher,
             break;
         }
         publisher->declaring = true;
-        return broker_append_declare(publisher->broker, connection->queue, connection->queue_type,
-                                     ret_error);
+        return broker_append_declare(publisher->broker, &queue,
+                                     queue.declare == BROKER_DECLARE_NEVER, ret_error);
     case BROKER_EVENT_BLOCKED:
         publisher->blocked = true;
         break;

@@ -31,20 +31,47 @@ struct connector {
     struct backoff backoff;
     struct error logged_error;
     uint64_t logged_ms;
+    struct broker_queue_finding logged_finding;
 
     pthread_mutex_t lock; /* guards what follows, and the owner: who has stopped us is not woken */
     struct broker *ready;
     struct error last_error;
 };
 
-static enum outcome set_up(struct broker *broker, const struct connector_options *options,
+struct broker_queue connector_queue(const struct connector_options *options)
+{
+    return (struct broker_queue){options->queue, options->queue_type, options->declare};
+}
+
+/* Once, and again where it has changed. */
+static void log_finding(struct connector *connector, const struct broker_queue_finding *finding)
+{
+    const char *queue = connector->options.queue;
+    struct broker_queue_finding *logged = &connector->logged_finding;
+    if (finding->difference.text[0] != '\0' &&
+        strcmp(finding->difference.text, logged->difference.text) != 0) {
+        log_at(&event_queue_other_arguments, log_string("queue", queue),
+               log_string("difference", finding->difference.text));
+    }
+    if (finding->not_declared.text[0] != '\0' &&
+        strcmp(finding->not_declared.text, logged->not_declared.text) != 0) {
+        log_at(&event_queue_not_declared, log_string("queue", queue),
+               log_string("error", finding->not_declared.text));
+    }
+    *logged = *finding;
+}
+
+static enum outcome set_up(struct connector *connector, struct broker *broker,
                            struct error *ret_error)
 {
-    enum outcome outcome =
-        broker_declare_and_wait(broker, options->queue, options->queue_type, ret_error);
+    const struct connector_options *options = &connector->options;
+    const struct broker_queue queue = connector_queue(options);
+    struct broker_queue_finding finding;
+    enum outcome outcome = broker_declare_and_wait(broker, &queue, &finding, ret_error);
     if (outcome != OUTCOME_OK) {
         return outcome;
     }
+    log_finding(connector, &finding);
     return options->prefetch > 0
                ? broker_consume(broker, options->queue, options->prefetch, ret_error)
                : broker_enable_confirms(broker, ret_error);
@@ -62,7 +89,7 @@ static enum outcome attempt(struct connector *connector, const struct broker_add
         outcome = OUTCOME_TRANSIENT;
     }
     if (outcome == OUTCOME_OK) {
-        outcome = set_up(broker, options, ret_error);
+        outcome = set_up(connector, broker, ret_error);
     }
     if (outcome != OUTCOME_OK) {
         broker_free(broker);

@@ -12,14 +12,18 @@ struct connector_options {
     struct broker_open_options open;        /* the connection's name is also that in logs */
     const char *urls;                       /* comma separated */
     const char *password_file;              /* read again at each attempt; NULL: none */
-    char queue[SHORT_STRING_BYTES_MAX + 1]; /* declared on each connection */
+    char queue[SHORT_STRING_BYTES_MAX + 1]; /* declared or looked for on each connection */
     enum broker_queue_type queue_type;
+    enum broker_declare declare;
     uint16_t prefetch;    /* consumes from the queue with it; 0: enables confirms instead */
     struct worker *owner; /* is woken when a connection is ready, and when a round over all hosts
                            * has failed; borrowed until connector_free() only */
 };
 
 struct connector;
+
+/* Borrows the name from the options. */
+struct broker_queue connector_queue(const struct connector_options *options);
 
 MUST_CHECK enum outcome connector_create(const struct connector_options *options,
                                          struct connector **ret_connector, struct error *ret_error);

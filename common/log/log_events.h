@@ -53,10 +53,18 @@
           "An attempt to connect failed, and is made again after retry_ms at the next host. The "  \
           "same error is logged only once in a while.",                                            \
           "The error says what to look at: the broker, the network, the name, the password, the "  \
-          "certificate or the type of the queue.")                                                 \
+          "certificate, the type of the queue, or the right that is missing.")                     \
     EVENT(event_broker_disconnected, WARNING, "broker.disconnected",                               \
           "A connection was lost or given up. It is made again.",                                  \
           "Look at the log of the broker, where it happens again.")                                \
+    EVENT(event_queue_other_arguments, WARNING, "queue.other_arguments",                           \
+          "The queue exists with other arguments than it would be declared with, and is used as "  \
+          "it is. The first argument that differs is named.",                                      \
+          "See that the arguments discard no message that was confirmed (docs/operations.md, The " \
+          "queues).")                                                                              \
+    EVENT(event_queue_not_declared, INFO, "queue.not_declared",                                    \
+          "The user of the broker may not declare the queue. It exists, and is used as it is.",    \
+          "")                                                                                      \
     EVENT(event_broker_blocked, WARNING, "broker.blocked",                                         \
           "The broker takes no publishes: it has an alarm, or it refuses or confirms too late. "   \
           "The user-service puts saves into its outbox; in the session-service the copies of "     \

@@ -90,6 +90,7 @@ struct connector_options common_settings_connection(const struct common_settings
         /* AMQP counts heartbeats in whole seconds. */
         .open.heartbeat_s = (int)((settings->heartbeat_ms + 999) / 1000),
         .queue_type = settings->queue_type,
+        .declare = settings->declare,
     };
     (void)snprintf(options.queue, sizeof(options.queue), "%s", settings->queue);
     return options;

@@ -41,6 +41,10 @@ enum user_check { USER_CHECK_STRICT, USER_CHECK_RELAXED };
            "PEM key of that certificate, without a passphrase")                                    \
     OPTION(queue, TEXT("NAME"), "queue", "session",                                                \
            "the durable queue between the services; declared where it is missing")                 \
+    OPTION(                                                                                        \
+        declare, CHOICE(enum broker_declare, "MODE", "auto|never"), "declare", "auto",             \
+        "auto: declares the queue, and uses one that is there with other arguments, or may not "   \
+        "be declared, as it is; never: only looks whether it is there")                            \
     OPTION(queue_type, CHOICE(enum broker_queue_type, "TYPE", "quorum|classic"), "queue-type",     \
            "quorum", "must be what the queue already is; classic for clients of the old demo")     \
     OPTION(heartbeat_ms, DURATION(1000, 600000), "heartbeat", "10s",                               \

@@ -37,12 +37,13 @@ static void die(const char *what, const struct error *error)
 static void connect_to(struct run *run, const char *url)
 {
     struct broker_address address;
+    struct broker_queue_finding finding;
+    const struct broker_queue queue = {.name = run->queue, .type = BROKER_QUEUE_QUORUM};
     const struct broker_open_options options = {.connection_name = "publish_alone",
                                                 .heartbeat_s = HEARTBEAT_S};
     if (broker_address_parse(slice_of(url), &address, &run->error) != OUTCOME_OK ||
         broker_open(&address, &options, &run->broker, &run->error) != OUTCOME_OK ||
-        broker_declare_and_wait(run->broker, run->queue, BROKER_QUEUE_QUORUM, &run->error) !=
-            OUTCOME_OK ||
+        broker_declare_and_wait(run->broker, &queue, &finding, &run->error) != OUTCOME_OK ||
         broker_enable_confirms(run->broker, &run->error) != OUTCOME_OK) {
         die("connect", &run->error);
     }

@@ -33,6 +33,7 @@ static void judge_settings(const struct settings *settings)
     must(settings->confirm_timeout_ms >= 10 && settings->confirm_timeout_ms <= 600000);
     must(settings->in_flight_max >= 1 && settings->in_flight_max <= 65536);
     must(settings->common.queue_type <= BROKER_QUEUE_CLASSIC);
+    must(settings->common.declare <= BROKER_DECLARE_NEVER);
     if (broker_hosts_parse(settings->common.amqp_url, &hosts, &error) == OUTCOME_OK) {
         must(hosts.count > 0 && hosts.count <= BROKER_URLS_MAX);
     } else {

@@ -187,11 +187,16 @@ class Broker:
     def calm(self):
         self.evaluate("ok = vm_memory_monitor:set_vm_memory_high_watermark(0.4)")
 
-    def add_user(self, name, password):
-        """One who may do everything."""
-        self.evaluate('rabbit_auth_backend_internal:add_user(<<"{0}">>, <<"{1}">>, <<"test">>),'
-                      ' rabbit_auth_backend_internal:set_permissions(<<"{0}">>, <<"/">>, <<".*">>, <<".*">>, <<".*">>,'
-                      ' <<"test">>)'.format(name, password))
+    def add_user(self, name, password, configure=".*", write=".*", read=".*"):
+        """One who may do everything, or what the patterns allow."""
+        self.evaluate('rabbit_auth_backend_internal:add_user(<<"%s">>, <<"%s">>, <<"test">>)' % (name, password))
+        self.set_rights(name, configure, write, read)
+
+    def set_rights(self, name, configure=".*", write=".*", read=".*"):
+        """Of connections that are made from now on, and of channels that have not used the old ones yet."""
+        patterns = ", ".join('<<"%s">>' % one.replace("\\", "\\\\") for one in (configure, write, read))
+        self.evaluate('rabbit_auth_backend_internal:set_permissions(<<"%s">>, <<"/">>, %s, <<"test">>)' % (
+            name, patterns))
 
     def _pids(self):
         """The whole session of the server: the shell, beam.smp and its helpers."""

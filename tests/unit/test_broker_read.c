@@ -401,7 +401,7 @@ static void answers_that_are_waited_for(void **state)
     struct buffer bytes = nothing();
     struct broker_cursor arguments;
     struct error error = {.text = ""};
-    int code = -1;
+    struct broker_refusal refusal = {.code = -1};
     append_frame(&bytes, AMQP_FRAME_METHOD, 0,
                  (struct slice){"\x00\x0a\x00\x3c\x06"
                                 "memory",
@@ -413,9 +413,9 @@ static void answers_that_are_waited_for(void **state)
     append_delivery(&bytes, 5, slice_of(""), "body");
     send_slice(&pair, buffer_slice(&bytes));
     assert_int_equal(broker_wait_for(pair.broker, AMQP_BASIC_CONSUME_OK_METHOD, "basic.consume",
-                                     1000, &arguments, &code, &error),
+                                     1000, &arguments, &refusal, &error),
                      OUTCOME_OK);
-    assert_int_equal(code, 0);
+    assert_int_equal(refusal.code, 0);
     assert_slice(broker_take_short_string(&arguments), "c");
     assert_int_equal(read_event(&pair).type, BROKER_EVENT_BLOCKED);
     assert_int_equal(read_event(&pair).delivery.tag, 5);
@@ -429,7 +429,7 @@ static void answers_that_are_waited_for(void **state)
     append_delivery(&bytes, 7, slice_of(""), "body");
     send_slice(&pair, buffer_slice(&bytes));
     assert_int_equal(broker_wait_for(pair.broker, AMQP_BASIC_CONSUME_OK_METHOD, "basic.consume",
-                                     1000, &arguments, &code, &error),
+                                     1000, &arguments, &refusal, &error),
                      OUTCOME_OK);
     assert_int_equal(next_event(&pair).delivery.tag, 6);
     assert_int_equal(read_event(&pair).delivery.tag, 7);
@@ -440,14 +440,15 @@ static void answers_that_are_waited_for(void **state)
                  (struct slice){"\x00\x14\x00\x28\x01\x93\x02no\x00\x3c\x00\x14", 13});
     send_slice(&pair, buffer_slice(&bytes));
     assert_int_equal(broker_wait_for(pair.broker, AMQP_BASIC_CONSUME_OK_METHOD, "basic.consume",
-                                     1000, &arguments, &code, &error),
+                                     1000, &arguments, &refusal, &error),
                      OUTCOME_INVALID);
-    assert_int_equal(code, 403);
+    assert_int_equal(refusal.code, 403);
+    assert_int_equal(refusal.method, AMQP_BASIC_CONSUME_METHOD);
     assert_string_equal(error.text, "basic.consume: the broker answered 403: no");
     assert_int_equal(read_event(&pair).type, BROKER_EVENT_UNBLOCKED);
 
     assert_int_equal(broker_wait_for(pair.broker, AMQP_BASIC_CONSUME_OK_METHOD, "basic.consume", 1,
-                                     &arguments, &code, &error),
+                                     &arguments, &refusal, &error),
                      OUTCOME_TRANSIENT);
     assert_non_null(strstr(error.text, "no reply"));
     buffer_done(&bytes);

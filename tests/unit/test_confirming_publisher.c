@@ -282,6 +282,34 @@ static void a_connection_of_its_user_declares_nothing(void **state)
     close_fixture(&fixture);
 }
 
+/* The bits of a queue.declare that was appended alone; passive is the lowest. */
+static unsigned declare_bits(const struct fixture *fixture)
+{
+    const struct broker *broker = fixture->pair.broker;
+    const char *arguments = broker->out.data + 7 + 4 + 2; /* frame, method, ticket */
+    return (unsigned char)arguments[1 + arguments[0]];
+}
+
+static void where_queues_are_not_declared_one_is_looked_for(void **state)
+{
+    (void)state;
+    const struct {
+        enum broker_declare declare;
+        unsigned bits;
+    } modes[] = {{BROKER_DECLARE_AUTO, 2}, {BROKER_DECLARE_NEVER, 1}}; /* durable, passive */
+    for (size_t i = 0; i < 2; i++) {
+        struct fixture fixture;
+        open_fixture(&fixture, true);
+        fixture.publisher.options.connection.declare = modes[i].declare;
+        publish(&fixture, "1", "a");
+        take_return(&fixture, "1");
+        assert_int_equal(declare_bits(&fixture), modes[i].bits);
+        confirm(&fixture, BROKER_EVENT_ACK, 1, false);
+        expect(&fixture, "a", CONFIRM_RETURNED);
+        close_fixture(&fixture);
+    }
+}
+
 static void append_ack(struct buffer *out, uint64_t tag)
 {
     struct buffer payload = nothing();
@@ -335,6 +363,7 @@ int main(void)
         cmocka_unit_test(nothing_is_owed_in_an_alarm),
         cmocka_unit_test(a_confirm_that_never_comes_ends_the_connection),
         cmocka_unit_test(a_connection_of_its_user_declares_nothing),
+        cmocka_unit_test(where_queues_are_not_declared_one_is_looked_for),
         cmocka_unit_test(it_reads_what_has_arrived),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

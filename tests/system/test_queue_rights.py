@@ -1,0 +1,140 @@
+"""Queues and rights as an operator has made them: with other arguments, without the right to configure."""
+
+import pika
+import pytest
+
+from support.wait import eventually
+
+TTL = {"x-queue-type": "quorum", "x-message-ttl": 600000}
+ONE_CONSUMER = {"x-queue-type": "quorum", "x-single-active-consumer": True}
+DEAD_LETTERS = {"x-queue-type": "quorum", "x-dead-letter-exchange": "elsewhere"}
+PRIORITIES = {"x-max-priority": 5}  # a classic queue's
+
+
+def make_queue(world, arguments, queue=None):
+    with world.one_channel() as channel:
+        channel.queue_declare(queue or world.queue, durable=True, arguments=arguments)
+
+
+def user_of(world, **rights):
+    """The URL of a new user who has only these rights."""
+    name = "user-of-" + world.queue
+    world.broker.add_user(name, "secret", **rights)
+    return name, ("--amqp-url", world.broker.url(user=name, password="secret"))
+
+
+def detail_of(service):
+    return service.get("/readyz").json().get("detail", "")
+
+
+def unready_detail(service, *parts):
+    """Waits until /readyz names all of them."""
+
+    def found():
+        reply = service.get("/readyz")
+        return reply.status_code == 503 and all(one in reply.json()["detail"] for one in parts)
+
+    eventually(found, "unready because of " + ", ".join(parts))
+    return detail_of(service)
+
+
+def handles(user, session, key):
+    assert user.save({"name": "Ada"}, Idempotency_Key=key).status_code == 200
+    eventually(lambda: key in session.handled_ids(), "it is handled")
+
+
+@pytest.mark.parametrize("declare", ["auto", "never"])
+@pytest.mark.parametrize("arguments, argument, value", [
+    (TTL, "x-message-ttl", "600000"), (ONE_CONSUMER, "x-single-active-consumer", "true"),
+    (DEAD_LETTERS, "x-dead-letter-exchange", "elsewhere"), (PRIORITIES, "x-max-priority", "5")])
+def test_a_queue_with_other_arguments_is_used_as_it_is(world, declare, arguments, argument, value):
+    make_queue(world, arguments)
+    make_queue(world, arguments, world.dead)
+    options = () if declare == "auto" else ("--declare", "never")
+    user = world.patient_user_service("--outbox", "off", *options).wait_ready()
+    session = world.session_service(*options).wait_ready()
+    handles(user, session, "m1")
+    world.publish(b"not json", message_id="poison", delivery_mode=2)
+    # A quorum queue for one consumer at a time takes no basic.get.
+    eventually(lambda: world.count(world.dead) == 1, "its copy is there")
+    for service, count in ((user, 1), (session, 2)):
+        told = service.events("queue.other_arguments")
+        assert len(told) == (count if declare == "auto" else 0), told
+        for one in told:
+            assert argument in one["difference"] and value in one["difference"]
+    make_queue(world, arguments)  # nobody has changed it
+
+
+def test_a_queue_that_would_lose_messages_is_not_used(world):
+    """One that ends with the broker, or with its last consumer, is not what was asked for, whatever else it is."""
+    with world.one_channel() as channel:
+        channel.queue_declare(world.queue, durable=False)
+    user = world.user_service("--outbox", "off", "--queue-type", "classic")
+    detail = unready_detail(user, world.queue, "durable", "false", "true")
+    assert "move it away" in detail, detail
+    world.delete()
+    with world.one_channel() as channel:
+        channel.queue_declare(world.queue, durable=True, auto_delete=True)
+    unready_detail(user, world.queue, "auto_delete")
+
+
+@pytest.mark.parametrize("name, options", [("user-service", ("--outbox", "off")), ("session-service", ())])
+def test_without_the_right_to_configure(world, name, options):
+    """It works on what is there, and says what is not."""
+    who, url = user_of(world, configure="^$")
+    service = world.service(name, *options, *url)
+    unready_detail(service, "'%s'" % world.queue, "does not exist", "'%s'" % who, "configure")
+    world.declare()
+    service.wait_ready()
+    assert [e["queue"] for e in service.events("queue.not_declared")] == [world.queue]
+    if name == "user-service":
+        assert service.save({"name": "Ada"}).status_code == 200
+        return
+    world.declare(world.dead)
+    world.publish('{"name":"Ada"}', message_id="m1", delivery_mode=2)
+    world.publish(b"not json", message_id="poison", delivery_mode=2)
+    eventually(lambda: "m1" in service.handled_ids(), "it is handled")
+    assert world.get(world.dead)[1].message_id == "poison"
+
+
+@pytest.mark.parametrize("name, options", [("user-service", ("--outbox", "off")), ("session-service", ())])
+def test_never_declares_nothing(world, name, options):
+    service = world.service(name, "--declare", "never", *options)
+    unready_detail(service, "'%s'" % world.queue, "does not exist", "--declare never")
+    with pytest.raises(pika.exceptions.ChannelClosedByBroker):
+        world.count()
+    world.declare()
+    service.wait_ready()
+    world.delete()
+    if name == "user-service":
+        # The first finds out.
+        assert service.save({"name": "Ada"}).status_code in (503, 504)
+    unready_detail(service, "'%s'" % world.queue, "does not exist", "--declare never")
+    make_queue(world, TTL)
+    service.wait_ready()
+    make_queue(world, TTL)
+
+
+def test_never_declares_no_queue_for_dead_letters(world):
+    world.declare()
+    session = world.session_service("--declare", "never").wait_ready()
+    world.publish(b"not json", message_id="poison", delivery_mode=2)
+    failed = eventually(lambda: session.events("broker.connecting_failed"), "it is told")
+    assert "'%s' does not exist" % world.dead in failed[0]["error"]
+    world.declare(world.dead)
+    assert world.get(world.dead)[1].message_id == "poison"
+
+
+def test_another_type_is_told_with_both(world):
+    """A queue that has no argument for its type is a classic one."""
+    make_queue(world, None)
+    user = world.user_service("--outbox", "off")
+    detail = unready_detail(user, world.queue, "x-queue-type", "--queue-type")
+    assert "is classic" in detail and "not quorum" in detail and "--declare never" in detail, detail
+    world.delete()
+    make_queue(world, {"x-queue-type": "quorum"})
+    other = world.user_service("--outbox", "off", "--queue-type", "classic")
+    detail = unready_detail(other, world.queue, "x-queue-type", "--queue-type")
+    assert "is quorum" in detail and "not classic" in detail, detail
+    meant = world.user_service("--outbox", "off", "--queue-type", "classic", "--declare", "never").wait_ready()
+    assert meant.save({"name": "Ada"}).status_code == 200
