@@ -163,8 +163,11 @@ void outbox_store_batch(struct outbox *outbox)
 static bool may_forward(struct outbox *outbox)
 {
     struct error reason;
-    if (outbox->forwarding_ended || outbox->now_ms < outbox->store_at_ms ||
-        publisher_get_state(outbox->publisher, &reason) != PUBLISHER_CONNECTED) {
+    if (outbox->forwarding_ended || outbox->now_ms < outbox->store_at_ms) {
+        return false;
+    }
+    enum publisher_state state = publisher_get_state(outbox->publisher, &reason);
+    if (state != PUBLISHER_CONNECTED && state != PUBLISHER_REFUSED) {
         return false;
     }
     if (outbox->forward_again) {

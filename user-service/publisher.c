@@ -16,12 +16,15 @@ static void take_connection(struct publisher *publisher)
         metric_add(&publisher->metrics.reconnects, publisher->ever_connected ? 1 : 0);
         publisher->ever_connected = publisher->is_first_try_over = true;
         publisher->read_at_ms = publisher->now_ms;
-        publisher_set_state(publisher, PUBLISHER_CONNECTED, "");
+        publisher_show_connected(publisher);
     }
 }
 
 static void lose_connection(struct publisher *publisher, const struct error *error)
 {
+    if (broker_has_refused(publisher->confirms.broker)) {
+        publisher_note_refusal(publisher, error);
+    }
     confirming_publisher_disconnect(&publisher->confirms, error);
     publisher->late = false;
     publisher_set_state(publisher, PUBLISHER_DISCONNECTED, error->text);

@@ -2,6 +2,7 @@
  *
  *                 connection                    blocked            lost
  *   DISCONNECTED ------------> CONNECTED <-----------------> BLOCKED ----> DISCONNECTED
+ *                            or REFUSED
  *                                   \______________________________________^
  *
  * The table of transitions in publisher_status.c is asserted.
@@ -23,7 +24,14 @@
 
 struct publisher;
 
-enum publisher_state { PUBLISHER_DISCONNECTED, PUBLISHER_CONNECTED, PUBLISHER_BLOCKED };
+/* REFUSED is CONNECTED, but the broker has refused what came before, and has confirmed nothing
+ * since: whether it would now, only an event can show. */
+enum publisher_state {
+    PUBLISHER_DISCONNECTED,
+    PUBLISHER_CONNECTED,
+    PUBLISHER_REFUSED,
+    PUBLISHER_BLOCKED,
+};
 
 /* Borrows the settings for the life of the process (see connector.h). Also borrows the outbox's
  * worker, which is woken when there is a connection; NULL: there is no outbox. */
@@ -47,7 +55,8 @@ struct worker *publisher_completed(struct publisher *publisher);
 /* Is called after the worker has ended. NULL is fine. */
 void publisher_free(struct publisher *publisher);
 
-/* Returns the state, and in words why it is not CONNECTED. Any thread. */
+/* Returns the state, and in words why it is not CONNECTED. Events are published while it is
+ * CONNECTED or REFUSED. Any thread. */
 enum publisher_state publisher_get_state(struct publisher *publisher, struct error *ret_reason);
 
 /* Appends its metrics for GET /metrics, and gathers their values first. Any thread. */

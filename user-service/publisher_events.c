@@ -96,6 +96,11 @@ void publisher_settle(void *item, enum confirm_result result, void *context)
 {
     struct publisher *publisher = context;
     struct event *event = item;
+    if (result == CONFIRM_CONFIRMED) {
+        publisher->refusal.text[0] = '\0';
+    } else if (result == CONFIRM_REFUSED) {
+        publisher->refused_ms = publisher->now_ms;
+    }
     if (event == NULL) {
         metric_add(&publisher->metrics.late_confirms, result == CONFIRM_CONFIRMED ? 1 : 0);
         return;
@@ -150,7 +155,7 @@ bool publisher_hear(void *context, const struct broker_event *event)
         refuse_unsent(publisher, EVENT_BLOCKED);
         publisher_set_state(publisher, PUBLISHER_BLOCKED, reason.text);
     } else if (event->type == BROKER_EVENT_UNBLOCKED) {
-        publisher_set_state(publisher, PUBLISHER_CONNECTED, "");
+        publisher_show_connected(publisher);
     }
     return true;
 }
@@ -196,12 +201,19 @@ enum outcome publisher_check_confirms(struct publisher *publisher, struct error 
     uint64_t lost_ms = at_least(2 * timeout_ms, LOST_CONFIRM_MS_MIN);
     bool late =
         publisher->outbox != NULL && owed_ms > at_least(timeout_ms / 10, LATE_CONFIRM_MS_MIN);
-    if (late != publisher->late && !confirms->blocked) {
-        publisher_set_state(publisher, late ? PUBLISHER_BLOCKED : PUBLISHER_CONNECTED,
-                            late ? "the broker is slow to confirm" : "");
+    if (late != publisher->late && !confirms->blocked && late) {
+        publisher_set_state(publisher, PUBLISHER_BLOCKED, "the broker is slow to confirm");
+    } else if (late != publisher->late && !confirms->blocked) {
+        publisher_show_connected(publisher);
     }
     publisher->late = late;
-    return confirming_publisher_check(confirms, publisher->now_ms, lost_ms, ret_error);
+    enum outcome outcome =
+        confirming_publisher_check(confirms, publisher->now_ms, lost_ms, ret_error);
+    if (outcome != OUTCOME_OK && owed_ms <= lost_ms) {
+        publisher_note_refusal(publisher, ret_error);
+    }
+    publisher_review_refusal(publisher);
+    return outcome;
 }
 
 /* What may have reached the broker is published again, oldest first; what surely has not is refused

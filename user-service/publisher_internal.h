@@ -39,6 +39,8 @@ struct publisher {
     bool ever_connected;
     bool is_first_try_over; /* connected once, or failed at all hosts once */
     uint64_t read_at_ms;
+    struct error refusal;         /* the broker's last, without a confirm since; "": none */
+    uint64_t refused_ms;          /* when it has refused last */
     struct event_queue owned;     /* requests' events, in the order of their deadlines */
     struct event_queue forwarded; /* the outbox's: theirs is that of the connection */
     struct event_queue waiting;   /* of both, to be sent */
@@ -57,6 +59,11 @@ struct publisher {
 /* publisher_status.c: the only way that the state changes. */
 void publisher_set_state(struct publisher *publisher, enum publisher_state state,
                          const char *reason);
+/* CONNECTED or REFUSED, as it is. */
+void publisher_show_connected(struct publisher *publisher);
+void publisher_note_refusal(struct publisher *publisher, const struct error *why);
+/* Whether what was refused is over: something was confirmed, or nothing was tried for long. */
+void publisher_review_refusal(struct publisher *publisher);
 
 /* publisher_events.c: the events, their window and their outcomes. No function starts a thread or
  * waits. */

@@ -8,9 +8,15 @@
 
 /* A state that follows itself gets another reason: an alarm of the broker after late confirms. */
 static const uint8_t transitions[] = {
-    [PUBLISHER_DISCONNECTED] = STATE_BIT(PUBLISHER_CONNECTED),
+    [PUBLISHER_DISCONNECTED] = STATE_BIT(PUBLISHER_CONNECTED) | STATE_BIT(PUBLISHER_REFUSED),
     [PUBLISHER_CONNECTED] = UINT8_MAX, /* any */
+    [PUBLISHER_REFUSED] = UINT8_MAX,   /* any */
     [PUBLISHER_BLOCKED] = UINT8_MAX,   /* any */
+};
+
+enum {
+    /* Who sends no saves to what is not ready would never learn that it is again. */
+    REFUSAL_QUIET_MS = 30000,
 };
 
 void publisher_set_state(struct publisher *publisher, enum publisher_state state,
@@ -27,7 +33,7 @@ void publisher_set_state(struct publisher *publisher, enum publisher_state state
         publisher->blocked_since_ms = now_ms;
     }
     pthread_mutex_unlock(&publisher->lock);
-    if (publisher->outbox != NULL && state == PUBLISHER_CONNECTED) {
+    if (publisher->outbox != NULL && (state == PUBLISHER_CONNECTED || state == PUBLISHER_REFUSED)) {
         worker_wake(publisher->outbox);
     }
     metric_set(&publisher->metrics.connected, state != PUBLISHER_DISCONNECTED);
@@ -36,6 +42,36 @@ void publisher_set_state(struct publisher *publisher, enum publisher_state state
         log_at(&event_broker_blocked, log_string("reason", reason));
     } else if (before == PUBLISHER_BLOCKED) {
         log_at(&event_broker_unblocked, log_string("reason", reason));
+    }
+}
+
+void publisher_show_connected(struct publisher *publisher)
+{
+    struct error reason;
+    if (publisher->refusal.text[0] == '\0') {
+        publisher_set_state(publisher, PUBLISHER_CONNECTED, "");
+    } else {
+        error_set(&reason, OUTCOME_OK, "nothing was confirmed since this: %s",
+                  publisher->refusal.text);
+        publisher_set_state(publisher, PUBLISHER_REFUSED, reason.text);
+    }
+}
+
+void publisher_note_refusal(struct publisher *publisher, const struct error *why)
+{
+    publisher->refusal = *why;
+    publisher->refused_ms = publisher->now_ms;
+}
+
+void publisher_review_refusal(struct publisher *publisher)
+{
+    bool has_refusal = publisher->refusal.text[0] != '\0';
+    if (has_refusal && publisher->now_ms - publisher->refused_ms >= REFUSAL_QUIET_MS) {
+        publisher->refusal.text[0] = '\0';
+        has_refusal = false;
+    }
+    if (publisher->state == PUBLISHER_REFUSED && !has_refusal) {
+        publisher_show_connected(publisher);
     }
 }
 

@@ -241,6 +241,8 @@ static enum outcome ask(struct broker *broker, uint32_t request, void *method, u
 enum outcome broker_open_channel(struct broker *broker, struct error *ret_error)
 {
     amqp_channel_open_t open = {.out_of_band = amqp_empty_bytes};
+    broker->own_tags = 0;
+    broker->checking = false;
     return ask(broker, AMQP_CHANNEL_OPEN_METHOD, &open, AMQP_CHANNEL_OPEN_OK_METHOD, "channel.open",
                ret_error);
 }
@@ -250,6 +252,22 @@ enum outcome broker_enable_confirms(struct broker *broker, struct error *ret_err
     amqp_confirm_select_t select = {.nowait = 0};
     return ask(broker, AMQP_CONFIRM_SELECT_METHOD, &select, AMQP_CONFIRM_SELECT_OK_METHOD,
                "confirm.select", ret_error);
+}
+
+enum outcome broker_check_publishing(struct broker *broker, struct error *ret_error)
+{
+    const struct message message = {.message_id = slice_of(BROKER_CHECK_KEY)};
+    struct broker_cursor arguments;
+    enum outcome outcome = broker_append_publish(broker, BROKER_CHECK_KEY, &message, ret_error);
+    if (outcome != OUTCOME_OK) {
+        return outcome;
+    }
+    broker->own_tags = 1;
+    broker->checking = true;
+    outcome = broker_wait_for(broker, AMQP_BASIC_ACK_METHOD, "basic.publish", broker->timeout_ms,
+                              &arguments, NULL, ret_error);
+    broker->checking = broker->blocked;
+    return outcome;
 }
 
 enum outcome broker_reopen_channel(struct broker *broker, struct error *ret_error)

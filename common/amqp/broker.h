@@ -90,6 +90,10 @@ MUST_CHECK enum outcome broker_count_and_wait(struct broker *broker, const char 
                                               bool *ret_exists, uint64_t *ret_count,
                                               struct error *ret_error);
 MUST_CHECK enum outcome broker_enable_confirms(struct broker *broker, struct error *ret_error);
+/* With confirms enabled: whether the user may publish to the default exchange. A message that no
+ * queue can take is published, and the broker confirms that; nobody else sees it. INVALID: the
+ * missing right. In an alarm nothing is confirmed: then it returns OK without knowing. */
+MUST_CHECK enum outcome broker_check_publishing(struct broker *broker, struct error *ret_error);
 /* Closes the channel and opens it again. A moment later all unacknowledged deliveries are in their
  * queue again, in front of the other messages; RabbitMQ 3 would put them at the end after a nack.
  * Confirms are not enabled on the new channel. */
@@ -164,6 +168,10 @@ struct broker_event {
  * says which. */
 MUST_CHECK enum outcome broker_read(struct broker *broker, struct broker_event *ret_event,
                                     struct error *ret_error);
+
+/* After a failed broker_read(): the broker has closed the channel because of what was sent on it,
+ * and would close the next one. */
+bool broker_has_refused(const struct broker *broker);
 
 /* Sends a heartbeat if one is due. A connection that is not read from for a while needs it. BROKEN:
  * as broker_flush(). */

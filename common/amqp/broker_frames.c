@@ -218,6 +218,9 @@ static bool is_answer(struct broker *broker, const struct broker_frame *frame, u
         return true;
     }
     note_blocked(broker, number);
+    if (wanted == AMQP_BASIC_ACK_METHOD && number == AMQP_CONNECTION_BLOCKED_METHOD) {
+        return true; /* the ack comes when the alarm is over */
+    }
     if (number != AMQP_CHANNEL_CLOSE_METHOD && number != AMQP_CONNECTION_CLOSE_METHOD) {
         return false;
     }

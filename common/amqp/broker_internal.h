@@ -50,6 +50,9 @@ struct broker {
     bool healthy; /* worth a polite close */
     bool blocked;
     bool blocked_untold; /* that changed while an answer was waited for */
+    bool refused;        /* what was sent made the broker close the channel */
+    bool checking;       /* the message of broker_check_publishing() has no ack yet */
+    uint64_t own_tags;   /* of the channel's publishes, those that its user has not made */
     SSL *tls;            /* the library's; NULL: plain TCP */
     long tls_verdict;    /* of the broker's certificate: X509_V_... */
 
@@ -116,6 +119,8 @@ struct broker_frame {
     uint16_t channel;
     struct slice payload;
 };
+
+#define BROKER_CHECK_KEY "amq.check" /* no queue of a client can have such a name */
 
 /* Makes this module read the socket; the library reads nothing any more. BUSY: no memory. */
 MUST_CHECK enum outcome broker_begin_reading(struct broker *broker, struct error *ret_error);

@@ -18,6 +18,7 @@ static enum outcome closed_by_broker(struct broker *broker, const char *what,
     const struct broker_refusal refusal = broker_take_refusal(arguments);
     struct error right;
     broker->healthy = false;
+    broker->refused = broker_refusal_is_of_request(&refusal);
     if (broker_refusal_missing_right(&refusal, &right)) {
         return error_set(ret_error, OUTCOME_BROKEN, "the broker closed the %s: %s", what,
                          right.text);
@@ -91,9 +92,13 @@ static bool show_properties(struct broker_delivery *delivery,
 
 static void message_is_complete(struct broker *broker, struct broker_event *ret_event)
 {
-    if (broker->read_state == READ_RETURN_BODY) {
+    const struct slice return_id = {broker->return_id, broker->return_id_length};
+    bool is_return = broker->read_state == READ_RETURN_BODY;
+    if (is_return && broker->checking && slice_equal(return_id, slice_of(BROKER_CHECK_KEY))) {
+        ret_event->type = BROKER_EVENT_NONE; /* as it was meant */
+    } else if (is_return) {
         ret_event->type = BROKER_EVENT_RETURN;
-        ret_event->text = (struct slice){broker->return_id, broker->return_id_length};
+        ret_event->text = return_id;
     } else {
         ret_event->type = BROKER_EVENT_DELIVERY;
         broker->delivery.message.body =
@@ -169,6 +174,19 @@ static enum outcome read_body(struct broker *broker, const struct broker_frame *
     return OUTCOME_OK;
 }
 
+/* Its user counts from 1, whatever was published before. */
+static void read_confirm(struct broker *broker, enum broker_event_type type,
+                         struct broker_cursor *arguments, struct broker_event *ret_event)
+{
+    uint64_t tag = broker_take_integer(arguments, 8);
+    ret_event->multiple = (broker_take_integer(arguments, 1) & 1) != 0;
+    broker->checking = false;
+    if (tag == 0 || tag > broker->own_tags) {
+        ret_event->type = type;
+        ret_event->tag = tag == 0 ? 0 : tag - broker->own_tags;
+    }
+}
+
 static enum outcome read_method(struct broker *broker, const struct broker_frame *frame,
                                 struct broker_event *ret_event, struct error *ret_error)
 {
@@ -177,9 +195,8 @@ static enum outcome read_method(struct broker *broker, const struct broker_frame
     switch (number) {
     case AMQP_BASIC_ACK_METHOD:
     case AMQP_BASIC_NACK_METHOD:
-        ret_event->type = number == AMQP_BASIC_ACK_METHOD ? BROKER_EVENT_ACK : BROKER_EVENT_NACK;
-        ret_event->tag = broker_take_integer(&arguments, 8);
-        ret_event->multiple = (broker_take_integer(&arguments, 1) & 1) != 0;
+        read_confirm(broker, number == AMQP_BASIC_ACK_METHOD ? BROKER_EVENT_ACK : BROKER_EVENT_NACK,
+                     &arguments, ret_event);
         break;
     case AMQP_BASIC_RETURN_METHOD:
         broker->read_state = READ_RETURN_HEADER;
@@ -244,6 +261,11 @@ static enum outcome read_frame(struct broker *broker, const struct broker_frame 
         return read_body(broker, frame, ret_event, ret_error);
     }
     return broken(broker, ret_error, "the reader lost its place");
+}
+
+bool broker_has_refused(const struct broker *broker)
+{
+    return broker->refused;
 }
 
 enum outcome broker_read(struct broker *broker, struct broker_event *ret_event,

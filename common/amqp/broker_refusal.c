@@ -104,6 +104,12 @@ enum outcome broker_refusal_error(const struct broker_refusal *refusal, const ch
                      (int)refusal->text_length, refusal->text);
 }
 
+bool broker_refusal_is_of_request(const struct broker_refusal *refusal)
+{
+    return refusal->code == REFUSED_ACCESS || refusal->code == REFUSED_NOT_FOUND ||
+           refusal->code == REFUSED_PRECONDITION;
+}
+
 bool broker_refusal_is_missing(const struct broker_refusal *refusal)
 {
     return refusal->code == REFUSED_NOT_FOUND && behind(text_of(refusal), " - no ").data != NULL;

@@ -24,6 +24,10 @@ enum outcome broker_refusal_error(const struct broker_refusal *refusal, const ch
 /* Of a 403: which right on which resource the user lacks. False: it is about something else. */
 bool broker_refusal_missing_right(const struct broker_refusal *refusal, struct error *ret_right);
 
+/* The request is wrong or not allowed, or what it is about does not exist: it would be refused
+ * again. */
+bool broker_refusal_is_of_request(const struct broker_refusal *refusal);
+
 /* True: there is no such queue or exchange. False also where a node that has it is down. */
 bool broker_refusal_is_missing(const struct broker_refusal *refusal);
 

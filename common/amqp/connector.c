@@ -72,9 +72,11 @@ static enum outcome set_up(struct connector *connector, struct broker *broker,
         return outcome;
     }
     log_finding(connector, &finding);
-    return options->prefetch > 0
-               ? broker_consume(broker, options->queue, options->prefetch, ret_error)
-               : broker_enable_confirms(broker, ret_error);
+    if (options->prefetch > 0) {
+        return broker_consume(broker, options->queue, options->prefetch, ret_error);
+    }
+    outcome = broker_enable_confirms(broker, ret_error);
+    return outcome == OUTCOME_OK ? broker_check_publishing(broker, ret_error) : outcome;
 }
 
 static enum outcome attempt(struct connector *connector, const struct broker_address *address,

@@ -15,7 +15,8 @@ struct connector_options {
     char queue[SHORT_STRING_BYTES_MAX + 1]; /* declared or looked for on each connection */
     enum broker_queue_type queue_type;
     enum broker_declare declare;
-    uint16_t prefetch;    /* consumes from the queue with it; 0: enables confirms instead */
+    uint16_t prefetch; /* consumes from the queue with it; 0: enables confirms instead, and checks
+                        * that the user may publish */
     struct worker *owner; /* is woken when a connection is ready, and when a round over all hosts
                            * has failed; borrowed until connector_free() only */
 };

@@ -198,6 +198,11 @@ class Broker:
         self.evaluate('rabbit_auth_backend_internal:set_permissions(<<"%s">>, <<"/">>, %s, <<"test">>)' % (
             name, patterns))
 
+    def close_connections_of(self, name):
+        """Those that are open now."""
+        self.evaluate('[rabbit_networking:close_connection(Pid, "by the test") || [{pid, Pid}, {user, User}] <-'
+                      ' rabbit_networking:connection_info_all([pid, user]), User =:= <<"%s">>]' % name)
+
     def _pids(self):
         """The whole session of the server: the shell, beam.smp and its helpers."""
         if self.process is None:

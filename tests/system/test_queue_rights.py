@@ -1,5 +1,7 @@
 """Queues and rights as an operator has made them: with other arguments, without the right to configure."""
 
+import time
+
 import pika
 import pytest
 
@@ -138,3 +140,98 @@ def test_another_type_is_told_with_both(world):
     assert "is quorum" in detail and "not classic" in detail, detail
     meant = world.user_service("--outbox", "off", "--queue-type", "classic", "--declare", "never").wait_ready()
     assert meant.save({"name": "Ada"}).status_code == 200
+
+
+def never_ready(service, seconds=8):
+    """/readyz says the same all the time: a broker that is tried again and again is no reason to take turns."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        assert not service.is_ready()
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("outbox", ["on", "off"])
+def test_not_ready_without_the_right_to_publish(world, outbox):
+    """Before anybody saves, and whatever comes: a connection alone says nothing."""
+    world.declare()
+    who, url = user_of(world, write="^$")
+    user = world.user_service("--outbox", outbox, *url)
+    right = "user '%s' lacks the right to write to exchange 'amq.default'" % who
+    eventually(lambda: right in detail_of(user), "the missing right is named")
+    never_ready(user)
+    for _ in range(3):
+        assert user.save({"name": "Ada"}).status_code == (202 if outbox == "on" else 503)
+    never_ready(user)
+    assert right in detail_of(user)
+    world.broker.set_rights(who)
+    user.wait_ready()
+    assert user.save({"name": "Ada"}).status_code == 200
+    # What has shown that is no message of anybody.
+    eventually(lambda: world.count() == (4 if outbox == "on" else 1), "only what was saved is there")
+
+
+def test_the_right_to_publish_is_taken_away(world):
+    """A channel remembers rights for a while, so the connection is lost too."""
+    world.declare()
+    who, url = user_of(world)
+    user = world.user_service("--outbox", "off", *url).wait_ready()
+    world.broker.set_rights(who, write="^$")
+    world.broker.close_connections_of(who)
+    unready_detail(user, "lacks the right to write to exchange 'amq.default'")
+    never_ready(user)
+
+
+def test_not_ready_while_the_queue_refuses(world):
+    """Nor after the connection on which it has refused was given up for another one."""
+    world.broker.limit_queue(world.queue)
+    world.declare(queue_type="classic")
+    user = world.user_service("--outbox", "off", "--queue-type", "classic").wait_ready()
+    try:
+        while (user.save({"name": "Ada"})).status_code == 200:
+            pass
+        eventually(lambda: user.save({"name": "Ada"}).status_code == 503 and user.events("broker.disconnected"),
+                   "it has refused for a second")
+        unready_detail(user, "refused")
+        never_ready(user)
+        assert user.save({"name": "Ada"}).status_code == 503
+        never_ready(user)
+    finally:
+        world.broker.lift_limit(world.queue)
+    world.purge()
+    eventually(lambda: user.save({"name": "Ada"}).status_code == 200, "it takes saves")
+    eventually(user.is_ready, "the confirm has shown it")
+
+
+def test_copies_need_the_right_to_publish(world):
+    world.declare()
+    who, url = user_of(world, write="^$")
+    session = world.session_service(*url, "--prefetch", "1").wait_ready()
+    world.publish(b"not json", message_id="poison", delivery_mode=2)
+    detail = unready_detail(session, "not consuming", "'%s'" % who, "write to exchange 'amq.default'")
+    for _ in range(100):
+        assert detail_of(session) == detail
+    world.broker.set_rights(who)
+    session.wait_ready()
+    assert world.get(world.dead)[1].message_id == "poison"
+
+
+@pytest.mark.parametrize("alarm_first", [True, False])
+def test_an_alarm_is_told_as_one(world, alarm_first):
+    """What shows the right to publish is not confirmed in an alarm, and then it is that what is told."""
+    world.declare()
+    user = None if alarm_first else world.user_service("--outbox", "off").wait_ready()
+    world.broker.alarm()
+    try:
+        if alarm_first:
+            user = world.user_service("--outbox", "off", "--confirm-timeout", "1s")
+        else:
+            world.broker.close_connections_of("guest")
+        unready_detail(user, "blocked publishing")
+        never_ready(user, 3)
+        assert user.metric("user_service_broker_connected") == 1
+    finally:
+        world.broker.calm()
+    user.wait_ready()
+    for _ in range(5):
+        assert user.save({"name": "Ada"}).status_code == 200
+    assert not user.events("queue.missing")

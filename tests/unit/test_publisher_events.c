@@ -410,6 +410,63 @@ static void a_connection_of_no_more_use_is_given_up(void **state)
     close_fixture(&fixture);
 }
 
+static void expect_state(struct fixture *fixture, enum publisher_state state, const char *reason)
+{
+    struct error error;
+    assert_int_equal(publisher_get_state(fixture->publisher, &error), state);
+    assert_string_equal(error.text, reason);
+}
+
+#define REFUSED_FOR_1_S "the broker has refused every message for 1 s: is the queue full?"
+
+/* The connection is given up, and another one is there. */
+static void refuse_for_long(struct fixture *fixture)
+{
+    struct error error;
+    fixture->publisher->now_ms = NOW_MS;
+    settle(fixture, BROKER_EVENT_NACK, 1);
+    assert_int_equal(check(fixture, NACK_STREAK_MS_MIN + 1, &error), OUTCOME_TRANSIENT);
+    lose(fixture);
+    publisher_show_connected(fixture->publisher);
+    expect_state(fixture, PUBLISHER_REFUSED, "nothing was confirmed since this: " REFUSED_FOR_1_S);
+}
+
+static void after_a_refusal_a_connection_proves_nothing(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    struct error error;
+    open_fixture(&fixture, false);
+    (void)publish(&fixture, "a");
+    refuse_for_long(&fixture);
+    free_events(&fixture.publisher->done);
+    (void)publish(&fixture, "b");
+
+    /* An alarm that ends says nothing of it either. */
+    settle(&fixture, BROKER_EVENT_BLOCKED, 0);
+    settle(&fixture, BROKER_EVENT_UNBLOCKED, 0);
+    expect_state(&fixture, PUBLISHER_REFUSED, "nothing was confirmed since this: " REFUSED_FOR_1_S);
+    settle(&fixture, BROKER_EVENT_ACK, 1);
+    assert_int_equal(check(&fixture, NACK_STREAK_MS_MIN + 2, &error), OUTCOME_OK);
+    expect_state(&fixture, PUBLISHER_CONNECTED, "");
+    close_fixture(&fixture);
+}
+
+static void a_refusal_is_not_held_against_it_for_ever(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    struct error error;
+    open_fixture(&fixture, false);
+    (void)publish(&fixture, "a");
+    refuse_for_long(&fixture);
+    assert_int_equal(check(&fixture, NACK_STREAK_MS_MIN + 30000, &error), OUTCOME_OK);
+    assert_int_equal(publisher_get_state(fixture.publisher, &error), PUBLISHER_REFUSED);
+    assert_int_equal(check(&fixture, NACK_STREAK_MS_MIN + 30001, &error), OUTCOME_OK);
+    expect_state(&fixture, PUBLISHER_CONNECTED, "");
+    close_fixture(&fixture);
+}
+
 static void a_lost_connection(void **state)
 {
     (void)state;
@@ -484,6 +541,8 @@ int main(void)
         cmocka_unit_test(a_deadline_passes),
         cmocka_unit_test(a_late_confirm_sends_others_to_the_outbox),
         cmocka_unit_test(a_connection_of_no_more_use_is_given_up),
+        cmocka_unit_test(after_a_refusal_a_connection_proves_nothing),
+        cmocka_unit_test(a_refusal_is_not_held_against_it_for_ever),
         cmocka_unit_test(a_lost_connection),
         cmocka_unit_test(what_the_outbox_forwards_goes_back_to_it),
         cmocka_unit_test(a_stop_completes_all),
