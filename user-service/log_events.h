@@ -17,6 +17,10 @@
           "The broker returned a save because its queue is missing. The queue is declared again; " \
           "with --declare never it is looked for.",                                                \
           "Find out who deletes the queue; the messages in it were lost.")                         \
+    EVENT(event_exchange_unbound, WARNING, "exchange.unbound",                                     \
+          "The broker returned a save because no queue is bound to the exchange for the routing "  \
+          "key. Until the next confirm this is not logged again.",                                 \
+          "Bind the queue to the exchange, or run with --bind on.")                                \
     EVENT(event_outbox_unavailable, ERROR, "outbox.unavailable",                                   \
           "The file of the outbox could not be opened at the start. It is tried again; until "     \
           "then saves are refused while the broker does not confirm them. With --outbox off it "   \

@@ -18,7 +18,11 @@ static struct http_server *server;
 /* Chooses the state directory. That fails where its path cannot be used. */
 static enum outcome check(struct error *ret_error)
 {
-    enum outcome outcome =
+    enum outcome outcome = settings_check(&settings, ret_error);
+    if (outcome != OUTCOME_OK) {
+        return outcome;
+    }
+    outcome =
         state_directory_choose(settings.state_dir, settings_program.name, &directory, ret_error);
     /* Without an outbox the service needs no directory: the path stays empty. */
     return settings.outbox == OUTBOX_OFF ? OUTCOME_OK : outcome;

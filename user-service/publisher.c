@@ -147,6 +147,9 @@ static enum outcome create_parts(struct publisher *publisher, struct error *ret_
         .context = publisher,
     };
     options.connection.owner = &publisher->worker;
+    options.connection.route =
+        (struct broker_route){publisher->settings->exchange, publisher->settings->routing_key};
+    options.connection.bind = publisher->settings->bind == BIND_ON;
     return confirming_publisher_init(&publisher->confirms, &options, ret_error);
 }
 

@@ -56,7 +56,7 @@ void publisher_accept(struct publisher *publisher, struct event *event)
 
 enum outcome publisher_send_waiting(struct publisher *publisher, struct error *ret_error)
 {
-    const char *queue = publisher->settings->common.queue;
+    const struct broker_route route = connector_route(&publisher->confirms.options.connection);
     struct event *event = NULL;
     while (confirming_publisher_has_room(&publisher->confirms) &&
            (event = TAILQ_FIRST(&publisher->waiting)) != NULL) {
@@ -66,7 +66,7 @@ enum outcome publisher_send_waiting(struct publisher *publisher, struct error *r
                           (struct slice){event->message_id, event->message_id_length},
                           event->occurred_at_ms, slice_of(event->traceparent), &message);
         enum outcome outcome =
-            broker_append_publish(publisher->confirms.broker, queue, &message, ret_error);
+            broker_append_publish(publisher->confirms.broker, &route, &message, ret_error);
         if (outcome == OUTCOME_BUSY || outcome == OUTCOME_INVALID) {
             /* No memory for it now, or it cannot be encoded: not sent, and the client is told. */
             TAILQ_REMOVE(&publisher->waiting, event, waiting);
@@ -98,7 +98,7 @@ void publisher_settle(void *item, enum confirm_result result, void *context)
     struct event *event = item;
     if (result == CONFIRM_CONFIRMED) {
         publisher->refusal.text[0] = '\0';
-    } else if (result == CONFIRM_REFUSED) {
+    } else if (result != CONFIRM_LOST) {
         publisher->refused_ms = publisher->now_ms;
     }
     if (event == NULL) {
@@ -143,10 +143,31 @@ static void refuse_unsent(struct publisher *publisher, enum event_outcome outcom
     }
 }
 
+/* Nobody but its owner can mend that, and only a confirm shows that he has. */
+static void hear_unbound(struct publisher *publisher)
+{
+    const struct broker_route route = connector_route(&publisher->confirms.options.connection);
+    struct error why;
+    if (publisher->refusal.text[0] != '\0') {
+        return;
+    }
+    error_set(&why, OUTCOME_TRANSIENT, "no queue is bound to exchange '%s' for the key '%s'",
+              route.exchange, route.routing_key);
+    log_at(&event_exchange_unbound, log_string("exchange", route.exchange),
+           log_string("routing_key", route.routing_key));
+    publisher_note_refusal(publisher, &why);
+    if (publisher->state == PUBLISHER_CONNECTED) {
+        publisher_show_connected(publisher);
+    }
+}
+
 bool publisher_hear(void *context, const struct broker_event *event)
 {
     struct publisher *publisher = context;
-    if (event->type == BROKER_EVENT_RETURN && !publisher->confirms.declaring) {
+    bool is_return = event->type == BROKER_EVENT_RETURN;
+    if (is_return && !connector_minds_queue(&publisher->confirms.options.connection)) {
+        hear_unbound(publisher);
+    } else if (is_return && !publisher->confirms.declaring) {
         log_at(&event_queue_missing, log_string("queue", publisher->settings->common.queue));
     } else if (event->type == BROKER_EVENT_BLOCKED) {
         struct error reason;

@@ -1,11 +1,51 @@
 /* The user-service's option table. */
 #include "user-service/settings.h"
 
+#include <string.h>
+
 #define COMMON_ROW(member, ...) OPTION_ROW(struct settings, common.member, __VA_ARGS__)
 #define USER_ROW(...) OPTION_ROW(struct settings, __VA_ARGS__)
 
 static const struct option_row rows[] = {COMMON_OPTIONS(COMMON_ROW, "127.0.0.1:3000")
                                              USER_OPTIONS(USER_ROW)};
+
+static enum outcome check_name(const char *option, const char *text, struct error *ret_error)
+{
+    size_t length = text == NULL ? 0 : strlen(text);
+    if (length > SHORT_STRING_BYTES_MAX) {
+        return error_set(ret_error, OUTCOME_INVALID, "%s: at most %d bytes, this has %zu", option,
+                         (int)SHORT_STRING_BYTES_MAX, length);
+    }
+    for (size_t i = 0; i < length; i++) {
+        if ((unsigned char)text[i] < ' ' || text[i] == 0x7f) {
+            return error_set(ret_error, OUTCOME_INVALID,
+                             "%s: a line end or another control character is in it", option);
+        }
+    }
+    return OUTCOME_OK;
+}
+
+enum outcome settings_check(const struct settings *settings, struct error *ret_error)
+{
+    enum outcome outcome = check_name("exchange", settings->exchange, ret_error);
+    if (outcome == OUTCOME_OK) {
+        outcome = check_name("routing-key", settings->routing_key, ret_error);
+    }
+    if (outcome != OUTCOME_OK) {
+        return outcome;
+    }
+    bool has_exchange = settings->exchange != NULL && settings->exchange[0] != '\0';
+    if (has_exchange && strcmp(settings->exchange, "amq.default") == 0) {
+        return error_set(ret_error, OUTCOME_INVALID,
+                         "exchange: the default exchange is the one without a name, which is used "
+                         "without this option");
+    }
+    if (!has_exchange && (settings->routing_key != NULL || settings->bind == BIND_ON)) {
+        return error_set(ret_error, OUTCOME_INVALID, "%s: is of use only with --exchange",
+                         settings->routing_key != NULL ? "routing-key" : "bind");
+    }
+    return OUTCOME_OK;
+}
 
 const struct options_program settings_program = {
     .name = "user-service",

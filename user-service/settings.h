@@ -4,9 +4,18 @@
 #include "common/service/common_settings.h"
 
 enum outbox_mode { OUTBOX_ON, OUTBOX_OFF };
+enum bind_mode { BIND_OFF, BIND_ON };
 
 /* How to add an option is said in common/options/options.h. */
 #define USER_OPTIONS(OPTION)                                                                       \
+    OPTION(exchange, TEXT("NAME"), "exchange", NULL,                                               \
+           "publishes to this exchange of others, and leaves the queue to them; without it saves " \
+           "go to the queue through the default exchange")                                         \
+    OPTION(routing_key, TEXT("KEY"), "routing-key", NULL,                                          \
+           "of what is published to the exchange; without it the name of the queue")               \
+    OPTION(bind, CHOICE(enum bind_mode, "MODE", "off|on"), "bind", "off",                          \
+           "on: declares the queue as without an exchange, and binds it to the exchange with the " \
+           "routing key")                                                                          \
     OPTION(confirm_timeout_ms, DURATION(10, 600000), "confirm-timeout", "5s",                      \
            "how long a save waits for the broker's confirm before it goes to the outbox (202), "   \
            "or without one is answered 504")                                                       \
@@ -49,3 +58,6 @@ struct settings {
 };
 
 extern const struct options_program settings_program;
+
+/* What no single row can check, beside common_settings_check(). */
+MUST_CHECK enum outcome settings_check(const struct settings *settings, struct error *ret_error);

@@ -227,15 +227,19 @@ void broker_free(struct broker *broker)
     free(broker);
 }
 
-static enum outcome ask(struct broker *broker, uint32_t request, void *method, uint32_t answer,
-                        const char *what, struct error *ret_error)
+enum outcome broker_ask(struct broker *broker, uint32_t request, void *method, uint32_t answer,
+                        const char *what, struct broker_refusal *ret_refusal,
+                        struct error *ret_error)
 {
     struct broker_cursor arguments;
+    if (ret_refusal != NULL) {
+        ret_refusal->code = 0;
+    }
     enum outcome outcome =
         broker_append_method(broker, BROKER_CHANNEL, request, method, what, ret_error);
     return outcome != OUTCOME_OK ? outcome
                                  : broker_wait_for(broker, answer, what, broker->timeout_ms,
-                                                   &arguments, NULL, ret_error);
+                                                   &arguments, ret_refusal, ret_error);
 }
 
 enum outcome broker_open_channel(struct broker *broker, struct error *ret_error)
@@ -243,22 +247,33 @@ enum outcome broker_open_channel(struct broker *broker, struct error *ret_error)
     amqp_channel_open_t open = {.out_of_band = amqp_empty_bytes};
     broker->own_tags = 0;
     broker->checking = false;
-    return ask(broker, AMQP_CHANNEL_OPEN_METHOD, &open, AMQP_CHANNEL_OPEN_OK_METHOD, "channel.open",
-               ret_error);
+    return broker_ask(broker, AMQP_CHANNEL_OPEN_METHOD, &open, AMQP_CHANNEL_OPEN_OK_METHOD,
+                      "channel.open", NULL, ret_error);
+}
+
+enum outcome broker_recover_channel(struct broker *broker, struct error *ret_error)
+{
+    amqp_channel_close_ok_t closed = {0};
+    broker->healthy = true;
+    enum outcome outcome =
+        broker_append_method(broker, BROKER_CHANNEL, AMQP_CHANNEL_CLOSE_OK_METHOD, &closed,
+                             "channel.close-ok", ret_error);
+    return outcome == OUTCOME_OK ? broker_open_channel(broker, ret_error) : outcome;
 }
 
 enum outcome broker_enable_confirms(struct broker *broker, struct error *ret_error)
 {
     amqp_confirm_select_t select = {.nowait = 0};
-    return ask(broker, AMQP_CONFIRM_SELECT_METHOD, &select, AMQP_CONFIRM_SELECT_OK_METHOD,
-               "confirm.select", ret_error);
+    return broker_ask(broker, AMQP_CONFIRM_SELECT_METHOD, &select, AMQP_CONFIRM_SELECT_OK_METHOD,
+                      "confirm.select", NULL, ret_error);
 }
 
 enum outcome broker_check_publishing(struct broker *broker, struct error *ret_error)
 {
     const struct message message = {.message_id = slice_of(BROKER_CHECK_KEY)};
+    const struct broker_route nowhere = {"", BROKER_CHECK_KEY};
     struct broker_cursor arguments;
-    enum outcome outcome = broker_append_publish(broker, BROKER_CHECK_KEY, &message, ret_error);
+    enum outcome outcome = broker_append_publish(broker, &nowhere, &message, ret_error);
     if (outcome != OUTCOME_OK) {
         return outcome;
     }
@@ -273,8 +288,9 @@ enum outcome broker_check_publishing(struct broker *broker, struct error *ret_er
 enum outcome broker_reopen_channel(struct broker *broker, struct error *ret_error)
 {
     amqp_channel_close_t close = {.reply_code = AMQP_REPLY_SUCCESS};
-    enum outcome outcome = ask(broker, AMQP_CHANNEL_CLOSE_METHOD, &close,
-                               AMQP_CHANNEL_CLOSE_OK_METHOD, "channel.close", ret_error);
+    enum outcome outcome =
+        broker_ask(broker, AMQP_CHANNEL_CLOSE_METHOD, &close, AMQP_CHANNEL_CLOSE_OK_METHOD,
+                   "channel.close", NULL, ret_error);
     return outcome != OUTCOME_OK ? outcome : broker_open_channel(broker, ret_error);
 }
 
@@ -283,11 +299,12 @@ enum outcome broker_consume(struct broker *broker, const char *queue, uint16_t p
 {
     amqp_basic_qos_t qos = {.prefetch_count = prefetch};
     amqp_basic_consume_t consume = {.queue = amqp_cstring_bytes(queue)};
-    enum outcome outcome =
-        ask(broker, AMQP_BASIC_QOS_METHOD, &qos, AMQP_BASIC_QOS_OK_METHOD, "basic.qos", ret_error);
-    return outcome != OUTCOME_OK ? outcome
-                                 : ask(broker, AMQP_BASIC_CONSUME_METHOD, &consume,
-                                       AMQP_BASIC_CONSUME_OK_METHOD, "basic.consume", ret_error);
+    enum outcome outcome = broker_ask(broker, AMQP_BASIC_QOS_METHOD, &qos, AMQP_BASIC_QOS_OK_METHOD,
+                                      "basic.qos", NULL, ret_error);
+    return outcome != OUTCOME_OK
+               ? outcome
+               : broker_ask(broker, AMQP_BASIC_CONSUME_METHOD, &consume,
+                            AMQP_BASIC_CONSUME_OK_METHOD, "basic.consume", NULL, ret_error);
 }
 
 int broker_descriptor(const struct broker *broker)

@@ -25,6 +25,13 @@ struct broker_queue {
     enum broker_declare declare;
 };
 
+/* Where a message is published to: the default exchange, "", delivers to the queue that the routing
+ * key names. Borrows both. */
+struct broker_route {
+    const char *exchange;
+    const char *routing_key;
+};
+
 /* Why a queue is used as it is; both "" where it is what was asked for, or was only looked for. */
 struct broker_queue_finding {
     struct error difference;   /* the argument that differs, and both values */
@@ -90,6 +97,14 @@ MUST_CHECK enum outcome broker_count_and_wait(struct broker *broker, const char 
                                               bool *ret_exists, uint64_t *ret_count,
                                               struct error *ret_error);
 MUST_CHECK enum outcome broker_enable_confirms(struct broker *broker, struct error *ret_error);
+/* Whether there is such an exchange, not the default one, and the user may publish to it. The right
+ * to one topic only a message can show. TRANSIENT: there is none, among other reasons. INVALID: the
+ * missing right. After a failure free it. */
+MUST_CHECK enum outcome broker_check_exchange(struct broker *broker, const char *exchange,
+                                              struct error *ret_error);
+MUST_CHECK enum outcome broker_bind_and_wait(struct broker *broker, const char *queue,
+                                             const struct broker_route *route,
+                                             struct error *ret_error);
 /* With confirms enabled: whether the user may publish to the default exchange. A message that no
  * queue can take is published, and the broker confirms that; nobody else sees it. INVALID: the
  * missing right. In an alarm nothing is confirmed: then it returns OK without knowing. */
@@ -107,9 +122,10 @@ int broker_descriptor(const struct broker *broker);
 /* Returns what poll() must watch so that bytes are sent and read. fd is -1 (nothing) for NULL. */
 struct pollfd broker_poll(const struct broker *broker);
 
-/* Appends a persistent, mandatory publish to `queue` on the default exchange. INVALID: the message
- * cannot be encoded, and nothing was appended. */
-MUST_CHECK enum outcome broker_append_publish(struct broker *broker, const char *queue,
+/* Appends a persistent, mandatory publish. INVALID: the message cannot be encoded, and nothing was
+ * appended. */
+MUST_CHECK enum outcome broker_append_publish(struct broker *broker,
+                                              const struct broker_route *route,
                                               const struct message *message,
                                               struct error *ret_error);
 MUST_CHECK enum outcome broker_append_ack(struct broker *broker, uint64_t delivery_tag,
@@ -119,6 +135,11 @@ MUST_CHECK enum outcome broker_append_ack(struct broker *broker, uint64_t delive
 MUST_CHECK enum outcome broker_append_declare(struct broker *broker,
                                               const struct broker_queue *queue, bool passive,
                                               struct error *ret_error);
+
+/* Has no reply; where it fails the channel is closed. */
+MUST_CHECK enum outcome broker_append_bind(struct broker *broker, const char *queue,
+                                           const struct broker_route *route,
+                                           struct error *ret_error);
 
 /* Appends a request for one message, which must be acked by its tag. The message arrives as
  * BROKER_EVENT_DELIVERY. If the queue has none, BROKER_EVENT_EMPTY arrives. */

@@ -149,6 +149,7 @@ enum outcome broker_append_copy(struct broker *broker, struct slice body,
                                 struct slice raw_properties, const struct broker_copy *copy,
                                 struct error *ret_error)
 {
+    const struct broker_route route = {"", copy->queue};
     struct broker_properties original;
     if (raw_properties.length == 0 || !broker_properties_parse(raw_properties, &original)) {
         original = (struct broker_properties){0};
@@ -162,16 +163,15 @@ enum outcome broker_append_copy(struct broker *broker, struct slice body,
     encode(&raw, &original, copy, true);
     enum outcome outcome = OUTCOME_INVALID;
     if (!raw.failed) {
-        outcome =
-            broker_append_message(broker, copy->queue, NULL, buffer_slice(&raw), body, ret_error);
+        outcome = broker_append_message(broker, &route, NULL, buffer_slice(&raw), body, ret_error);
     }
     if (outcome == OUTCOME_INVALID) {
         /* The original headers fill a frame by themselves: the body and the reason matter more. */
         buffer_clear(&raw);
         encode(&raw, &original, copy, false);
         outcome = raw.failed ? error_set(ret_error, OUTCOME_INVALID, "a copy's headers do not fit")
-                             : broker_append_message(broker, copy->queue, NULL, buffer_slice(&raw),
-                                                     body, ret_error);
+                             : broker_append_message(broker, &route, NULL, buffer_slice(&raw), body,
+                                                     ret_error);
     }
     buffer_done(&raw);
     return outcome;

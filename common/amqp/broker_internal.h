@@ -167,14 +167,22 @@ MUST_CHECK enum outcome broker_append_method(struct broker *broker, uint16_t cha
                                              struct error *ret_error);
 /* Appends a persistent, mandatory message. `properties` are encoded here; if they are NULL, `raw`
  * holds the encoded ones. */
-MUST_CHECK enum outcome broker_append_message(struct broker *broker, const char *queue,
+MUST_CHECK enum outcome broker_append_message(struct broker *broker,
+                                              const struct broker_route *route,
                                               const amqp_basic_properties_t *properties,
                                               struct slice raw, struct slice body,
                                               struct error *ret_error);
 void broker_append_heartbeat(struct broker *broker);
 
-/* broker.c. After the channel was closed. */
+/* broker.c. Sends a request and waits for its answer; *ret_refusal (NULL: nowhere) as
+ * broker_wait_for(). */
+MUST_CHECK enum outcome broker_ask(struct broker *broker, uint32_t request, void *method,
+                                   uint32_t answer, const char *what,
+                                   struct broker_refusal *ret_refusal, struct error *ret_error);
+/* After the channel was closed. */
 MUST_CHECK enum outcome broker_open_channel(struct broker *broker, struct error *ret_error);
+/* The broker has closed the channel because of a refusal, and waits to hear that this is known. */
+MUST_CHECK enum outcome broker_recover_channel(struct broker *broker, struct error *ret_error);
 
 /* broker_connect.c. Connects, and does everything up to the login. */
 MUST_CHECK enum outcome broker_connect(struct broker *broker, const struct broker_address *address,

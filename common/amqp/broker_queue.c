@@ -17,17 +17,6 @@ static enum outcome ask_for_queue(struct broker *broker, const struct broker_que
                                  broker->timeout_ms, ret_answer, ret_refusal, ret_error);
 }
 
-/* The broker has closed the channel, and waits to hear that this is known. */
-static enum outcome recover_channel(struct broker *broker, struct error *ret_error)
-{
-    amqp_channel_close_ok_t closed = {0};
-    broker->healthy = true;
-    enum outcome outcome =
-        broker_append_method(broker, BROKER_CHANNEL, AMQP_CHANNEL_CLOSE_OK_METHOD, &closed,
-                             "channel.close-ok", ret_error);
-    return outcome == OUTCOME_OK ? broker_open_channel(broker, ret_error) : outcome;
-}
-
 static enum outcome look_for(struct broker *broker, const struct broker_queue *queue,
                              const char *not_declared, struct error *ret_error)
 {
@@ -76,7 +65,7 @@ static enum outcome use_as_it_is(struct broker *broker, const struct broker_queu
         struct error cause = *ret_error;
         return error_set(ret_error, OUTCOME_INVALID, "queue '%s': %s", queue->name, cause.text);
     }
-    enum outcome outcome = recover_channel(broker, ret_error);
+    enum outcome outcome = broker_recover_channel(broker, ret_error);
     return outcome == OUTCOME_OK
                ? look_for(broker, queue, ret_finding->not_declared.text, ret_error)
                : outcome;

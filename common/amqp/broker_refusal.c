@@ -6,6 +6,7 @@
 enum {
     NOT_ALLOWED = 530,
     EXCHANGE_DECLARE = 40 << 16 | 10,
+    EXCHANGE_UNBIND = 40 << 16 | 40,
     QUEUE_DECLARE = 50 << 16 | 10,
     QUEUE_BIND = 50 << 16 | 20,
     BASIC_CONSUME = 60 << 16 | 20,
@@ -63,6 +64,7 @@ static const char *right_of(const struct broker_refusal *refusal, struct slice r
     case QUEUE_DECLARE:
         return "configure";
     case BASIC_PUBLISH:
+    case EXCHANGE_UNBIND: /* of its destination; broker_exchange.c asks for that */
         return "write to";
     case BASIC_CONSUME:
     case BASIC_GET:

@@ -147,14 +147,14 @@ static bool append_body(struct broker *broker, struct slice body)
     return true;
 }
 
-enum outcome broker_append_message(struct broker *broker, const char *queue,
+enum outcome broker_append_message(struct broker *broker, const struct broker_route *route,
                                    const amqp_basic_properties_t *properties, struct slice raw,
                                    struct slice body, struct error *ret_error)
 {
     size_t length_before = broker->out.length;
     amqp_basic_publish_t publish = {
-        .exchange = amqp_empty_bytes,
-        .routing_key = amqp_cstring_bytes(queue),
+        .exchange = amqp_cstring_bytes(route->exchange),
+        .routing_key = amqp_cstring_bytes(route->routing_key),
         .mandatory = 1,
     };
     if (!append_method(broker, BROKER_CHANNEL, AMQP_BASIC_PUBLISH_METHOD, &publish) ||
@@ -204,7 +204,7 @@ static void set_text(amqp_basic_properties_t *properties, amqp_flags_t flag, amq
     }
 }
 
-enum outcome broker_append_publish(struct broker *broker, const char *queue,
+enum outcome broker_append_publish(struct broker *broker, const struct broker_route *route,
                                    const struct message *message, struct error *ret_error)
 {
     if (message->header_count > MESSAGE_HEADERS_MAX || !short_strings_fit(message)) {
@@ -231,7 +231,7 @@ enum outcome broker_append_publish(struct broker *broker, const char *queue,
         properties.headers = (amqp_table_t){(int)message->header_count, entries};
         properties._flags |= AMQP_BASIC_HEADERS_FLAG;
     }
-    return broker_append_message(broker, queue, &properties, (struct slice){0}, message->body,
+    return broker_append_message(broker, route, &properties, (struct slice){0}, message->body,
                                  ret_error);
 }
 

@@ -79,11 +79,27 @@ enum outcome confirming_publisher_check(struct confirming_publisher *publisher, 
     return nack_streak_check(&publisher->nacks, now_ms, ret_error);
 }
 
+/* Once for all that is returned until the queue is there. */
+static enum outcome declare_again(struct confirming_publisher *publisher, struct error *ret_error)
+{
+    const struct connector_options *options = &publisher->options.connection;
+    const struct broker_queue queue = connector_queue(options);
+    const struct broker_route route = connector_route(options);
+    if (publisher->declaring || publisher->connector == NULL || !connector_minds_queue(options)) {
+        return OUTCOME_OK;
+    }
+    publisher->declaring = true;
+    enum outcome outcome = broker_append_declare(publisher->broker, &queue,
+                                                 queue.declare == BROKER_DECLARE_NEVER, ret_error);
+    return outcome == OUTCOME_OK && options->bind
+               ? broker_append_bind(publisher->broker, queue.name, &route, ret_error)
+               : outcome;
+}
+
 enum outcome confirming_publisher_take(struct confirming_publisher *publisher,
                                        const struct broker_event *event, uint64_t now_ms,
                                        struct error *ret_error)
 {
-    const struct broker_queue queue = connector_queue(&publisher->options.connection);
     switch (event->type) {
     case BROKER_EVENT_ACK:
         if (!publisher->proven && publisher->connector != NULL) {
@@ -99,12 +115,7 @@ enum outcome confirming_publisher_take(struct confirming_publisher *publisher,
                                      ret_error);
     case BROKER_EVENT_RETURN:
         confirm_window_mark_returned(&publisher->window, event->text);
-        if (publisher->declaring || publisher->connector == NULL) {
-            break;
-        }
-        publisher->declaring = true;
-        return broker_append_declare(publisher->broker, &queue,
-                                     queue.declare == BROKER_DECLARE_NEVER, ret_error);
+        return declare_again(publisher, ret_error);
     case BROKER_EVENT_BLOCKED:
         publisher->blocked = true;
         break;

@@ -43,6 +43,24 @@ struct broker_queue connector_queue(const struct connector_options *options)
     return (struct broker_queue){options->queue, options->queue_type, options->declare};
 }
 
+static bool has_exchange(const struct connector_options *options)
+{
+    return options->route.exchange != NULL && options->route.exchange[0] != '\0';
+}
+
+struct broker_route connector_route(const struct connector_options *options)
+{
+    const char *key = options->route.routing_key;
+    return has_exchange(options)
+               ? (struct broker_route){options->route.exchange, key != NULL ? key : options->queue}
+               : (struct broker_route){"", options->queue};
+}
+
+bool connector_minds_queue(const struct connector_options *options)
+{
+    return !has_exchange(options) || options->bind;
+}
+
 /* Once, and again where it has changed. */
 static void log_finding(struct connector *connector, const struct broker_queue_finding *finding)
 {
@@ -61,21 +79,47 @@ static void log_finding(struct connector *connector, const struct broker_queue_f
     *logged = *finding;
 }
 
+static enum outcome set_up_queue(struct connector *connector, struct broker *broker,
+                                 struct error *ret_error)
+{
+    const struct broker_queue queue = connector_queue(&connector->options);
+    struct broker_queue_finding finding;
+    enum outcome outcome = broker_declare_and_wait(broker, &queue, &finding, ret_error);
+    if (outcome == OUTCOME_OK) {
+        log_finding(connector, &finding);
+    }
+    return outcome;
+}
+
+static enum outcome set_up_exchange(struct connector *connector, struct broker *broker,
+                                    struct error *ret_error)
+{
+    const struct connector_options *options = &connector->options;
+    const struct broker_route route = connector_route(options);
+    enum outcome outcome = broker_check_exchange(broker, route.exchange, ret_error);
+    if (outcome == OUTCOME_OK && options->bind) {
+        outcome = set_up_queue(connector, broker, ret_error);
+    }
+    if (outcome == OUTCOME_OK && options->bind) {
+        outcome = broker_bind_and_wait(broker, options->queue, &route, ret_error);
+    }
+    return outcome == OUTCOME_OK ? broker_enable_confirms(broker, ret_error) : outcome;
+}
+
 static enum outcome set_up(struct connector *connector, struct broker *broker,
                            struct error *ret_error)
 {
     const struct connector_options *options = &connector->options;
-    const struct broker_queue queue = connector_queue(options);
-    struct broker_queue_finding finding;
-    enum outcome outcome = broker_declare_and_wait(broker, &queue, &finding, ret_error);
-    if (outcome != OUTCOME_OK) {
-        return outcome;
+    if (has_exchange(options)) {
+        return set_up_exchange(connector, broker, ret_error);
     }
-    log_finding(connector, &finding);
-    if (options->prefetch > 0) {
+    enum outcome outcome = set_up_queue(connector, broker, ret_error);
+    if (outcome == OUTCOME_OK && options->prefetch > 0) {
         return broker_consume(broker, options->queue, options->prefetch, ret_error);
     }
-    outcome = broker_enable_confirms(broker, ret_error);
+    if (outcome == OUTCOME_OK) {
+        outcome = broker_enable_confirms(broker, ret_error);
+    }
     return outcome == OUTCOME_OK ? broker_check_publishing(broker, ret_error) : outcome;
 }
 

@@ -15,6 +15,9 @@ struct connector_options {
     char queue[SHORT_STRING_BYTES_MAX + 1]; /* declared or looked for on each connection */
     enum broker_queue_type queue_type;
     enum broker_declare declare;
+    struct broker_route route; /* of what is published; both NULL: to the queue. With an exchange
+                                * the queue is that of others, */
+    bool bind;                 /* but for this: then it is declared, and bound to the exchange */
     uint16_t prefetch; /* consumes from the queue with it; 0: enables confirms instead, and checks
                         * that the user may publish */
     struct worker *owner; /* is woken when a connection is ready, and when a round over all hosts
@@ -23,8 +26,11 @@ struct connector_options {
 
 struct connector;
 
-/* Borrows the name from the options. */
+/* Both borrow from the options. */
+struct broker_route connector_route(const struct connector_options *options);
 struct broker_queue connector_queue(const struct connector_options *options);
+/* Whether the queue is declared or looked for at all. */
+bool connector_minds_queue(const struct connector_options *options);
 
 MUST_CHECK enum outcome connector_create(const struct connector_options *options,
                                          struct connector **ret_connector, struct error *ret_error);

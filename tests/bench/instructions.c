@@ -22,6 +22,8 @@ static const char json[] = "{\"name\": \"Ada Lovelace\", \"email\": \"ada@exampl
 static const struct user_rules rules = {.strict = true,
                                         .refused_members = USER_REFUSED_MEMBERS_DEFAULT};
 
+static const struct broker_route to_queue = {"", "session"};
+
 static void must(bool good, const char *what)
 {
     if (!good) {
@@ -54,7 +56,7 @@ static void append_save(struct broker *broker, struct message_id_generator *ids,
     struct message message;
     user_event_encode(event_type_name(EVENT_USER_SAVED), buffer_slice(&text), slice_of(message_id),
                       (uint64_t)SAVED_AT_MS, (struct slice){0}, &message);
-    must(broker_append_publish(broker, "session", &message, &error) == OUTCOME_OK, "publish");
+    must(broker_append_publish(broker, &to_queue, &message, &error) == OUTCOME_OK, "publish");
     (void)confirm_window_add(window, broker, message.message_id, 0);
     buffer_done(&text);
     user_done(&user);

@@ -73,11 +73,12 @@ static enum outcome publish_with_library(struct run *run)
 
 static void fill_window(struct run *run)
 {
+    const struct broker_route route = {"", run->queue};
     while (run->published - run->confirmed < run->in_flight_max &&
            !confirm_window_is_full(&run->window)) {
-        enum outcome outcome = run->in_batches ? broker_append_publish(run->broker, run->queue,
-                                                                       &run->message, &run->error)
-                                               : publish_with_library(run);
+        enum outcome outcome =
+            run->in_batches ? broker_append_publish(run->broker, &route, &run->message, &run->error)
+                            : publish_with_library(run);
         if (outcome != OUTCOME_OK) {
             die("publish", &run->error);
         }

@@ -127,3 +127,25 @@ static inline void append_nested(struct buffer *out, size_t levels)
         append_integer(out, (i - 1) * 5, 4);
     }
 }
+
+static inline void send_slice(const struct pair *pair, struct slice bytes)
+{
+    assert_int_equal(send(pair->peer, bytes.data, bytes.length, 0), (ssize_t)bytes.length);
+}
+
+static inline struct broker_event read_event(const struct pair *pair)
+{
+    struct broker_event event;
+    struct error error = {.text = ""};
+    enum outcome outcome = broker_read(pair->broker, &event, &error);
+    assert_string_equal(error.text, "");
+    assert_int_equal(outcome, OUTCOME_OK);
+    return event;
+}
+
+/* Whether a socket had more is only known at the next look. */
+static inline struct broker_event next_event(const struct pair *pair)
+{
+    struct broker_event event = read_event(pair);
+    return event.type == BROKER_EVENT_NONE ? read_event(pair) : event;
+}

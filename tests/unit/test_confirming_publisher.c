@@ -310,6 +310,54 @@ static void where_queues_are_not_declared_one_is_looked_for(void **state)
     }
 }
 
+/* Where the second frame's method begins, after a frame that was appended before it. */
+static uint32_t second_method(const struct fixture *fixture)
+{
+    const struct broker *broker = fixture->pair.broker;
+    struct broker_cursor cursor = {broker->out.data, broker->out.length, false};
+    (void)broker_take_bytes(&cursor, 3);
+    (void)broker_take_bytes(&cursor, broker_take_integer(&cursor, 4) + 1);
+    (void)broker_take_bytes(&cursor, 7);
+    uint32_t method = (uint32_t)broker_take_integer(&cursor, 4);
+    return cursor.failed ? 0 : method;
+}
+
+static void the_queue_behind_an_exchange(void **state)
+{
+    (void)state;
+    for (int bind = 0; bind < 2; bind++) {
+        struct fixture fixture;
+        open_fixture(&fixture, true);
+        struct connector_options *options = &fixture.publisher.options.connection;
+        options->route = (struct broker_route){"x", bind == 1 ? "k" : NULL};
+        options->bind = bind == 1;
+        assert_string_equal(connector_route(options).exchange, "x");
+        assert_string_equal(connector_route(options).routing_key, bind == 1 ? "k" : "session");
+        publish(&fixture, "1", "a");
+        take_return(&fixture, "1");
+        if (bind == 1) { /* declared and bound again, or left to others */
+            assert_int_equal(second_method(&fixture), AMQP_QUEUE_BIND_METHOD);
+        } else {
+            assert_int_equal(broker_unsent_bytes(fixture.pair.broker), 0);
+        }
+        confirm(&fixture, BROKER_EVENT_ACK, 1, false);
+        expect(&fixture, "a", CONFIRM_RETURNED);
+        close_fixture(&fixture);
+    }
+}
+
+static void without_an_exchange_the_key_is_the_queue(void **state)
+{
+    (void)state;
+    const struct broker_route routes[] = {{NULL, NULL}, {"", "k"}};
+    for (size_t i = 0; i < 2; i++) {
+        struct connector_options options = {.queue = "session", .route = routes[i]};
+        assert_string_equal(connector_route(&options).exchange, "");
+        assert_string_equal(connector_route(&options).routing_key, "session");
+        assert_true(connector_minds_queue(&options));
+    }
+}
+
 static void append_ack(struct buffer *out, uint64_t tag)
 {
     struct buffer payload = nothing();
@@ -364,6 +412,8 @@ int main(void)
         cmocka_unit_test(a_confirm_that_never_comes_ends_the_connection),
         cmocka_unit_test(a_connection_of_its_user_declares_nothing),
         cmocka_unit_test(where_queues_are_not_declared_one_is_looked_for),
+        cmocka_unit_test(the_queue_behind_an_exchange),
+        cmocka_unit_test(without_an_exchange_the_key_is_the_queue),
         cmocka_unit_test(it_reads_what_has_arrived),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

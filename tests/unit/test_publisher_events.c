@@ -1,146 +1,6 @@
 /* What becomes of each event: before a connection, in an alarm, confirmed, refused, returned, late,
  * and when the connection is lost. The broker is only its buffer: nothing is connected. */
-#include "common/amqp/broker_internal.h"
-#include "user-service/publisher_internal.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <string.h>
-
-#include <cmocka.h>
-
-enum { IN_FLIGHT_MAX = 4, NOW_MS = 100000, DEADLINE_MS = NOW_MS + 5000, OUT_BYTES = 1 << 20 };
-
-struct fixture {
-    struct settings settings;
-    struct publisher *publisher;
-    struct broker broker;
-    struct worker outbox;
-};
-
-static void open_fixture(struct fixture *fixture, bool with_outbox)
-{
-    static char url[] = "amqp://127.0.0.1:1/";
-    static char queue[] = "session";
-    struct error error;
-    *fixture = (struct fixture){.settings = {.common = {.amqp_url = url, .queue = queue},
-                                             .in_flight_max = IN_FLIGHT_MAX,
-                                             .confirm_timeout_ms = 5000}};
-    assert_int_equal(worker_init(&fixture->outbox, &error), OUTCOME_OK);
-    assert_int_equal(publisher_create(&fixture->settings, with_outbox ? &fixture->outbox : NULL,
-                                      &fixture->publisher, &error),
-                     OUTCOME_OK);
-    fixture->broker.frame_max = BROKER_FRAME_BYTES_MAX;
-    buffer_init(&fixture->broker.out, OUT_BYTES);
-    fixture->publisher->confirms.broker = &fixture->broker;
-    fixture->publisher->now_ms = NOW_MS;
-    publisher_set_state(fixture->publisher, PUBLISHER_CONNECTED, "");
-}
-
-static void free_events(struct work_list *list)
-{
-    struct work_item *item = NULL;
-    while ((item = work_list_take(list)) != NULL) {
-        event_free((struct event *)item);
-    }
-}
-
-static void close_fixture(struct fixture *fixture)
-{
-    publisher_complete_all(fixture->publisher);
-    free_events(&fixture->publisher->done);
-    free_events(&fixture->publisher->to_outbox);
-    fixture->publisher->confirms.broker = NULL;
-    buffer_done(&fixture->broker.out);
-    publisher_free(fixture->publisher);
-    worker_done(&fixture->outbox);
-}
-
-static struct event *accept(struct fixture *fixture, const char *message_id)
-{
-    struct event *event = calloc(1, sizeof(*event));
-    assert_non_null(event);
-    event->body = strdup("{\"name\":\"Ada\"}");
-    event->body_length = strlen(event->body);
-    event->message_id_length = strlen(message_id);
-    memcpy(event->message_id, message_id, event->message_id_length + 1);
-    event->deadline_ms = DEADLINE_MS;
-    publisher_accept(fixture->publisher, event);
-    return event;
-}
-
-static void send_waiting(struct fixture *fixture)
-{
-    struct error error;
-    assert_int_equal(publisher_send_waiting(fixture->publisher, &error), OUTCOME_OK);
-}
-
-static struct event *publish(struct fixture *fixture, const char *message_id)
-{
-    struct event *event = accept(fixture, message_id);
-    send_waiting(fixture);
-    assert_true(event->published && event->tag != 0);
-    return event;
-}
-
-static void take(struct fixture *fixture, const struct broker_event *event)
-{
-    struct error error;
-    struct publisher *publisher = fixture->publisher;
-    assert_true(publisher_hear(publisher, event));
-    assert_int_equal(
-        confirming_publisher_take(&publisher->confirms, event, publisher->now_ms, &error),
-        OUTCOME_OK);
-}
-
-static void settle(struct fixture *fixture, enum broker_event_type type, uint64_t tag)
-{
-    const struct broker_event event = {.type = type, .tag = tag};
-    take(fixture, &event);
-}
-
-static void take_return(struct fixture *fixture, const char *message_id)
-{
-    const struct broker_event event = {.type = BROKER_EVENT_RETURN, .text = slice_of(message_id)};
-    take(fixture, &event);
-}
-
-static void lose(struct fixture *fixture)
-{
-    confirm_window_drain(&fixture->publisher->confirms.window);
-    publisher_keep_for_next_connection(fixture->publisher);
-}
-
-/* Nothing else was completed, and `event` was with this outcome. */
-static void expect_one(struct work_list *list, const struct event *event,
-                       enum event_outcome outcome)
-{
-    assert_ptr_equal(STAILQ_FIRST(list), event);
-    assert_int_equal(event->outcome, outcome);
-    event_free((struct event *)work_list_take(list));
-    assert_null(STAILQ_FIRST(list));
-}
-
-static void expect_done(struct fixture *fixture, const struct event *event,
-                        enum event_outcome outcome)
-{
-    assert_null(STAILQ_FIRST(&fixture->publisher->to_outbox));
-    expect_one(&fixture->publisher->done, event, outcome);
-}
-
-static void expect_outbox(struct fixture *fixture, const struct event *event,
-                          enum event_outcome outcome)
-{
-    assert_null(STAILQ_FIRST(&fixture->publisher->done));
-    expect_one(&fixture->publisher->to_outbox, event, outcome);
-}
-
-static void expect_nothing_done(const struct fixture *fixture)
-{
-    assert_null(STAILQ_FIRST(&fixture->publisher->done));
-    assert_null(STAILQ_FIRST(&fixture->publisher->to_outbox));
-}
+#include "publisher_fixture.h"
 
 static void what_cannot_be_sent_now_is_refused_at_once(void **state)
 {
@@ -243,10 +103,11 @@ static void what_cannot_be_encoded_is_not_sent(void **state)
     event = publish(&fixture, "b");
     size_t sent_bytes = broker_unsent_bytes(&fixture.broker);
     lose(&fixture);
-    char long_queue[300];
-    memset(long_queue, 'q', sizeof(long_queue) - 1);
-    long_queue[sizeof(long_queue) - 1] = '\0';
-    fixture.settings.common.queue = long_queue;
+    char long_name[300];
+    memset(long_name, 'q', sizeof(long_name) - 1);
+    long_name[sizeof(long_name) - 1] = '\0';
+    fixture.publisher->confirms.options.connection.route =
+        (struct broker_route){long_name, "session"};
     send_waiting(&fixture);
     assert_int_equal(broker_unsent_bytes(&fixture.broker), sent_bytes);
     expect_done(&fixture, event, EVENT_UNKNOWN);
@@ -343,12 +204,6 @@ static void a_deadline_passes(void **state)
     close_fixture(&fixture);
 }
 
-static enum outcome check(struct fixture *fixture, uint64_t after_ms, struct error *ret_error)
-{
-    fixture->publisher->now_ms = NOW_MS + after_ms;
-    return publisher_check_confirms(fixture->publisher, ret_error);
-}
-
 static void a_late_confirm_sends_others_to_the_outbox(void **state)
 {
     (void)state;
@@ -407,63 +262,6 @@ static void a_connection_of_no_more_use_is_given_up(void **state)
     (void)publish(&fixture, "c");
     settle(&fixture, BROKER_EVENT_ACK, 3);
     assert_int_equal(check(&fixture, 10000, &error), OUTCOME_OK);
-    close_fixture(&fixture);
-}
-
-static void expect_state(struct fixture *fixture, enum publisher_state state, const char *reason)
-{
-    struct error error;
-    assert_int_equal(publisher_get_state(fixture->publisher, &error), state);
-    assert_string_equal(error.text, reason);
-}
-
-#define REFUSED_FOR_1_S "the broker has refused every message for 1 s: is the queue full?"
-
-/* The connection is given up, and another one is there. */
-static void refuse_for_long(struct fixture *fixture)
-{
-    struct error error;
-    fixture->publisher->now_ms = NOW_MS;
-    settle(fixture, BROKER_EVENT_NACK, 1);
-    assert_int_equal(check(fixture, NACK_STREAK_MS_MIN + 1, &error), OUTCOME_TRANSIENT);
-    lose(fixture);
-    publisher_show_connected(fixture->publisher);
-    expect_state(fixture, PUBLISHER_REFUSED, "nothing was confirmed since this: " REFUSED_FOR_1_S);
-}
-
-static void after_a_refusal_a_connection_proves_nothing(void **state)
-{
-    (void)state;
-    struct fixture fixture;
-    struct error error;
-    open_fixture(&fixture, false);
-    (void)publish(&fixture, "a");
-    refuse_for_long(&fixture);
-    free_events(&fixture.publisher->done);
-    (void)publish(&fixture, "b");
-
-    /* An alarm that ends says nothing of it either. */
-    settle(&fixture, BROKER_EVENT_BLOCKED, 0);
-    settle(&fixture, BROKER_EVENT_UNBLOCKED, 0);
-    expect_state(&fixture, PUBLISHER_REFUSED, "nothing was confirmed since this: " REFUSED_FOR_1_S);
-    settle(&fixture, BROKER_EVENT_ACK, 1);
-    assert_int_equal(check(&fixture, NACK_STREAK_MS_MIN + 2, &error), OUTCOME_OK);
-    expect_state(&fixture, PUBLISHER_CONNECTED, "");
-    close_fixture(&fixture);
-}
-
-static void a_refusal_is_not_held_against_it_for_ever(void **state)
-{
-    (void)state;
-    struct fixture fixture;
-    struct error error;
-    open_fixture(&fixture, false);
-    (void)publish(&fixture, "a");
-    refuse_for_long(&fixture);
-    assert_int_equal(check(&fixture, NACK_STREAK_MS_MIN + 30000, &error), OUTCOME_OK);
-    assert_int_equal(publisher_get_state(fixture.publisher, &error), PUBLISHER_REFUSED);
-    assert_int_equal(check(&fixture, NACK_STREAK_MS_MIN + 30001, &error), OUTCOME_OK);
-    expect_state(&fixture, PUBLISHER_CONNECTED, "");
     close_fixture(&fixture);
 }
 
@@ -541,8 +339,6 @@ int main(void)
         cmocka_unit_test(a_deadline_passes),
         cmocka_unit_test(a_late_confirm_sends_others_to_the_outbox),
         cmocka_unit_test(a_connection_of_no_more_use_is_given_up),
-        cmocka_unit_test(after_a_refusal_a_connection_proves_nothing),
-        cmocka_unit_test(a_refusal_is_not_held_against_it_for_ever),
         cmocka_unit_test(a_lost_connection),
         cmocka_unit_test(what_the_outbox_forwards_goes_back_to_it),
         cmocka_unit_test(a_stop_completes_all),
