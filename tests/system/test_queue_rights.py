@@ -1,10 +1,16 @@
 """Queues and rights as an operator has made them: with other arguments, without the right to configure."""
 
+import functools
+import json
+import os
+import re
+import shlex
 import time
 
 import pika
 import pytest
 
+from support.services import ROOT
 from support.wait import eventually
 
 TTL = {"x-queue-type": "quorum", "x-message-ttl": 600000}
@@ -235,3 +241,32 @@ def test_an_alarm_is_told_as_one(world, alarm_first):
     for _ in range(5):
         assert user.save({"name": "Ada"}).status_code == 200
     assert not user.events("queue.missing")
+
+
+def policies_of_the_page():
+    with open(os.path.join(ROOT, "docs", "operations.md")) as file:
+        commands = [shlex.split(line) for line in file if line.strip().startswith("rabbitmqctl set_policy")]
+    assert len(commands) == 2, commands
+    return [command[1:] for command in commands]
+
+
+@pytest.mark.parametrize("queue_type", ["quorum", "classic"])
+def test_the_policies_of_the_page_discard_nothing(world, queue_type):
+    """As docs/operations.md has them, for this test's queues and with room for one message."""
+    for *command, pattern, definition in policies_of_the_page():
+        assert re.search(pattern, "session") or re.search(pattern, "session.dead"), pattern
+        definition = dict(json.loads(definition), **{"max-length": 1})
+        name = "policy-of-" + command[-1] + world.queue
+        world.broker.ctl(*command[:-1], name, pattern.replace("session", world.queue), json.dumps(definition))
+        world.closers.append(functools.partial(world.broker.ctl, "clear_policy", name))
+    for queue in (world.queue, world.dead):
+        world.declare(queue, queue_type)
+        shown = world.broker.ctl("list_queues", "name", "policy")
+        line = next(line for line in shown.splitlines() if line.split("\t")[0] == queue)
+        assert "policy-of-" in line, line
+        confirmed = []
+        with pytest.raises(pika.exceptions.NackError):
+            for number in map(str, range(100)):
+                world.publish(b"{}", queue, message_id=number, delivery_mode=2)
+                confirmed.append(number)
+        assert confirmed == [world.get(queue)[1].message_id for _ in confirmed], "what was confirmed is there"
