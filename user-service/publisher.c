@@ -207,7 +207,9 @@ static void complete_rest(struct publisher *publisher)
 
 void publisher_submit(struct publisher *publisher, struct work_list *batch)
 {
-    worker_push(&publisher->worker, batch);
+    if (!STAILQ_EMPTY(batch)) { /* most are empty: each turn of the loop has one */
+        worker_push(&publisher->worker, batch);
+    }
     if (worker_has_ended(&publisher->worker)) {
         complete_rest(publisher);
     }
