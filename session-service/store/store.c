@@ -28,6 +28,10 @@ enum {
 #define USER_FLOOR FLOOR(USER_TIME)
 #define IS_NEWER IS_AFTER(USER_TIME)
 #define IS_OPEN "expires_at_ms > excluded.extended_at_ms"
+/* A clock that was set back does not take back what an open session has had. */
+#define EXTENDED_AT                                                                                \
+    "CASE WHEN " IS_OPEN " THEN max(extended_at_ms, excluded.extended_at_ms)"                      \
+    " ELSE excluded.extended_at_ms END"
 
 #define UPSERT                                                                                     \
     "INSERT INTO users VALUES (?1, ?7, ?3, ?8, ?9, ?10, ?10, ?11, 1, ?12, ?6)"                     \
@@ -40,8 +44,8 @@ enum {
     " session_id = CASE WHEN " IS_OPEN " THEN session_id ELSE excluded.session_id END,"            \
     " opened_at_ms = CASE WHEN " IS_OPEN " THEN opened_at_ms ELSE excluded.opened_at_ms END,"      \
     " session_saves = CASE WHEN " IS_OPEN " THEN session_saves + 1 ELSE 1 END,"                    \
-    " extended_at_ms = excluded.extended_at_ms,"                                                   \
-    " expires_at_ms = excluded.expires_at_ms"                                                      \
+    " extended_at_ms = " EXTENDED_AT ","                                                           \
+    " expires_at_ms = " EXTENDED_AT " + excluded.expires_at_ms - excluded.extended_at_ms"          \
     " RETURNING session_saves = 1, (saved_at_ms, message_id) = (?7, ?3)"
 
 #define STATEMENT_LIST(STATEMENT)                                                                  \

@@ -223,6 +223,23 @@ static void test_attempts(void **state)
     assert_int_equal(count, 1);
 }
 
+/* Also where another hour is shown: a session does not end before it began. */
+static void test_a_clock_that_is_set_back_shortens_no_session(void **state)
+{
+    struct fixture *fixture = *state;
+    assert_true(apply(fixture, "m1", "u1", "{}", 1, T0).session_opened);
+    assert_false(apply(fixture, "m2", "u1", "{}", 2, T0 - 10 * TTL_MS).session_opened);
+    json_t *answer = ask(fixture, ASK_SESSIONS, "", 10, T0 - 10 * TTL_MS);
+    json_t *session = json_array_get(json_object_get(answer, "data"), 0);
+    assert_int_equal(json_integer_value(json_object_get(session, "opened_at_ms")), T0);
+    assert_int_equal(json_integer_value(json_object_get(session, "extended_at_ms")), T0);
+    assert_int_equal(json_integer_value(json_object_get(session, "expires_at_ms")), T0 + TTL_MS);
+    assert_int_equal(json_integer_value(json_object_get(session, "saves")), 2);
+    json_decref(answer);
+    assert_false(apply(fixture, "m3", "u1", "{}", 3, T0 + 10).session_opened);
+    assert_true(apply(fixture, "m4", "u1", "{}", 4, T0 + 10 + TTL_MS).session_opened);
+}
+
 /* More rows than one step looks at; each is removed at its time and not before. */
 static void test_pruning(void **state)
 {
@@ -351,6 +368,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_tombstone_holds_nothing_personal_and_is_pruned,
                                         set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_attempts, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_clock_that_is_set_back_shortens_no_session, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(test_pruning, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_no_database, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_damaged_pages, set_up, tear_down),
