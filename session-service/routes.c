@@ -10,7 +10,10 @@ bool routes_is_ready(void *context, struct error *ret_reason)
         error_set(ret_reason, OUTCOME_OK, "draining");
         return false;
     }
-    return consumer_is_ready(routes->consumer, ret_reason);
+    return worker_makes_progress(consumer_worker(routes->consumer), ret_reason) &&
+           worker_makes_progress(sessions_worker(routes->sessions), ret_reason) &&
+           worker_makes_progress(http_server_worker(routes->server), ret_reason) &&
+           consumer_is_ready(routes->consumer, ret_reason);
 }
 
 static void get_readyz(struct http_request *request, void *context)

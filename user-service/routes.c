@@ -55,6 +55,12 @@ bool routes_is_ready(void *context, struct error *ret_reason)
         error_set(ret_reason, OUTCOME_OK, "draining");
         return false;
     }
+    if (!worker_makes_progress(publisher_worker(routes->acceptor.publisher), ret_reason) ||
+        !worker_makes_progress(http_server_worker(routes->server), ret_reason) ||
+        (routes->outbox != NULL &&
+         !worker_makes_progress(outbox_worker(routes->outbox), ret_reason))) {
+        return false;
+    }
     if (publisher_get_state(routes->acceptor.publisher, ret_reason) == PUBLISHER_CONNECTED) {
         ret_reason->text[0] = '\0';
         return true;

@@ -4,6 +4,7 @@
 #include "common/base/clock.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <time.h>
@@ -60,6 +61,7 @@ enum outcome worker_start(struct worker *worker, const char *name, void (*run)(v
 {
     worker->run = run;
     worker->owner = owner;
+    worker->name = name;
     worker->is_running = true;
     pthread_attr_t attributes;
     int status = pthread_attr_init(&attributes);
@@ -81,6 +83,7 @@ enum outcome worker_start(struct worker *worker, const char *name, void (*run)(v
 bool worker_begin_turn(struct worker *worker)
 {
     atomic_fetch_add_explicit(&worker->turns, 1, memory_order_relaxed);
+    atomic_store_explicit(&worker->turned_at_ms, clock_monotonic_ms(), memory_order_relaxed);
     return !worker_is_stopping(worker);
 }
 
@@ -130,6 +133,18 @@ void worker_wake(struct worker *worker)
     /* Fails only where the counter is full, and then the descriptor is readable anyway. */
     const uint64_t one = 1;
     (void)!write(worker->wake_descriptor, &one, sizeof(one));
+}
+
+bool worker_makes_progress(const struct worker *worker, struct error *ret_reason)
+{
+    uint64_t turned_at_ms = atomic_load_explicit(&worker->turned_at_ms, memory_order_relaxed);
+    uint64_t now_ms = clock_monotonic_ms();
+    if (turned_at_ms == 0 || now_ms < turned_at_ms + WORKER_TURN_MS_MAX) {
+        return true;
+    }
+    error_set(ret_reason, OUTCOME_BUSY, "the thread '%s' has made no progress for %" PRIu64 " s",
+              worker->name, (now_ms - turned_at_ms) / 1000);
+    return false;
 }
 
 void worker_stop(struct worker *worker)

@@ -24,6 +24,8 @@ struct work_item *work_list_take(struct work_list *list);
 struct worker {
     int wake_descriptor;         /* owned eventfd: readable where there is a reason for a turn */
     atomic_uint_least64_t turns; /* the watchdog asks whether it moves */
+    atomic_uint_least64_t turned_at_ms; /* when the last turn began; 0: none has */
+    const char *name;
     atomic_bool is_stopping;
     pthread_t thread;
     bool is_started; /* and not joined */
@@ -65,6 +67,12 @@ void worker_push(struct worker *worker, struct work_list *batch);
 
 /* Wakes the worker without an item. Any thread. */
 void worker_wake(struct worker *worker);
+
+enum { WORKER_TURN_MS_MAX = 5000 };
+
+/* False where its loop has begun no turn for WORKER_TURN_MS_MAX, though one that lives takes a turn
+ * at least once a second; `ret_reason` says so. True before its first turn. Any thread. */
+MUST_CHECK bool worker_makes_progress(const struct worker *worker, struct error *ret_reason);
 
 /* Asks the thread to end, and wakes it. Any thread. */
 void worker_stop(struct worker *worker);

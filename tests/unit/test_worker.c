@@ -13,6 +13,7 @@
 #include <poll.h>
 #include <semaphore.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 enum { ITEMS = 20000, BATCH = 7, SHORT_MS = 20, LONG_MS = 60000 };
@@ -175,6 +176,27 @@ static void a_wake_is_a_turn_and_a_stop_the_last(void **state)
     worker_done(&worker);
 }
 
+/* The time is set by hand. */
+static void a_loop_without_a_turn_makes_no_progress(void **state)
+{
+    (void)state;
+    struct worker worker;
+    struct error why = {.text = ""};
+    assert_int_equal(worker_init(&worker, NULL), OUTCOME_OK);
+    worker.name = "looping";
+    assert_true(worker_makes_progress(&worker, &why)); /* it has not begun yet */
+    (void)worker_begin_turn(&worker);
+    assert_true(worker_makes_progress(&worker, &why));
+    assert_string_equal(why.text, "");
+    uint64_t now_ms = atomic_load(&worker.turned_at_ms);
+    atomic_store(&worker.turned_at_ms, now_ms > 7000 ? now_ms - 7000 : 1);
+    assert_false(worker_makes_progress(&worker, &why));
+    assert_non_null(strstr(why.text, "'looping'"));
+    (void)worker_begin_turn(&worker);
+    assert_true(worker_makes_progress(&worker, &why));
+    worker_done(&worker);
+}
+
 /* Whoever is to stop does not wait, although he has taken the wake-up with what was handed over. */
 static void a_stop_that_was_taken_is_not_slept_over(void **state)
 {
@@ -268,6 +290,7 @@ int main(void)
         cmocka_unit_test(one_wakeup_for_a_batch),
         cmocka_unit_test(two_threads_lose_nothing),
         cmocka_unit_test(a_wake_is_a_turn_and_a_stop_the_last),
+        cmocka_unit_test(a_loop_without_a_turn_makes_no_progress),
         cmocka_unit_test(a_stop_that_was_taken_is_not_slept_over),
         cmocka_unit_test(one_that_was_never_started_has_ended),
         cmocka_unit_test(one_that_is_stuck_is_waited_for_again),
