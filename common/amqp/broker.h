@@ -204,12 +204,13 @@ struct broker_copy {
     const struct message_header *headers; /* added, in place of those of the same name */
     size_t header_count;
     const char *dropped_prefix; /* headers that begin so are left out; NULL: none */
+    bool whole; /* rather none than one without the original's properties or headers */
 };
 
 /* Appends a copy of a delivery, with the same body and properties, persistent and mandatory.
  * Properties that would make the copy expire, be refused or be routed elsewhere (expiration,
  * user_id, headers CC and BCC) are kept under headers named original-... The header in which the
- * broker counts deliveries is left out. */
+ * broker counts deliveries is left out. INVALID: it cannot be encoded. */
 MUST_CHECK enum outcome broker_append_copy(struct broker *broker, struct slice body,
                                            struct slice raw_properties,
                                            const struct broker_copy *copy, struct error *ret_error);

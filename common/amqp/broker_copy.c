@@ -152,6 +152,9 @@ enum outcome broker_append_copy(struct broker *broker, struct slice body,
     const struct broker_route route = {"", copy->queue};
     struct broker_properties original;
     if (raw_properties.length == 0 || !broker_properties_parse(raw_properties, &original)) {
+        if (copy->whole) {
+            return error_set(ret_error, OUTCOME_INVALID, "a message's properties cannot be read");
+        }
         original = (struct broker_properties){0};
     }
     struct buffer raw;
@@ -165,7 +168,9 @@ enum outcome broker_append_copy(struct broker *broker, struct slice body,
     if (!raw.failed) {
         outcome = broker_append_message(broker, &route, NULL, buffer_slice(&raw), body, ret_error);
     }
-    if (outcome == OUTCOME_INVALID) {
+    if (outcome == OUTCOME_INVALID && copy->whole) {
+        (void)error_set(ret_error, OUTCOME_INVALID, "a copy's headers do not fit");
+    } else if (outcome == OUTCOME_INVALID) {
         /* The original headers fill a frame by themselves: the body and the reason matter more. */
         buffer_clear(&raw);
         encode(&raw, &original, copy, false);

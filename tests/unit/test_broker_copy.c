@@ -123,11 +123,47 @@ static void a_copy_without_room(void **state)
     close_pair(&pair);
 }
 
+/* A copy that stands for its original is none where something is missing. */
+static void a_whole_copy_or_none(void **state)
+{
+    (void)state;
+    struct pair pair = connected();
+    struct buffer headers = nothing();
+    struct error error;
+    const struct message_header own = {
+        .name = slice_of("reason"), .type = MESSAGE_HEADER_TEXT, .text = slice_of("not-json")};
+    const struct broker_copy copy = {
+        .queue = "session", .headers = &own, .header_count = 1, .whole = true};
+    append_nested(&headers, 26207);
+    struct buffer properties = properties_of(buffer_slice(&headers), "m1");
+    struct slice raw = buffer_slice(&properties);
+    const struct slice bad[] = {raw, {0}, {raw.data, 3}};
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        assert_int_equal(broker_append_copy(pair.broker, slice_of("body"), bad[i], &copy, &error),
+                         OUTCOME_INVALID);
+        assert_int_equal(broker_unsent_bytes(pair.broker), 0);
+    }
+    buffer_clear(&headers);
+    append_nested(&headers, 1000);
+    buffer_done(&properties);
+    properties = properties_of(buffer_slice(&headers), "m1");
+    assert_int_equal(
+        broker_append_copy(pair.broker, slice_of("body"), buffer_slice(&properties), &copy, &error),
+        OUTCOME_OK);
+    struct broker_properties found = appended_properties(&pair);
+    assert_true(has_header(found.headers, "reason"));
+    assert_true(has_header(found.headers, "deep"));
+    buffer_done(&properties);
+    buffer_done(&headers);
+    close_pair(&pair);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_copy),
         cmocka_unit_test(a_copy_without_room),
+        cmocka_unit_test(a_whole_copy_or_none),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
