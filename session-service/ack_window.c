@@ -59,10 +59,20 @@ static int compare_tag(const void *key, const void *entry)
     return (tag > other) - (tag < other);
 }
 
+static struct ack_window_entry *find(const struct ack_window *window, uint64_t tag)
+{
+    return bsearch(&tag, window->entries, window->count, sizeof(window->entries[0]), compare_tag);
+}
+
+bool ack_window_is_open(const struct ack_window *window, uint64_t tag)
+{
+    const struct ack_window_entry *entry = find(window, tag);
+    return entry != NULL && !entry->settled;
+}
+
 void ack_window_settle(struct ack_window *window, uint64_t tag)
 {
-    struct ack_window_entry *entry =
-        bsearch(&tag, window->entries, window->count, sizeof(window->entries[0]), compare_tag);
+    struct ack_window_entry *entry = find(window, tag);
     if (entry != NULL) {
         entry->settled = true;
     }

@@ -62,4 +62,7 @@ MUST_CHECK enum outcome ack_window_add(struct ack_window *window, uint64_t tag, 
 /* Settles a delivery. A tag that is not in the window, or is settled already, changes nothing. */
 void ack_window_settle(struct ack_window *window, uint64_t tag);
 
+/* Whether the delivery waits to be settled. */
+bool ack_window_is_open(const struct ack_window *window, uint64_t tag);
+
 struct ack_batch ack_window_take_acks(struct ack_window *window);

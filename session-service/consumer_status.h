@@ -41,6 +41,8 @@ enum delivery_outcome {
            "1 while the consuming connection is up.")                                              \
     METRIC(reconnects, COUNTER, "session_service_broker_reconnects_total",                         \
            "Consuming connections made after the first.")                                          \
+    METRIC(moved, COUNTER, "session_service_moved_total",                                          \
+           "Messages moved to the end of their queue, because they were delivered often.")         \
     METRIC(dead_letters, COUNTERS("reason", DEAD_LETTER_REASONS, "other"),                         \
            "session_service_dead_letters_total",                                                   \
            "Impossible messages with a confirmed copy, by reason.")

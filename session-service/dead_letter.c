@@ -21,6 +21,19 @@ static int64_t integer_or(const struct message *message, const char *name, int64
     return header != NULL ? header->integer : otherwise;
 }
 
+int64_t dead_letter_counted_deliveries(const struct message *message)
+{
+    int64_t count = integer_or(message, BROKER_HEADER_DELIVERY_COUNT, 0);
+    return count > 0 ? count : 0;
+}
+
+int64_t dead_letter_earlier_deliveries(const struct message *message)
+{
+    int64_t count = dead_letter_counted_deliveries(message);
+    int64_t moved = integer_or(message, EARLIER_DELIVERIES, 0);
+    return moved > 0 && moved < INT64_MAX - count ? moved + count : count;
+}
+
 struct dead_letter *dead_letter_create(const struct broker_delivery *delivery, const char *reason,
                                        const char *detail, int64_t now_wall_ms)
 {
@@ -38,6 +51,7 @@ struct dead_letter *dead_letter_create(const struct broker_delivery *delivery, c
         .first_at_ms = integer_or(message, DEAD_LETTER_FIRST_AT, now_wall_ms),
         .last_at_ms = now_wall_ms,
         .count = count_before > 0 && count_before < INT64_MAX ? count_before + 1 : 1,
+        .earlier_deliveries = dead_letter_earlier_deliveries(message),
         .size_bytes = size_bytes,
     };
     size_t detail_length = strnlen(detail, DEAD_LETTER_DETAIL_BYTES - 1);

@@ -20,10 +20,11 @@ struct dead_letter {
     TAILQ_ENTRY(dead_letter) in_order;
     uint64_t delivery_tag;
     uint64_t publish_tag; /* 0: not published on this connection */
-    const char *reason;
+    const char *reason;   /* NULL: no dead letter, but one that moves to the end of its own queue */
     char detail[DEAD_LETTER_DETAIL_BYTES];
     int64_t first_at_ms, last_at_ms;
     int64_t count; /* how often it was put aside, this time included */
+    int64_t earlier_deliveries;
     struct slice message_id, raw_properties, body; /* in `bytes` */
     size_t size_bytes;
     char bytes[];
@@ -32,10 +33,21 @@ struct dead_letter {
 TAILQ_HEAD(dead_letter_queue, dead_letter);
 
 /* Returns a letter that the caller owns and frees with free(). Copies everything. A message that
- * was a dead letter before keeps its first time, and its count goes on. NULL: no memory. */
+ * was a dead letter before keeps its first time, and its count goes on. Without a reason the letter
+ * is a message that moves. NULL: no memory. */
 MUST_CHECK struct dead_letter *dead_letter_create(const struct broker_delivery *delivery,
                                                   const char *reason, const char *detail,
                                                   int64_t now_wall_ms);
+
+/* Of a message that was moved to the end of its queue: how often it was delivered before that. It
+ * is treated as one that was delivered before. */
+#define EARLIER_DELIVERIES "earlier-deliveries"
+
+/* How often a message was delivered before without an ack, as far as the broker counts, and also
+ * before it was moved. */
+int64_t dead_letter_earlier_deliveries(const struct message *message);
+/* Only what the broker has counted since it was moved. */
+int64_t dead_letter_counted_deliveries(const struct message *message);
 
 /* Writes the headers that are added to the copy. They borrow the letter. */
 void dead_letter_headers(const struct dead_letter *letter, const char *queue,

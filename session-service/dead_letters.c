@@ -29,20 +29,28 @@ struct dead_letters {
     uint64_t now_ms;           /* of the turn */
 
     struct dead_letter_queue waiting, published;
-    size_t pending, pending_bytes;
+    size_t pending, pending_bytes; /* of both lists */
+    size_t moving;                 /* those of them that go to the end of their own queue */
 
     struct backoff backoff;
     uint64_t retry_at_ms; /* 0: nothing was refused */
     struct error trouble; /* until a copy is confirmed */
 };
 
+static void count(struct dead_letters *letters, const struct dead_letter *letter, bool is_added)
+{
+    size_t one = is_added ? 1 : (size_t)-1;
+    letters->pending += one;
+    letters->pending_bytes += is_added ? letter->size_bytes : -letter->size_bytes;
+    letters->moving += letter->reason == NULL ? one : 0;
+    metric_set(&letters->status->dead_letters_pending, (int64_t)dead_letters_pending(letters));
+}
+
 static void drop(struct dead_letters *letters, struct dead_letter_queue *queue,
                  struct dead_letter *letter)
 {
     TAILQ_REMOVE(queue, letter, in_order);
-    letters->pending--;
-    letters->pending_bytes -= letter->size_bytes;
-    metric_set(&letters->status->dead_letters_pending, (int64_t)letters->pending);
+    count(letters, letter, false);
     free(letter);
 }
 
@@ -70,10 +78,16 @@ static void settle(void *item, enum confirm_result result, void *context)
     letter->publish_tag = 0;
     if (result == CONFIRM_CONFIRMED) {
         ack_window_settle(letters->window, letter->delivery_tag);
-        consumer_status_count_dead_letter(letters->status, letter->reason);
+        if (letter->reason == NULL) {
+            metric_add(&letters->status->moved, 1);
+        } else {
+            consumer_status_count_dead_letter(letters->status, letter->reason);
+        }
         drop(letters, &letters->published, letter);
         backoff_reset(&letters->backoff);
         letters->trouble.text[0] = '\0';
+    } else if (letter->reason == NULL) {
+        drop(letters, &letters->published, letter);
     } else if (result != CONFIRM_LOST) {
         retry_later(letters, result == CONFIRM_REFUSED ? "the broker refused the copy"
                                                        : "the queue is missing");
@@ -149,8 +163,8 @@ void dead_letters_forget(struct dead_letters *letters)
     }
 }
 
-enum outcome dead_letters_add(struct dead_letters *letters, const struct broker_delivery *delivery,
-                              const char *reason, const char *detail, struct error *ret_error)
+static enum outcome add(struct dead_letters *letters, const struct broker_delivery *delivery,
+                        const char *reason, const char *detail, struct error *ret_error)
 {
     struct dead_letter *letter =
         dead_letter_create(delivery, reason, detail, (int64_t)clock_wall_ms());
@@ -159,10 +173,45 @@ enum outcome dead_letters_add(struct dead_letters *letters, const struct broker_
                          delivery->message.body.length);
     }
     TAILQ_INSERT_TAIL(&letters->waiting, letter, in_order);
-    letters->pending++;
-    letters->pending_bytes += letter->size_bytes;
-    metric_set(&letters->status->dead_letters_pending, (int64_t)letters->pending);
+    count(letters, letter, true);
     return OUTCOME_OK;
+}
+
+enum outcome dead_letters_add(struct dead_letters *letters, const struct broker_delivery *delivery,
+                              const char *reason, const char *detail, struct error *ret_error)
+{
+    return add(letters, delivery, reason, detail, ret_error);
+}
+
+enum outcome dead_letters_move(struct dead_letters *letters, const struct broker_delivery *delivery,
+                               struct error *ret_error)
+{
+    return add(letters, delivery, NULL, "", ret_error);
+}
+
+size_t dead_letters_moving(const struct dead_letters *letters)
+{
+    return letters->moving;
+}
+
+static void drop_moving(struct dead_letters *letters, struct dead_letter_queue *queue)
+{
+    struct dead_letter *next = NULL;
+    for (struct dead_letter *letter = TAILQ_FIRST(queue); letter != NULL; letter = next) {
+        next = TAILQ_NEXT(letter, in_order);
+        if (letter->reason == NULL) {
+            confirm_window_forget(&letters->publisher.window, letter->publish_tag);
+            drop(letters, queue, letter);
+        }
+    }
+}
+
+void dead_letters_stop_moving(struct dead_letters *letters)
+{
+    if (letters->moving > 0) {
+        drop_moving(letters, &letters->waiting);
+        drop_moving(letters, &letters->published);
+    }
 }
 
 bool dead_letters_is_full(const struct dead_letters *letters)
@@ -172,7 +221,7 @@ bool dead_letters_is_full(const struct dead_letters *letters)
 
 size_t dead_letters_pending(const struct dead_letters *letters)
 {
-    return letters->pending;
+    return letters->pending - letters->moving;
 }
 
 struct pollfd dead_letters_poll(const struct dead_letters *letters)
@@ -187,24 +236,51 @@ uint64_t dead_letters_due_ms(const struct dead_letters *letters)
     return retrying ? letters->retry_at_ms : UINT64_MAX;
 }
 
-static void publish_next(struct dead_letters *letters)
+static enum outcome append_moving(struct dead_letters *letters, const struct dead_letter *letter,
+                                  struct error *ret_error)
+{
+    const struct message_header header = {.name = slice_of(EARLIER_DELIVERIES),
+                                          .type = MESSAGE_HEADER_INTEGER,
+                                          .integer = letter->earlier_deliveries};
+    const struct broker_copy copy = {.queue = letters->settings->common.queue,
+                                     .headers = &header,
+                                     .header_count = 1,
+                                     .whole = true};
+    return broker_append_copy(letters->publisher.broker, letter->body, letter->raw_properties,
+                              &copy, ret_error);
+}
+
+static enum outcome append_dead(struct dead_letters *letters, struct dead_letter *letter,
+                                struct error *ret_error)
 {
     struct broker *broker = letters->publisher.broker;
-    struct dead_letter *letter = TAILQ_FIRST(&letters->waiting);
-    assert(letter->publish_tag == 0);
     struct message_header headers[DEAD_LETTER_HEADERS];
     dead_letter_headers(letter, letters->settings->common.queue, headers);
     const struct broker_copy copy = {.queue = letters->queue,
                                      .headers = headers,
                                      .header_count = DEAD_LETTER_HEADERS,
                                      .dropped_prefix = DEAD_LETTER_HEADER_PREFIX};
-    struct error error;
     enum outcome outcome =
-        broker_append_copy(broker, letter->body, letter->raw_properties, &copy, &error);
+        broker_append_copy(broker, letter->body, letter->raw_properties, &copy, ret_error);
     if (outcome == OUTCOME_INVALID) {
         /* Properties that cannot be written again: the body and the reason matter more. */
         letter->message_id = letter->raw_properties = (struct slice){0};
-        outcome = broker_append_copy(broker, letter->body, letter->raw_properties, &copy, &error);
+        outcome =
+            broker_append_copy(broker, letter->body, letter->raw_properties, &copy, ret_error);
+    }
+    return outcome;
+}
+
+static void publish_next(struct dead_letters *letters)
+{
+    struct dead_letter *letter = TAILQ_FIRST(&letters->waiting);
+    assert(letter->publish_tag == 0);
+    struct error error;
+    enum outcome outcome = letter->reason == NULL ? append_moving(letters, letter, &error)
+                                                  : append_dead(letters, letter, &error);
+    if (outcome != OUTCOME_OK && letter->reason == NULL) {
+        drop(letters, &letters->waiting, letter);
+        return;
     }
     if (outcome != OUTCOME_OK) {
         retry_later(letters, error.text);

@@ -6,6 +6,9 @@
  *                   ^                    |
  *                   +--------------------+  nacked, returned, connection lost
  *
+ * A message moves to the end of its own queue in the same way, so that the broker counts its
+ * deliveries anew. That is tried once. If the copy is refused, the delivery stays as it was.
+ *
  * A connection on which every copy is refused for too long, or one is not confirmed for too long,
  * is closed.
  *
@@ -39,9 +42,20 @@ MUST_CHECK enum outcome dead_letters_add(struct dead_letters *letters,
                                          const struct broker_delivery *delivery, const char *reason,
                                          const char *detail, struct error *ret_error);
 
+/* Copies the delivery to the end of its own queue. BUSY: no memory. */
+MUST_CHECK enum outcome dead_letters_move(struct dead_letters *letters,
+                                          const struct broker_delivery *delivery,
+                                          struct error *ret_error);
+/* How many of those are under way. */
+size_t dead_letters_moving(const struct dead_letters *letters);
+/* Gives up those that are under way: their deliveries stay unsettled. A copy that was published may
+ * be in the queue beside its original. */
+void dead_letters_stop_moving(struct dead_letters *letters);
+
 /* Returns whether the copies take DEAD_LETTERS_PENDING_BYTES_MAX or more. Then add none until some
  * are confirmed. */
 bool dead_letters_is_full(const struct dead_letters *letters);
+/* Without those that move. */
 size_t dead_letters_pending(const struct dead_letters *letters);
 
 /* Drops all copies. Their deliveries were lost with the consumer's connection, and the broker

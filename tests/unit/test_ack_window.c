@@ -182,6 +182,7 @@ static void run_model(unsigned seed)
             uint64_t back = (uint64_t)rand_r(&random) % (2 * MODEL_CAPACITY);
             uint64_t tag = back < last_tag ? last_tag - back : 1;
             ack_window_settle(&window, tag);
+            assert_false(ack_window_is_open(&window, tag));
             model.settled[tag] = true;
         } else {
             take_and_compare(&window, &model, last_tag);
@@ -198,12 +199,34 @@ static void test_model(void **state)
     }
 }
 
+static void test_what_is_open(void **state)
+{
+    (void)state;
+    struct ack_window window;
+    assert_int_equal(ack_window_init(&window, 4, NULL), OUTCOME_OK);
+    assert_false(ack_window_is_open(&window, 1));
+    for (uint64_t tag = 1; tag <= 3; tag++) {
+        assert_int_equal(ack_window_add(&window, tag, 0, NULL), OUTCOME_OK);
+    }
+    ack_window_settle(&window, 2);
+    assert_true(ack_window_is_open(&window, 1));
+    assert_false(ack_window_is_open(&window, 2));
+    assert_true(ack_window_is_open(&window, 3));
+    assert_false(ack_window_is_open(&window, 4));
+    (void)ack_window_take_acks(&window);
+    assert_false(ack_window_is_open(&window, 2));
+    ack_window_clear(&window);
+    assert_false(ack_window_is_open(&window, 1));
+    ack_window_done(&window);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_scripts),
         cmocka_unit_test(test_old_unsettled_delivery_holds_nothing_up),
         cmocka_unit_test(test_protocol_errors),
+        cmocka_unit_test(test_what_is_open),
         cmocka_unit_test(test_model),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -79,11 +79,42 @@ static void test_times_are_counted(void **state)
     check_times(&message, 55, 1);
 }
 
+static struct message_header integer(const char *name, int64_t value)
+{
+    return (struct message_header){
+        .name = slice_of(name), .type = MESSAGE_HEADER_INTEGER, .integer = value};
+}
+
+static void test_deliveries_before(void **state)
+{
+    (void)state;
+    static const struct {
+        int64_t counted, moved, all;
+    } cases[] = {{0, 0, 0},    {3, 0, 3},   {0, 16, 16}, {3, 16, 19},
+                 {-1, 16, 16}, {3, -16, 3}, {-1, -1, 0}, {3, INT64_MAX, 3}};
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct broker_delivery delivery = {.tag = 1};
+        struct message *message = &delivery.message;
+        message->headers[0] = integer(BROKER_HEADER_DELIVERY_COUNT, cases[i].counted);
+        message->headers[1] = integer(EARLIER_DELIVERIES, cases[i].moved);
+        message->header_count = 2;
+        assert_int_equal(dead_letter_earlier_deliveries(message), cases[i].all);
+        assert_int_equal(dead_letter_counted_deliveries(message),
+                         cases[i].counted > 0 ? cases[i].counted : 0);
+        struct dead_letter *letter = dead_letter_create(&delivery, NULL, "", 1234);
+        assert_non_null(letter);
+        assert_int_equal(letter->earlier_deliveries, cases[i].all);
+        free(letter);
+    }
+    assert_int_equal(dead_letter_earlier_deliveries(&(struct message){.header_count = 0}), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_copy_is_deep),
         cmocka_unit_test(test_times_are_counted),
+        cmocka_unit_test(test_deliveries_before),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
