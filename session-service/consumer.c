@@ -13,6 +13,7 @@ enum {
     PROVED_AFTER_MS = 5000,
     DRAIN_WAIT_MS = 2000,
     LONGEST_WAIT_MS = 1000,
+    FINISH_MS = 1000, /* for what is left of a batch without a connection, or at the end */
 };
 
 /* What ended the reading of a batch, and with it decides what happens to it. */
@@ -30,6 +31,7 @@ static enum batch_end take_delivery(struct consumer *consumer,
         delivery_batch_add(&consumer->batch, delivery, ret_error) != OUTCOME_OK) {
         return BATCH_BROKEN;
     }
+    consumer_look_at(&consumer->batch.items[consumer->batch.count - 1]);
     return BATCH_COMPLETE;
 }
 
@@ -169,7 +171,18 @@ static void tell_proof(struct consumer *consumer, uint64_t now_ms)
     }
 }
 
-/* The log has the batch: now it may be put aside and acked. */
+/* For a while: what is left comes again. */
+static void handle_rest(struct consumer *consumer)
+{
+    uint64_t until_ms = clock_monotonic_ms() + FINISH_MS;
+    uint64_t now_ms = until_ms - FINISH_MS;
+    while (consumer_has_work(consumer) && !consumer->awaits_copies && now_ms < until_ms &&
+           consumer_handle_group(consumer, now_ms)) {
+        now_ms = clock_monotonic_ms();
+    }
+}
+
+/* The log has the group: now it may be put aside and acked. */
 static enum outcome finish_batch(struct consumer *consumer, uint64_t now_ms,
                                  struct error *ret_error)
 {
@@ -191,7 +204,8 @@ static void turn(struct consumer *consumer)
         /* Whether the store takes what it did not take shows only by trying that. It comes again:
          * what is to be put aside is so then. */
         if (consumer->paused && now_ms >= consumer->resume_at_ms &&
-            consumer_handle_batch(consumer, now_ms)) {
+            consumer_handle_group(consumer, now_ms)) {
+            delivery_batch_clear(&consumer->batch);
             dead_letters_forget(consumer->dead_letters);
             connect_again(consumer);
         }
@@ -205,8 +219,11 @@ static void turn(struct consumer *consumer)
     }
     /* What a lost connection has brought is handled too: better than to have it all come again. */
     bool due = !consumer->paused || now_ms >= consumer->resume_at_ms;
-    if (due && consumer_handle_batch(consumer, now_ms)) {
+    if (due && consumer_handle_group(consumer, now_ms)) {
         consumer_prune(consumer, now_ms);
+    }
+    if (end != BATCH_COMPLETE && !consumer->paused) {
+        handle_rest(consumer);
     }
     if (end == BATCH_COMPLETE || end == BATCH_CANCELLED) {
         if (finish_batch(consumer, now_ms, &error) != OUTCOME_OK) {
@@ -240,6 +257,9 @@ static bool wait_for_events(struct consumer *consumer, bool reading, uint64_t wa
 
 static uint64_t time_to_wait_ms(const struct consumer *consumer)
 {
+    if (consumer_has_work(consumer) && !consumer->paused && !consumer->awaits_copies) {
+        return 0;
+    }
     if (consumer->broker != NULL && consumer->more && is_reading(consumer) &&
         broker_unsent_bytes(consumer->broker) == 0) {
         return 0;
@@ -251,6 +271,10 @@ static uint64_t time_to_wait_ms(const struct consumer *consumer)
     uint64_t now_ms = clock_monotonic_ms();
     if (consumer->paused && !worker_is_stopping(&consumer->worker)) {
         uint64_t left_ms = consumer->resume_at_ms > now_ms ? consumer->resume_at_ms - now_ms : 0;
+        wait_ms = left_ms < wait_ms ? left_ms : wait_ms;
+    }
+    if (consumer->awaits_copies) {
+        uint64_t left_ms = consumer_copies_wait_ms(consumer, now_ms);
         wait_ms = left_ms < wait_ms ? left_ms : wait_ms;
     }
     uint64_t due_ms = dead_letters_due_ms(consumer->dead_letters);
@@ -300,6 +324,9 @@ void consumer_run(void *owner)
         }
     }
     consumer->more = false;
+    if (!consumer->paused) {
+        handle_rest(consumer);
+    }
     drain(consumer);
     struct error stopped;
     error_set(&stopped, OUTCOME_OK, "stopped");

@@ -5,11 +5,7 @@
 
 #include "common/base/clock.h"
 
-enum {
-    /* RabbitMQ 4 drops a message of a quorum queue after 20 deliveries that failed. */
-    BROKER_DELIVERIES_MAX = 15,
-    PRUNE_EVERY_MS = 250,
-};
+enum { PRUNE_EVERY_MS = 250, CLOCK_EVERY = 16 /* messages */ };
 
 void consumer_write_lines(struct consumer *consumer)
 {
@@ -68,24 +64,17 @@ static enum outcome finish_group(struct consumer *consumer, size_t end, struct e
     return OUTCOME_OK;
 }
 
-static enum outcome handle_items(struct consumer *consumer, size_t end, int64_t now_wall_ms,
-                                 struct error *ret_error)
+enum outcome consumer_dispatch(struct consumer *consumer, struct batch_item *item,
+                               struct error *ret_error)
 {
-    struct delivery_batch *batch = &consumer->batch;
-    enum outcome outcome = store_begin(consumer->store, ret_error);
-    for (size_t i = batch->next; outcome == OUTCOME_OK && i < end; i++) {
-        struct batch_item *item = &batch->items[i];
-        outcome = event_dispatch(&consumer->dispatcher, &item->delivery.message,
-                                 item->delivery.redelivered, now_wall_ms, &consumer->lines,
-                                 &item->handled, ret_error);
-    }
-    return outcome;
+    return event_dispatch(&consumer->dispatcher, &item->delivery.message,
+                          item->delivery.redelivered, (int64_t)clock_wall_ms(), &consumer->lines,
+                          &item->handled, ret_error);
 }
 
-static enum outcome handle_group(struct consumer *consumer, size_t end, struct error *ret_error)
+enum outcome consumer_end_group(struct consumer *consumer, size_t end, enum outcome outcome,
+                                struct error *ret_error)
 {
-    enum outcome outcome = handle_items(consumer, end, (int64_t)clock_wall_ms(), ret_error);
-    outcome = store_end(consumer->store, outcome, ret_error);
     if (outcome != OUTCOME_OK) {
         buffer_clear(&consumer->lines);
         return outcome;
@@ -93,53 +82,22 @@ static enum outcome handle_group(struct consumer *consumer, size_t end, struct e
     return finish_group(consumer, end, ret_error);
 }
 
-static int64_t broker_deliveries(const struct message *message)
-{
-    const struct message_header *count =
-        message_find_header(message, BROKER_HEADER_DELIVERY_COUNT, MESSAGE_HEADER_INTEGER);
-    return count != NULL ? count->integer : 0;
-}
-
-/* A message that was delivered before may be what ended the process then. It is handled alone, and
- * that it was begun is on disk first, so that one message cannot end the process for ever, nor take
- * its neighbours along. */
-static enum outcome handle_suspect(struct consumer *consumer, struct error *ret_error)
+/* Messages that are delivered for the first time. */
+static enum outcome handle_group(struct consumer *consumer, struct error *ret_error)
 {
     struct delivery_batch *batch = &consumer->batch;
-    struct batch_item *item = &batch->items[batch->next];
-    const struct message *message = &item->delivery.message;
-    int64_t now_ms = (int64_t)clock_wall_ms();
-    char key[ATTEMPT_KEY_BYTES];
-    int64_t attempts = 0;
-    enum outcome outcome = event_attempt_key(message, key, ret_error);
-    if (outcome == OUTCOME_OK && !item->attempt_counted) {
-        outcome = store_count_attempt(consumer->store, slice_of(key), now_ms, &attempts, ret_error);
-        item->attempt_counted = outcome == OUTCOME_OK;
-    }
-    if (outcome != OUTCOME_OK) {
-        return outcome;
-    }
-    int64_t delivered = broker_deliveries(message);
-    bool too_often =
-        attempts > consumer->settings->redelivery_limit || delivered >= BROKER_DELIVERIES_MAX;
-    if (too_often) {
-        outcome = store_begin(consumer->store, ret_error);
-        if (outcome == OUTCOME_OK) {
-            outcome = event_give_up(message, attempts > delivered ? attempts - 1 : delivered,
-                                    &consumer->lines, &item->handled, ret_error);
-        }
-    } else {
-        outcome = handle_items(consumer, batch->next + 1, now_ms, ret_error);
-    }
-    if (outcome == OUTCOME_OK) {
-        outcome = store_forget_attempts(consumer->store, slice_of(key), ret_error);
+    uint64_t until_ms = clock_monotonic_ms() + CONSUMER_TURN_MS;
+    enum outcome outcome = store_begin(consumer->store, ret_error);
+    size_t end = batch->next;
+    bool goes_on = outcome == OUTCOME_OK;
+    while (goes_on) {
+        outcome = consumer_dispatch(consumer, &batch->items[end], ret_error);
+        end++;
+        goes_on = outcome == OUTCOME_OK && end < batch->count && !batch->items[end].is_suspect &&
+                  (end % CLOCK_EVERY != 0 || clock_monotonic_ms() < until_ms);
     }
     outcome = store_end(consumer->store, outcome, ret_error);
-    if (outcome != OUTCOME_OK) {
-        buffer_clear(&consumer->lines);
-        return outcome;
-    }
-    return finish_group(consumer, batch->next + 1, ret_error);
+    return consumer_end_group(consumer, end, outcome, ret_error);
 }
 
 static void pause_consumer(struct consumer *consumer, const struct error *error, uint64_t now_ms)
@@ -162,23 +120,26 @@ static void resume_consumer(struct consumer *consumer)
     }
 }
 
-bool consumer_handle_batch(struct consumer *consumer, uint64_t now_ms)
+static enum outcome handle_next_group(struct consumer *consumer, uint64_t now_ms,
+                                      struct error *ret_error)
+{
+    struct delivery_batch *batch = &consumer->batch;
+    enum outcome outcome = consumer_move_worn(consumer, now_ms, ret_error);
+    if (outcome != OUTCOME_OK || consumer->awaits_copies || batch->next == batch->count) {
+        return outcome;
+    }
+    return batch->items[batch->next].is_suspect ? consumer_handle_suspects(consumer, ret_error)
+                                                : handle_group(consumer, ret_error);
+}
+
+bool consumer_handle_group(struct consumer *consumer, uint64_t now_ms)
 {
     struct delivery_batch *batch = &consumer->batch;
     struct error error;
     enum outcome outcome = OUTCOME_OK;
-    while (outcome == OUTCOME_OK && batch->next < batch->count) {
-        if (batch->items[batch->next].delivery.redelivered) {
-            outcome = handle_suspect(consumer, &error);
-            continue;
-        }
-        size_t end = batch->next + 1;
-        while (end < batch->count && !batch->items[end].delivery.redelivered) {
-            end++;
-        }
-        outcome = handle_group(consumer, end, &error);
-    }
-    if (outcome == OUTCOME_OK && consumer->paused && batch->count == 0) {
+    if (consumer_has_work(consumer)) {
+        outcome = handle_next_group(consumer, now_ms, &error);
+    } else if (consumer->paused) {
         outcome = store_prune(consumer->store, (int64_t)clock_wall_ms(), &error);
     }
     if (outcome != OUTCOME_OK) {
@@ -186,7 +147,9 @@ bool consumer_handle_batch(struct consumer *consumer, uint64_t now_ms)
         return false;
     }
     resume_consumer(consumer);
-    delivery_batch_clear(batch);
+    if (!consumer_has_work(consumer)) {
+        delivery_batch_clear(batch);
+    }
     return true;
 }
 

@@ -1,18 +1,25 @@
-/* What the consumer's source files share: its state, its life (consumer_life.c), and the handling
- * of a batch (consumer_batch.c). */
+/* What the consumer's source files share: its state, its life (consumer_life.c), the handling of a
+ * batch (consumer_batch.c), and what is different for messages that were delivered before
+ * (consumer_suspects.c). */
 #pragma once
 
 #include "session-service/ack_window.h"
 #include "session-service/consumer_status.h"
 #include "session-service/dead_letters.h"
 #include "session-service/delivery_batch.h"
+#include "session-service/store/in_hand.h"
 
 #include "common/amqp/connector.h"
 #include "common/base/backoff.h"
 
 #define CONSUMER_NAME "consumer"
 
-enum { CONSUMER_PAUSE_BASE_MS = 100, CONSUMER_PAUSE_CAP_MS = 5000 };
+enum {
+    CONSUMER_PAUSE_BASE_MS = 100,
+    CONSUMER_PAUSE_CAP_MS = 5000,
+    /* No transaction is extended for longer than this; then it is committed, and acked. */
+    CONSUMER_TURN_MS = 500,
+};
 
 struct consumer {
     const struct settings *settings;
@@ -26,6 +33,11 @@ struct consumer {
     struct ack_window window;
     struct store *store; /* borrowed */
     struct delivery_batch batch;
+    struct in_hand in_hand;
+    /* Copies of messages that were given up or move are on their way: nothing is handled. */
+    bool awaits_copies;
+    bool gave_up; /* since copies were last awaited */
+    uint64_t await_until_ms;
     struct event_dispatcher dispatcher;
     struct buffer lines;
     bool paused; /* the store takes nothing: nothing is read, the batch waits */
@@ -45,10 +57,37 @@ void consumer_run(void *owner);
  * batch that the store could not take, so that the store can be tried with it. */
 void consumer_drop_connection(struct consumer *consumer);
 
-/* Handles the rest of the batch: first the effects on disk, then the log lines, then each delivery
- * is settled in the ack window or handed over to the dead letters. False: the consumer is paused
- * now, and the rest waits. */
-MUST_CHECK bool consumer_handle_batch(struct consumer *consumer, uint64_t now_ms);
+/* Part of the batch is not finished. */
+static inline bool consumer_has_work(const struct consumer *consumer)
+{
+    return consumer->batch.next < consumer->batch.count;
+}
+
+/* Handles the next group of the batch, one transaction: effects on disk, then log lines, then
+ * settled in the ack window or handed to the dead letters. It does nothing while copies are
+ * awaited. False: the consumer is paused now, and the rest waits. */
+MUST_CHECK bool consumer_handle_group(struct consumer *consumer, uint64_t now_ms);
+
+/* In a transaction. */
+MUST_CHECK enum outcome consumer_dispatch(struct consumer *consumer, struct batch_item *item,
+                                          struct error *ret_error);
+/* After a transaction that has ended with `outcome`, which it returns: where it is OK, what is
+ * before `end` is logged and settled. */
+MUST_CHECK enum outcome consumer_end_group(struct consumer *consumer, size_t end,
+                                           enum outcome outcome, struct error *ret_error);
+
+/* Says of an item that was read whether it was delivered before. */
+void consumer_look_at(struct batch_item *item);
+/* Handles the next group, where the batch goes on with messages that were delivered before. */
+MUST_CHECK enum outcome consumer_handle_suspects(struct consumer *consumer,
+                                                 struct error *ret_error);
+/* How long awaited copies are waited for; 0: no longer. */
+uint64_t consumer_copies_wait_ms(const struct consumer *consumer, uint64_t now_ms);
+/* Has messages that were delivered very often moved to the end of their queue, and passes over
+ * those that have arrived there. Awaits the copies of these and of what was given up, for a while:
+ * what is handled next may end the process. */
+MUST_CHECK enum outcome consumer_move_worn(struct consumer *consumer, uint64_t now_ms,
+                                           struct error *ret_error);
 
 /* Prunes a few expired rows of the store, at most once per interval. */
 void consumer_prune(struct consumer *consumer, uint64_t now_ms);

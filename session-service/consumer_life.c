@@ -42,6 +42,7 @@ enum outcome consumer_create(const struct settings *settings, struct store *stor
     consumer->settings = settings;
     consumer->store = store;
     consumer->status = status;
+    in_hand_init(&consumer->in_hand, store_directory(store));
     backoff_init(&consumer->pause_backoff, CONSUMER_PAUSE_BASE_MS, CONSUMER_PAUSE_CAP_MS,
                  clock_monotonic_us());
     struct user_rules rules = settings_user_rules(settings);
@@ -74,6 +75,7 @@ void consumer_drop_connection(struct consumer *consumer)
         delivery_batch_clear(&consumer->batch);
     }
     dead_letters_forget(consumer->dead_letters);
+    consumer->awaits_copies = consumer->gave_up = false;
     consumer->more = false;
     broker_free(consumer->broker);
     consumer->broker = NULL;
@@ -88,6 +90,7 @@ void consumer_free(struct consumer *consumer)
     dead_letters_free(consumer->dead_letters);
     ack_window_done(&consumer->window);
     delivery_batch_done(&consumer->batch);
+    in_hand_done(&consumer->in_hand);
     event_dispatcher_done(&consumer->dispatcher);
     buffer_done(&consumer->lines);
     worker_done(&consumer->worker);

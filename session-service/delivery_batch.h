@@ -13,7 +13,8 @@ enum { BATCH_DELIVERIES_MAX = 256, BATCH_BYTES_MAX = 1024 * 1024 };
 struct batch_item {
     struct broker_delivery delivery;
     struct handled handled;
-    bool attempt_counted;
+    bool is_suspect;       /* it was delivered before, and may have ended a process then */
+    bool is_asked_to_move; /* to the end of its queue; done where its tag is settled */
 };
 
 struct batch_chunk;

@@ -287,7 +287,40 @@ enum outcome event_dispatch(struct event_dispatcher *dispatcher, const struct me
     return outcome;
 }
 
-enum outcome event_give_up(const struct message *message, int64_t attempts, struct buffer *lines,
+enum outcome event_dispatch_known(struct event_dispatcher *dispatcher,
+                                  const struct message *message, bool redelivered,
+                                  struct buffer *lines, bool *ret_known,
+                                  struct handled *ret_handled, struct error *ret_error)
+{
+    const struct event_handler *handler = event_handlers_find(message->type);
+    struct buffer *text = &dispatcher->scratch;
+    *ret_known = false;
+    if (handler == NULL || !user_event_id_is_valid(message->message_id)) {
+        return OUTCOME_OK;
+    }
+    buffer_clear(text);
+    struct slice payload = append_payload(handler, message, text);
+    if (text->failed) {
+        return no_memory(message, ret_error);
+    }
+    enum outcome outcome =
+        store_knows(dispatcher->store, message->message_id, payload, ret_known, ret_error);
+    if (outcome != OUTCOME_OK || !*ret_known) {
+        return outcome;
+    }
+    *ret_handled = (struct handled){.verdict = VERDICT_ACK, .duplicate = true};
+    if (!log_enabled(handler->logged_as->level)) {
+        return OUTCOME_OK;
+    }
+    struct line line = {.count = 0};
+    add(&line, log_text("message_id", message->message_id));
+    add(&line, log_string("outcome", outcome_name(ret_handled)));
+    add(&line, log_boolean("redelivered", redelivered));
+    return append_line(lines, handler->logged_as, &line) ? OUTCOME_OK
+                                                         : no_memory(message, ret_error);
+}
+
+enum outcome event_give_up(const struct message *message, int64_t deaths, struct buffer *lines,
                            struct handled *ret_handled, struct error *ret_error)
 {
     *ret_handled = (struct handled){
@@ -296,7 +329,8 @@ enum outcome event_give_up(const struct message *message, int64_t attempts, stru
         .reason = "too-many-redeliveries",
     };
     (void)snprintf(ret_handled->detail, sizeof(ret_handled->detail),
-                   "it was delivered again %" PRId64 " times and never finished", attempts);
+                   "the process ended %" PRId64 " times while it handled this message alone",
+                   deaths);
     return log_dead(message, ret_handled, lines) ? OUTCOME_OK : no_memory(message, ret_error);
 }
 

@@ -45,14 +45,21 @@ MUST_CHECK enum outcome event_dispatch(struct event_dispatcher *dispatcher,
                                        int64_t now_ms, struct buffer *lines,
                                        struct handled *ret_handled, struct error *ret_error);
 
-/* Does the same for a message that was attempted too often, and does not read its body. */
-MUST_CHECK enum outcome event_give_up(const struct message *message, int64_t attempts,
+/* The same for a message that was handled before and is delivered once more: it is not looked into.
+ * *ret_known is false where the inbox does not know it with this body; then nothing is done. */
+MUST_CHECK enum outcome event_dispatch_known(struct event_dispatcher *dispatcher,
+                                             const struct message *message, bool redelivered,
+                                             struct buffer *lines, bool *ret_known,
+                                             struct handled *ret_handled, struct error *ret_error);
+
+/* The same for a message that has ended the process too often: it is not looked into. */
+MUST_CHECK enum outcome event_give_up(const struct message *message, int64_t deaths,
                                       struct buffer *lines, struct handled *ret_handled,
                                       struct error *ret_error);
 
 enum { ATTEMPT_KEY_BYTES = 160 };
 
-/* Writes the key under which attempts to handle a message are counted: its message id, or a digest
+/* Writes the key under which the deaths of a message are counted: its message id, or a digest
  * of its body if it has none. BUSY: no memory. */
 MUST_CHECK enum outcome event_attempt_key(const struct message *message,
                                           char ret_key[ATTEMPT_KEY_BYTES], struct error *ret_error);

@@ -12,7 +12,7 @@ enum { VALUE_BYTES_SHOWN_MAX = 128, VALUE_BYTES_MAX = 8 * SHORT_STRING_BYTES_MAX
 #define ROW(argument, type, symbol, ...) [type] = &handle_##symbol,
 static const struct event_handler *const handlers[EVENT_TYPES] = {USER_EVENT_TYPES(ROW, )};
 
-static const struct event_handler *find(struct slice type)
+const struct event_handler *event_handlers_find(struct slice type)
 {
     enum event_type found = EVENT_USER_SAVED;
     return type.length == 0 || event_type_find(type, &found) ? handlers[found] : NULL;
@@ -41,7 +41,7 @@ const struct event_handler *event_handlers_decode(const struct message *message,
                                                   size_t body_bytes_max,
                                                   struct user_event *ret_event)
 {
-    const struct event_handler *handler = find(message->type);
+    const struct event_handler *handler = event_handlers_find(message->type);
     struct event_content_problem problem;
     if (handler == NULL) {
         refuse(ret_event, "unknown-type", "the type", message->type, "has no handler");

@@ -21,6 +21,9 @@ struct event_handler {
     extern const struct event_handler handle_##symbol;
 USER_EVENT_TYPES(EVENT_HANDLER_DECLARE, )
 
+/* The handler of a type, NULL where there is none; an empty type is a saved user. */
+const struct event_handler *event_handlers_find(struct slice type);
+
 /* Decodes a message as its type says, and returns the handler of that type; a message without a
  * type is a saved user. NULL: no handler has the type, and the event is impossible. */
 const struct event_handler *event_handlers_decode(const struct message *message,

@@ -30,6 +30,11 @@
           "Look at the broker, and at the policies and limits of the queue of dead letters.")      \
     EVENT(event_consumer_resumed, INFO, "consumer.resumed",                                        \
           "The consumer goes on after consumer.paused or consumer.stalled.", "")                   \
+    EVENT(event_message_accused, WARNING, "message.accused",                                       \
+          "The process before ended while it handled this message. The message is handled alone "  \
+          "now. Where the message was handled alone already, the death is counted; after "         \
+          "--redelivery-limit such deaths it becomes a dead letter.",                              \
+          "Look at why the process ended.")                                                        \
     EVENT(event_dead_letters_refused, WARNING, "dead_letters.refused",                             \
           "The broker did not take the copy of a dead letter. It is published again after "        \
           "retry_ms, and its delivery stays unacknowledged.",                                      \

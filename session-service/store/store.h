@@ -30,6 +30,9 @@ MUST_CHECK enum outcome store_create(const struct store_options *options, struct
 /* Rolls back, closes the file, and frees the store. NULL is fine. */
 void store_free(struct store *store);
 
+/* Returns the path of the directory, borrowed. */
+const char *store_directory(const struct store *store);
+
 /* Opens the file if it is not open. INVALID: the file needs an operator, because it is damaged, of
  * another program, or newer than this program. BUSY, TRANSIENT, BROKEN: try again later. */
 MUST_CHECK enum outcome store_open(struct store *store, struct error *ret_error);
@@ -78,10 +81,19 @@ MUST_CHECK enum outcome store_delete_user(struct store *store, const struct stor
                                           int64_t now_ms, struct store_effect *ret_effect,
                                           struct error *ret_error);
 
-/* Counts one more attempt to handle the message of that key, in a transaction of its own.
- * *ret_count includes it. */
-MUST_CHECK enum outcome store_count_attempt(struct store *store, struct slice key, int64_t now_ms,
-                                            int64_t *ret_count, struct error *ret_error);
+/* In a transaction: whether this id was applied before, with the same payload. */
+MUST_CHECK enum outcome store_knows(struct store *store, struct slice message_id,
+                                    struct slice payload, bool *ret_known, struct error *ret_error);
+
+/* Remembers, in a transaction of its own, that a process died while it handled the message of that
+ * key; counts it where the message was alone in hand. */
+MUST_CHECK enum outcome store_accuse(struct store *store, struct slice key, bool is_counted,
+                                     int64_t now_ms, struct error *ret_error);
+/* In a transaction: whether the message was accused since it was handled, and how many deaths were
+ * counted. */
+MUST_CHECK enum outcome store_find_attempts(struct store *store, struct slice key,
+                                            bool *ret_accused, int64_t *ret_count,
+                                            struct error *ret_error);
 /* Forgets the attempts, because the message was handled. Is called in a transaction. */
 MUST_CHECK enum outcome store_forget_attempts(struct store *store, struct slice key,
                                               struct error *ret_error);

@@ -37,7 +37,6 @@ static enum outcome apply_some(struct store *store, int first, int count, int64_
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
-    int64_t count = 0;
     (void)argc;
     (void)argv;
     fuzz_folder_make(&file.folder);
@@ -47,7 +46,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     store =
         create_store(); /* writes the log back: the database has the first half, the log the rest */
     must(apply_some(store, USERS / 2, USERS / 2, 2000) == OUTCOME_OK);
-    must(store_count_attempt(store, slice_of("a"), 1000, &count, NULL) == OUTCOME_OK);
+    must(store_accuse(store, slice_of("a"), true, 1000, NULL) == OUTCOME_OK);
     store_free(store);
     damaged_file_learn(&file);
     return 0;
@@ -58,7 +57,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     damaged_file_make(&file, data, size);
     struct store *store = create_store();
     struct error error;
-    int64_t count = 0;
     enum outcome outcome = store_open(store, &error);
     if (outcome == OUTCOME_INVALID) {
         must(strstr(error.text, "left as it is") != NULL);
@@ -66,7 +64,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     } else if (outcome == OUTCOME_OK) {
         outcome = apply_some(store, 0, USERS + 10, 3000);
         if (outcome == OUTCOME_OK) {
-            outcome = store_count_attempt(store, slice_of("a"), 3000, &count, &error);
+            outcome = store_accuse(store, slice_of("a"), true, 3000, &error);
         }
         if (outcome == OUTCOME_OK) {
             outcome = store_prune(store, 100000, &error);

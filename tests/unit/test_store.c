@@ -206,23 +206,6 @@ static void test_a_tombstone_holds_nothing_personal_and_is_pruned(void **state)
     assert_true(apply(fixture, "m3", address, "{}", 12, T0).user_changed);
 }
 
-static void test_attempts(void **state)
-{
-    struct fixture *fixture = *state;
-    int64_t count = 0;
-    for (int i = 1; i <= 3; i++) {
-        assert_int_equal(store_count_attempt(fixture->store, slice_of("m1"), T0, &count, NULL),
-                         OUTCOME_OK);
-        assert_int_equal(count, i);
-    }
-    begin(fixture);
-    assert_int_equal(store_forget_attempts(fixture->store, slice_of("m1"), NULL), OUTCOME_OK);
-    commit(fixture);
-    assert_int_equal(store_count_attempt(fixture->store, slice_of("m1"), T0, &count, NULL),
-                     OUTCOME_OK);
-    assert_int_equal(count, 1);
-}
-
 /* Also where another hour is shown: a session does not end before it began. */
 static void test_a_clock_that_is_set_back_shortens_no_session(void **state)
 {
@@ -367,7 +350,6 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_deletion_that_is_rolled_back, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_tombstone_holds_nothing_personal_and_is_pruned,
                                         set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_attempts, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_clock_that_is_set_back_shortens_no_session, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(test_pruning, set_up, tear_down),
