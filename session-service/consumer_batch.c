@@ -65,11 +65,11 @@ static enum outcome finish_group(struct consumer *consumer, size_t end, struct e
 }
 
 enum outcome consumer_dispatch(struct consumer *consumer, struct batch_item *item,
-                               struct error *ret_error)
+                               int64_t now_wall_ms, struct error *ret_error)
 {
     return event_dispatch(&consumer->dispatcher, &item->delivery.message,
-                          item->delivery.redelivered, (int64_t)clock_wall_ms(), &consumer->lines,
-                          &item->handled, ret_error);
+                          item->delivery.redelivered, now_wall_ms, &consumer->lines, &item->handled,
+                          ret_error);
 }
 
 enum outcome consumer_end_group(struct consumer *consumer, size_t end, enum outcome outcome,
@@ -87,11 +87,12 @@ static enum outcome handle_group(struct consumer *consumer, struct error *ret_er
 {
     struct delivery_batch *batch = &consumer->batch;
     uint64_t until_ms = clock_monotonic_ms() + CONSUMER_TURN_MS;
+    int64_t now_wall_ms = (int64_t)clock_wall_ms();
     enum outcome outcome = store_begin(consumer->store, ret_error);
     size_t end = batch->next;
     bool goes_on = outcome == OUTCOME_OK;
     while (goes_on) {
-        outcome = consumer_dispatch(consumer, &batch->items[end], ret_error);
+        outcome = consumer_dispatch(consumer, &batch->items[end], now_wall_ms, ret_error);
         end++;
         goes_on = outcome == OUTCOME_OK && end < batch->count && !batch->items[end].is_suspect &&
                   (end % CLOCK_EVERY != 0 || clock_monotonic_ms() < until_ms);

@@ -70,7 +70,7 @@ MUST_CHECK bool consumer_handle_group(struct consumer *consumer, uint64_t now_ms
 
 /* In a transaction. */
 MUST_CHECK enum outcome consumer_dispatch(struct consumer *consumer, struct batch_item *item,
-                                          struct error *ret_error);
+                                          int64_t now_wall_ms, struct error *ret_error);
 /* After a transaction that has ended with `outcome`, which it returns: where it is OK, what is
  * before `end` is logged and settled. */
 MUST_CHECK enum outcome consumer_end_group(struct consumer *consumer, size_t end,

@@ -55,7 +55,7 @@ static enum outcome handle_accused(struct consumer *consumer, struct batch_item 
         } else {
             outcome = in_hand_mark(&consumer->in_hand, 1, key, ret_error);
             if (outcome == OUTCOME_OK) {
-                outcome = consumer_dispatch(consumer, item, ret_error);
+                outcome = consumer_dispatch(consumer, item, (int64_t)clock_wall_ms(), ret_error);
             }
         }
     }
@@ -104,8 +104,9 @@ static enum outcome handle_members(struct consumer *consumer, size_t *end, struc
         } else if (outcome == OUTCOME_OK) {
             outcome =
                 in_hand_mark(&consumer->in_hand, *end - batch->next, slice_of(key), ret_error);
-            outcome =
-                outcome == OUTCOME_OK ? consumer_dispatch(consumer, item, ret_error) : outcome;
+            outcome = outcome == OUTCOME_OK
+                          ? consumer_dispatch(consumer, item, (int64_t)clock_wall_ms(), ret_error)
+                          : outcome;
             *end = clock_monotonic_ms() < until_ms ? *end : i + 1;
         }
     }

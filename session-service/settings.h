@@ -24,7 +24,7 @@
            "a time that is further ahead of this host's clock does not decide which of "           \
            "two changes of a user is the newer one; the order of arrival does")                    \
     OPTION(redelivery_limit, INTEGER(1, 15), "redelivery-limit", "5",                              \
-           "a message whose handling was begun so often and never finished goes "                  \
+           "a message at which the process ended so often, with nothing else in hand, goes "       \
            "to the dead letters")
 
 struct settings {

@@ -16,6 +16,7 @@ from support.wait import PATIENCE_S, eventually, wait_until
 
 MARKER = "abort-the-process"
 LIMIT = 3
+PREFETCH_MAX = 2000  # of a quorum queue
 
 
 def user(number, **members):
@@ -34,14 +35,18 @@ def publish_all(world, messages):
 
 
 def deliver_in_vain(world, count, times=1):
-    """A consumer takes so many messages, and goes without an ack."""
+    """Consumers take so many messages, and go without an ack."""
     for _ in range(times):
-        channel = world.channel()
-        channel.basic_qos(prefetch_count=count)
-        taken = []
-        channel.basic_consume(world.queue, lambda *_: taken.append(1))
-        wait_until(lambda: channel.connection.process_data_events(0.1) or len(taken) == count, PATIENCE_S, "delivered")
-        channel.connection.close()
+        taken, connections = [], []
+        for prefetch in [PREFETCH_MAX] * (count // PREFETCH_MAX) + [count % PREFETCH_MAX or PREFETCH_MAX]:
+            channel = world.channel()
+            connections.append(channel.connection)
+            channel.basic_qos(prefetch_count=prefetch)
+            channel.basic_consume(world.queue, lambda *_: taken.append(1))
+            wait_until(lambda: channel.connection.process_data_events(0.1) or len(taken) >= count or
+                       len(taken) == PREFETCH_MAX * len(connections), PATIENCE_S, "delivered")
+        for connection in connections:
+            connection.close()
         eventually(lambda: world.count() >= count, "they are back")
 
 
@@ -231,7 +236,7 @@ def test_a_full_queue_takes_no_copies_and_all_is_handled(world, broker, tmp_path
 
 
 def test_a_slow_disk_loses_no_connection(world, tmp_path):
-    count = 2000
+    count = 4000
     state = str(tmp_path / "state")
     publish_all(world, [("m%d" % i, user(i)) for i in range(count)])
     deliver_in_vain(world, count)
