@@ -12,7 +12,7 @@
 
 enum {
     /* RabbitMQ 4 drops a message of a quorum queue after 20 deliveries without an ack. */
-    WORN_DELIVERIES = 15,
+    WORN_DELIVERIES = 8,
     COPIES_WAIT_MS = 3000,
 };
 
