@@ -1,5 +1,5 @@
 #!/bin/sh
-# Random faults on both services and a private broker under load, then the checker's judgement.
+# Random faults on both services and a private broker under load, then the checker's framing_check.
 # Usage: faults.sh [--minutes N] [--seed S] ...; --help shows all. Needs scripts/install-dependencies.sh test and
 # a build. As root it also fills disks.
 set -eu

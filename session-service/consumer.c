@@ -98,7 +98,7 @@ static enum outcome send_acks(struct consumer *consumer, struct error *ret_error
 }
 
 /* Says in logs and status when impossible messages hold everything up, and when no longer. */
-static void note_stall(struct consumer *consumer)
+static void record_stall(struct consumer *consumer)
 {
     const struct dead_letters *letters = consumer->dead_letters;
     size_t pending = dead_letters_pending(letters);
@@ -141,7 +141,7 @@ static void disconnect(struct consumer *consumer, enum batch_end end, const stru
     }
     consumer_status_disconnected(consumer->status, error);
     consumer_drop_connection(consumer);
-    note_stall(consumer);
+    record_stall(consumer);
     connect_again(consumer);
 }
 
@@ -153,7 +153,7 @@ static void take_connection(struct consumer *consumer, uint64_t now_ms)
     }
     assert(!consumer->paused);
     consumer->connected_ms = now_ms;
-    consumer->proved = consumer->proof_told = false;
+    consumer->proved = consumer->proof_reported = false;
     if (consumer->connections++ > 0) {
         metric_add(&consumer->status->reconnects, 1);
     }
@@ -162,11 +162,11 @@ static void take_connection(struct consumer *consumer, uint64_t now_ms)
            log_integer("prefetch", consumer->settings->prefetch));
 }
 
-static void tell_proof(struct consumer *consumer, uint64_t now_ms)
+static void report_proof(struct consumer *consumer, uint64_t now_ms)
 {
-    if (!consumer->proof_told &&
+    if (!consumer->proof_reported &&
         (consumer->proved || now_ms - consumer->connected_ms >= PROVED_AFTER_MS)) {
-        consumer->proof_told = true;
+        consumer->proof_reported = true;
         connector_succeeded(consumer->connector);
     }
 }
@@ -187,9 +187,9 @@ static enum outcome finish_batch(struct consumer *consumer, uint64_t now_ms,
                                  struct error *ret_error)
 {
     dead_letters_turn(consumer->dead_letters, &consumer->window, now_ms);
-    note_stall(consumer);
+    record_stall(consumer);
     /* While the copies leave no room to read, or the store takes nothing, nothing else does. */
-    enum outcome outcome = broker_show_life(consumer->broker, ret_error);
+    enum outcome outcome = broker_heartbeat_if_due(consumer->broker, ret_error);
     return outcome != OUTCOME_OK ? outcome : send_acks(consumer, ret_error);
 }
 
@@ -211,7 +211,7 @@ static void turn(struct consumer *consumer)
         }
         return;
     }
-    tell_proof(consumer, now_ms);
+    report_proof(consumer, now_ms);
     struct error error = {.text = ""};
     enum batch_end end = BATCH_COMPLETE;
     if (!consumer->paused) {

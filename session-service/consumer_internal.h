@@ -1,5 +1,5 @@
-/* What the consumer's source files share: its state, its life (consumer_life.c), the handling of a
- * batch (consumer_batch.c), and what is different for messages that were delivered before
+/* What the consumer's source files share: its state, its life (consumer_lifecycle.c), the handling
+ * of a batch (consumer_batch.c), and what is different for messages that were delivered before
  * (consumer_suspects.c). */
 #pragma once
 
@@ -45,7 +45,7 @@ struct consumer {
     struct backoff pause_backoff;
     uint64_t connections, connected_ms;
     bool more; /* the batch was closed before everything was read */
-    bool proved, proof_told;
+    bool proved, proof_reported;
     bool stalled; /* the copies leave no room: nothing is read */
     bool held_up; /* stalled, or all that the broker may send are impossible messages */
 };

@@ -38,7 +38,7 @@ static void refuse(struct user_event *event, const char *reason, const char *wha
 
 const struct event_handler *event_handlers_decode(const struct message *message,
                                                   const struct user_rules *rules,
-                                                  size_t body_bytes_max,
+                                                  size_t max_body_bytes,
                                                   struct user_event *ret_event)
 {
     const struct event_handler *handler = event_handlers_find(message->type);
@@ -49,7 +49,7 @@ const struct event_handler *event_handlers_decode(const struct message *message,
         refuse(ret_event, "unsupported-content", problem.what, problem.value,
                "names something else than plain JSON");
     } else {
-        user_event_decode(message, handler->parse, rules, body_bytes_max, ret_event);
+        user_event_decode(message, handler->parse, rules, max_body_bytes, ret_event);
     }
     return handler;
 }

@@ -28,5 +28,5 @@ const struct event_handler *event_handlers_find(struct slice type);
  * type is a saved user. NULL: no handler has the type, and the event is impossible. */
 const struct event_handler *event_handlers_decode(const struct message *message,
                                                   const struct user_rules *rules,
-                                                  size_t body_bytes_max,
+                                                  size_t max_body_bytes,
                                                   struct user_event *ret_event);

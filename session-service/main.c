@@ -71,7 +71,7 @@ static enum outcome create(struct error *ret_error)
         return outcome;
     }
     const struct http_server_options options = {
-        .body_bytes_max = BODY_BYTES_MAX,
+        .max_body_bytes = BODY_BYTES_MAX,
         .routes = routes_table,
         .route_count = routes_count,
         .context = &routes,

@@ -1,7 +1,7 @@
 /* One function for each path. */
 #include "session-service/routes.h"
 
-#include "common/http/http_status.h"
+#include "common/http/http_common_routes.h"
 
 bool routes_is_ready(void *context, struct error *ret_reason)
 {

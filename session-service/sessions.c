@@ -63,8 +63,8 @@ void sessions_free(struct sessions *sessions)
     free(sessions);
 }
 
-static void note_failure(struct sessions *sessions, const struct task *task,
-                         const struct error *error)
+static void record_failure(struct sessions *sessions, const struct task *task,
+                           const struct error *error)
 {
     bool failed = task->outcome != OUTCOME_OK;
     if (failed && !sessions->failing) {
@@ -87,7 +87,7 @@ static void run_task(struct sessions *sessions, struct task *task)
             task->outcome = error_set(&error, OUTCOME_BUSY, "no memory for a reply");
         }
     }
-    note_failure(sessions, task, &error);
+    record_failure(sessions, task, &error);
     buffer_done(&json);
 }
 

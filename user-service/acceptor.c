@@ -17,8 +17,8 @@ void acceptor_init(struct acceptor *acceptor, const struct settings *settings,
     *acceptor = (struct acceptor){.settings = settings, .publisher = publisher};
     STAILQ_INIT(&acceptor->outgoing);
     TAILQ_INIT(&acceptor->parked);
-    admission_init(&acceptor->admission, (size_t)settings->in_flight_max,
-                   (size_t)settings->in_flight_bytes_max,
+    admission_init(&acceptor->admission, (size_t)settings->max_in_flight,
+                   (size_t)settings->max_in_flight_bytes,
                    (uint64_t)settings->overload_latency_ms * 1000);
     key_window_init(&acceptor->keys, (size_t)settings->idempotency_keys);
 }
@@ -181,7 +181,7 @@ static void finish(struct acceptor *acceptor, struct event *event, uint64_t now_
     /* What was late, or lost with its connection, says nothing about how fast events are. */
     if (event->outcome == EVENT_CONFIRMED ||
         (event->outcome == EVENT_STORED && !event->published)) {
-        admission_note_confirm(&acceptor->admission, now_us - event->accepted_us, now_us);
+        admission_record_confirm(&acceptor->admission, now_us - event->accepted_us, now_us);
     }
     admission_leave(&acceptor->admission, event->body_length);
     if (event->asker.request != NULL) {

@@ -60,7 +60,7 @@ static void end_interval(struct admission *admission)
     admission->was_late = is_late;
 }
 
-void admission_note_confirm(struct admission *admission, uint64_t latency_us, uint64_t now_us)
+void admission_record_confirm(struct admission *admission, uint64_t latency_us, uint64_t now_us)
 {
     if (admission->confirmed > 0 && now_us - admission->started_us >= ADMISSION_INTERVAL_US) {
         end_interval(admission);

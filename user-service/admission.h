@@ -37,4 +37,4 @@ void admission_enter(struct admission *admission, size_t bytes);
 void admission_leave(struct admission *admission, size_t bytes);
 
 /* Records the latency of an event that the broker has confirmed. */
-void admission_note_confirm(struct admission *admission, uint64_t latency_us, uint64_t now_us);
+void admission_record_confirm(struct admission *admission, uint64_t latency_us, uint64_t now_us);

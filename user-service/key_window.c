@@ -99,8 +99,8 @@ static void set_state(struct key_window *window, struct key_entry *entry, enum k
     }
 }
 
-static enum key_verdict judge(struct key_window *window, struct key_entry *entry,
-                              const struct key_entry *wanted)
+static enum key_verdict verdict_of(struct key_window *window, struct key_entry *entry,
+                                   const struct key_entry *wanted)
 {
     if (entry->type != wanted->type || memcmp(entry->digest, wanted->digest, DIGEST_BYTES) != 0) {
         return KEY_REUSED;
@@ -153,7 +153,7 @@ enum outcome key_window_claim(struct key_window *window, struct event *event,
         *ret_verdict = KEY_NEW;
     } else {
         entry = *found;
-        *ret_verdict = judge(window, entry, &wanted);
+        *ret_verdict = verdict_of(window, entry, &wanted);
         *ret_outcome = entry->outcome;
     }
     event->key = *ret_verdict == KEY_NEW || *ret_verdict == KEY_IN_FLIGHT ? entry : NULL;

@@ -32,7 +32,7 @@ static enum outcome open_outbox(struct error *ret_error)
 {
     if (settings.outbox == OUTBOX_OFF) {
         if (directory.path[0] != '\0') {
-            outbox_tell_left_behind(&directory);
+            outbox_log_left_behind(&directory);
         }
         return OUTCOME_OK;
     }
@@ -56,8 +56,8 @@ static enum outcome create(struct error *ret_error)
     }
     routes_init(&routes, &settings, publisher, outbox);
     const struct http_server_options options = {
-        .body_bytes_max = (size_t)settings.body_bytes_max,
-        .receiving_bytes_max = (size_t)settings.receive_bytes_max,
+        .max_body_bytes = (size_t)settings.max_body_bytes,
+        .receiving_bytes_max = (size_t)settings.max_receive_bytes,
         .routes = routes_table,
         .route_count = routes_count,
         .context = &routes,

@@ -27,8 +27,8 @@ enum outcome outbox_create(const struct settings *settings, const char *director
     backoff_init(&outbox->store_backoff, RETRY_BASE_MS, RETRY_CAP_MS, clock_monotonic_us());
     const struct outbox_store_options options = {
         .directory = directory,
-        .bytes_max = settings->outbox_bytes_max,
-        .free_bytes_min = settings->outbox_free_bytes_min,
+        .bytes_max = settings->outbox_max_bytes,
+        .free_bytes_min = settings->outbox_min_free_bytes,
     };
     enum outcome outcome = worker_init(&outbox->worker, ret_error);
     if (outcome == OUTCOME_OK) {
@@ -50,7 +50,7 @@ enum outcome outbox_create(const struct settings *settings, const char *director
     return OUTCOME_OK;
 }
 
-static void tell_content(struct outbox_store *store)
+static void log_content(struct outbox_store *store)
 {
     struct error error;
     struct outbox_store_content content = {0};
@@ -64,14 +64,14 @@ static void tell_content(struct outbox_store *store)
     }
 }
 
-void outbox_tell_left_behind(struct state_directory *directory)
+void outbox_log_left_behind(struct state_directory *directory)
 {
     struct error error;
     struct outbox_store *store = NULL;
     const struct outbox_store_options options = {.directory = directory->path};
     if (outbox_store_create(&options, &store, &error) == OUTCOME_OK && outbox_store_exists(store) &&
         state_directory_hold(directory, &error) == OUTCOME_OK) {
-        tell_content(store);
+        log_content(store);
     }
     outbox_store_free(store);
     state_directory_release(directory);

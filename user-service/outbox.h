@@ -33,7 +33,7 @@ MUST_CHECK enum outcome outbox_create(const struct settings *settings, const cha
 
 /* Logs how many events an earlier process has left in the directory. A process without an outbox
  * calls it, because nobody forwards them. Holds the directory during the call only. */
-void outbox_tell_left_behind(struct state_directory *directory);
+void outbox_log_left_behind(struct state_directory *directory);
 
 /* Starts the thread. Events of requests go on to publisher_completed() when they have been stored
  * or refused. Borrows the publisher. */

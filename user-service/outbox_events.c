@@ -155,7 +155,7 @@ void outbox_store_batch(struct outbox *outbox)
         backoff_reset(&outbox->store_backoff);
     } else if (is_due) {
         outbox->store_at_ms = outbox->now_ms + wait_ms(&outbox->store_backoff);
-        outbox_note_trouble(outbox, &error);
+        outbox_record_trouble(outbox, &error);
     }
     answer_at_hand(outbox, commit);
 }
@@ -187,8 +187,8 @@ enum { DELETE_BYTES_MAX = 16 * 1024 /* of the log, for one event: a few pages */
  * all of them, and that they can be deleted in one batch however little is free. */
 static size_t forwarded_max(const struct outbox *outbox)
 {
-    int64_t share = outbox->settings->in_flight_max / 4;
-    int64_t deletable = outbox->settings->outbox_free_bytes_min / DELETE_BYTES_MAX;
+    int64_t share = outbox->settings->max_in_flight / 4;
+    int64_t deletable = outbox->settings->outbox_min_free_bytes / DELETE_BYTES_MAX;
     share = deletable < share ? deletable : share;
     return share < 1 ? 1 : share > OUTBOX_FORWARDED_MAX ? OUTBOX_FORWARDED_MAX : (size_t)share;
 }
@@ -197,7 +197,7 @@ static size_t forwarded_max(const struct outbox *outbox)
  * event goes always. */
 static bool has_room_to_forward(const struct outbox *outbox)
 {
-    size_t bytes_max = (size_t)outbox->settings->in_flight_bytes_max / 4;
+    size_t bytes_max = (size_t)outbox->settings->max_in_flight_bytes / 4;
     return outbox->forwarded + outbox->settled_count < forwarded_max(outbox) &&
            (outbox->forwarded == 0 || outbox->forwarded_bytes < bytes_max);
 }
@@ -224,7 +224,7 @@ void outbox_forward(struct outbox *outbox)
         if (outcome != OUTCOME_OK) {
             outbox_store_rollback(outbox->store, outcome);
             outbox->store_at_ms = outbox->now_ms + wait_ms(&outbox->store_backoff);
-            outbox_note_trouble(outbox, &error);
+            outbox_record_trouble(outbox, &error);
             break;
         }
         if (row.sequence == 0) {

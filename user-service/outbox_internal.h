@@ -57,5 +57,5 @@ void outbox_store_batch(struct outbox *outbox);
 void outbox_forward(struct outbox *outbox);
 
 /* outbox_status.c: the only way that the trouble changes; "" for none. */
-void outbox_note_trouble(struct outbox *outbox, const struct error *error);
+void outbox_record_trouble(struct outbox *outbox, const struct error *error);
 void outbox_show_state(struct outbox *outbox);

@@ -5,7 +5,7 @@
 
 #include "common/base/clock.h"
 
-void outbox_note_trouble(struct outbox *outbox, const struct error *error)
+void outbox_record_trouble(struct outbox *outbox, const struct error *error)
 {
     pthread_mutex_lock(&outbox->lock);
     bool is_new = strcmp(outbox->trouble.text, error->text) != 0;
@@ -34,10 +34,10 @@ void outbox_show_state(struct outbox *outbox)
     }
     struct error trouble = {.text = ""};
     if (outbox_store_open(outbox->store, &trouble) == OUTCOME_OK &&
-        outbox_store_has_room(outbox->store, outbox->settings->body_bytes_max, &trouble)) {
+        outbox_store_has_room(outbox->store, outbox->settings->max_body_bytes, &trouble)) {
         trouble.text[0] = '\0';
     }
-    outbox_note_trouble(outbox, &trouble);
+    outbox_record_trouble(outbox, &trouble);
 }
 
 bool outbox_has_room(struct outbox *outbox, struct error *ret_reason)

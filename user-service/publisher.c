@@ -23,7 +23,7 @@ static void take_connection(struct publisher *publisher)
 static void lose_connection(struct publisher *publisher, const struct error *error)
 {
     if (broker_has_refused(publisher->confirms.broker)) {
-        publisher_note_refusal(publisher, error);
+        publisher_record_refusal(publisher, error);
     }
     confirming_publisher_disconnect(&publisher->confirms, error);
     publisher->late = false;
@@ -141,7 +141,7 @@ static enum outcome create_parts(struct publisher *publisher, struct error *ret_
     }
     struct confirming_publisher_options options = {
         .connection = common_settings_connection(&publisher->settings->common, "publisher"),
-        .window = (size_t)publisher->settings->in_flight_max,
+        .window = (size_t)publisher->settings->max_in_flight,
         .settled = publisher_settle,
         .heard = publisher_hear,
         .context = publisher,

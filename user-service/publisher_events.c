@@ -155,7 +155,7 @@ static void hear_unbound(struct publisher *publisher)
               route.exchange, route.routing_key);
     log_at(&event_exchange_unbound, log_string("exchange", route.exchange),
            log_string("routing_key", route.routing_key));
-    publisher_note_refusal(publisher, &why);
+    publisher_record_refusal(publisher, &why);
     if (publisher->state == PUBLISHER_CONNECTED) {
         publisher_show_connected(publisher);
     }
@@ -231,7 +231,7 @@ enum outcome publisher_check_confirms(struct publisher *publisher, struct error 
     enum outcome outcome =
         confirming_publisher_check(confirms, publisher->now_ms, lost_ms, ret_error);
     if (outcome != OUTCOME_OK && owed_ms <= lost_ms) {
-        publisher_note_refusal(publisher, ret_error);
+        publisher_record_refusal(publisher, ret_error);
     }
     publisher_review_refusal(publisher);
     return outcome;

@@ -61,7 +61,7 @@ void publisher_set_state(struct publisher *publisher, enum publisher_state state
                          const char *reason);
 /* CONNECTED or REFUSED, as it is. */
 void publisher_show_connected(struct publisher *publisher);
-void publisher_note_refusal(struct publisher *publisher, const struct error *why);
+void publisher_record_refusal(struct publisher *publisher, const struct error *why);
 /* Whether what was refused is over: something was confirmed, or nothing was tried for long. */
 void publisher_review_refusal(struct publisher *publisher);
 

@@ -57,7 +57,7 @@ void publisher_show_connected(struct publisher *publisher)
     }
 }
 
-void publisher_note_refusal(struct publisher *publisher, const struct error *why)
+void publisher_record_refusal(struct publisher *publisher, const struct error *why)
 {
     publisher->refusal = *why;
     publisher->refused_ms = publisher->now_ms;

@@ -1,7 +1,7 @@
 /* One function for each path. */
 #include "user-service/routes.h"
 
-#include "common/http/http_status.h"
+#include "common/http/http_common_routes.h"
 
 #include <stdio.h>
 

@@ -102,7 +102,7 @@ static void save_form(struct acceptor *acceptor, const struct asker *asker)
 {
     struct buffer json;
     struct error error;
-    buffer_init(&json, FORM_GROWTH * (size_t)acceptor->settings->body_bytes_max);
+    buffer_init(&json, FORM_GROWTH * (size_t)acceptor->settings->max_body_bytes);
     switch (form_to_json(http_request_body(asker->request), &json, &error)) {
     case OUTCOME_OK:
         save_json(acceptor, asker, buffer_slice(&json));

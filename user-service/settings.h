@@ -19,14 +19,14 @@ enum bind_mode { BIND_OFF, BIND_ON };
     OPTION(confirm_timeout_ms, DURATION(10, 600000), "confirm-timeout", "5s",                      \
            "how long a save waits for the broker's confirm before it goes to the outbox (202), "   \
            "or without one is answered 504")                                                       \
-    OPTION(body_bytes_max, SIZE(64, 16 * 1024 * 1024), "max-body-bytes", "64KiB",                  \
+    OPTION(max_body_bytes, SIZE(64, 16 * 1024 * 1024), "max-body-bytes", "64KiB",                  \
            "a larger request body is answered 413; as a message a user can be six times as "       \
            "large: the session-service's --max-message-bytes must take that")                      \
-    OPTION(receive_bytes_max, SIZE(64 * 1024, 512 * 1024 * 1024), "max-receive-bytes", "64MiB",    \
+    OPTION(max_receive_bytes, SIZE(64 * 1024, 512 * 1024 * 1024), "max-receive-bytes", "64MiB",    \
            "bytes of the request bodies that are arriving at most; more are answered 503")         \
-    OPTION(in_flight_max, INTEGER(1, 65536), "max-in-flight", "4096",                              \
+    OPTION(max_in_flight, INTEGER(1, 65536), "max-in-flight", "4096",                              \
            "saves that wait for their confirm at most; more are answered 503")                     \
-    OPTION(in_flight_bytes_max, SIZE(64 * 1024, 512 * 1024 * 1024), "max-in-flight-bytes",         \
+    OPTION(max_in_flight_bytes, SIZE(64 * 1024, 512 * 1024 * 1024), "max-in-flight-bytes",         \
            "64MiB", "their bodies' bytes at most; more are answered 503")                          \
     OPTION(overload_latency_ms, DURATION(1, 600000), "overload-latency", "200ms",                  \
            "when confirms take longer, only so many saves are taken as are confirmed in this "     \
@@ -40,10 +40,10 @@ enum bind_mode { BIND_OFF, BIND_ON };
     OPTION(state_dir, TEXT("DIR"), "state-dir", NULL,                                              \
            "where the outbox is, for one process at a time; without it $STATE_DIRECTORY, else "    \
            "/var/lib/user-service")                                                                \
-    OPTION(outbox_bytes_max, SIZE(64 * 1024, INT64_C(1024) * 1024 * 1024 * 1024),                  \
+    OPTION(outbox_max_bytes, SIZE(64 * 1024, INT64_C(1024) * 1024 * 1024 * 1024),                  \
            "outbox-max-bytes", "1GiB",                                                             \
            "bytes of the saves in the outbox at most; more are answered 503")                      \
-    OPTION(outbox_free_bytes_min, SIZE(128 * 1024, INT64_C(1024) * 1024 * 1024 * 1024),            \
+    OPTION(outbox_min_free_bytes, SIZE(128 * 1024, INT64_C(1024) * 1024 * 1024 * 1024),            \
            "outbox-min-free", "64MiB",                                                             \
            "free bytes of its disk that the outbox leaves alone; it needs some to delete what "    \
            "was forwarded, at least 128KiB")                                                       \

@@ -196,7 +196,7 @@ bool broker_has_refused(const struct broker *broker);
 
 /* Sends a heartbeat if one is due. A connection that is not read from for a while needs it. BROKEN:
  * as broker_flush(). */
-MUST_CHECK enum outcome broker_show_life(struct broker *broker, struct error *ret_error);
+MUST_CHECK enum outcome broker_heartbeat_if_due(struct broker *broker, struct error *ret_error);
 
 /* What differs between a copy and its original. */
 struct broker_copy {

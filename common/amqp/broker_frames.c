@@ -30,11 +30,11 @@ static size_t frame_bytes_max(const struct broker *broker)
 }
 
 /* broker_read() tells of it: what is waited for now is another answer. */
-static void note_blocked(struct broker *broker, uint32_t method)
+static void record_blocked(struct broker *broker, uint32_t method)
 {
     if (method == AMQP_CONNECTION_BLOCKED_METHOD || method == AMQP_CONNECTION_UNBLOCKED_METHOD) {
         broker->blocked = method == AMQP_CONNECTION_BLOCKED_METHOD;
-        broker->blocked_untold = true;
+        broker->blocked_unlogged = true;
     }
 }
 
@@ -53,13 +53,13 @@ enum outcome broker_begin_reading(struct broker *broker, struct error *ret_error
     while ((amqp_frames_enqueued(connection) || amqp_data_in_buffer(connection)) &&
            amqp_simple_wait_frame_noblock(connection, &frame, &no_wait) == AMQP_STATUS_OK) {
         if (frame.frame_type == AMQP_FRAME_METHOD) {
-            note_blocked(broker, frame.payload.method.id);
+            record_blocked(broker, frame.payload.method.id);
         }
     }
     return OUTCOME_OK;
 }
 
-enum outcome broker_show_life(struct broker *broker, struct error *ret_error)
+enum outcome broker_heartbeat_if_due(struct broker *broker, struct error *ret_error)
 {
     bool is_due = broker->heartbeat_ms > 0 && broker_unsent_bytes(broker) == 0 &&
                   clock_monotonic_ms() - broker->said_ms >= broker->heartbeat_ms / 2;
@@ -71,7 +71,7 @@ enum outcome broker_show_life(struct broker *broker, struct error *ret_error)
 }
 
 /* Nothing more has arrived: is the peer silent for too long, are we? */
-static enum outcome mind_heartbeats(struct broker *broker, struct error *ret_error)
+static enum outcome check_heartbeats(struct broker *broker, struct error *ret_error)
 {
     if (broker->heartbeat_ms == 0) {
         return OUTCOME_OK;
@@ -83,7 +83,7 @@ static enum outcome mind_heartbeats(struct broker *broker, struct error *ret_err
                          "the broker has been silent for %llu ms, two heartbeats",
                          (unsigned long long)silent_ms);
     }
-    return broker_show_life(broker, ret_error);
+    return broker_heartbeat_if_due(broker, ret_error);
 }
 
 /* 1: bytes have come; 0: none are there; -1: *ret_outcome. */
@@ -169,7 +169,7 @@ enum outcome broker_next_frame(struct broker *broker, struct broker_frame *ret_f
         }
         int more = read_more(broker, &outcome, ret_error);
         if (more <= 0) {
-            return more < 0 ? outcome : mind_heartbeats(broker, ret_error);
+            return more < 0 ? outcome : check_heartbeats(broker, ret_error);
         }
     }
 }
@@ -217,7 +217,7 @@ static bool is_answer(struct broker *broker, const struct broker_frame *frame, u
         broker->in_begin -= frame->payload.length + BROKER_FRAME_OVERHEAD_BYTES;
         return true;
     }
-    note_blocked(broker, number);
+    record_blocked(broker, number);
     if (wanted == AMQP_BASIC_ACK_METHOD && number == AMQP_CONNECTION_BLOCKED_METHOD) {
         return true; /* the ack comes when the alarm is over */
     }

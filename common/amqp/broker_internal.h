@@ -49,12 +49,12 @@ struct broker {
     size_t frame_max;
     bool healthy; /* worth a polite close */
     bool blocked;
-    bool blocked_untold; /* that changed while an answer was waited for */
-    bool refused;        /* what was sent made the broker close the channel */
-    bool checking;       /* the message of broker_check_publishing() has no ack yet */
-    uint64_t own_tags;   /* of the channel's publishes, those that its user has not made */
-    SSL *tls;            /* the library's; NULL: plain TCP */
-    long tls_verdict;    /* of the broker's certificate: X509_V_... */
+    bool blocked_unlogged; /* that changed while an answer was waited for */
+    bool refused;          /* what was sent made the broker close the channel */
+    bool checking;         /* the message of broker_check_publishing() has no ack yet */
+    uint64_t own_tags;     /* of the channel's publishes, those that its user has not made */
+    SSL *tls;              /* the library's; NULL: plain TCP */
+    long tls_verdict;      /* of the broker's certificate: X509_V_... */
 
     struct buffer out;
     size_t sent;          /* of out */

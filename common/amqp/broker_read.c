@@ -278,8 +278,8 @@ enum outcome broker_read(struct broker *broker, struct broker_event *ret_event,
             return flushed; /* what comes in would add to what cannot be sent */
         }
     }
-    if (broker->blocked_untold) {
-        broker->blocked_untold = false;
+    if (broker->blocked_unlogged) {
+        broker->blocked_unlogged = false;
         ret_event->type = broker->blocked ? BROKER_EVENT_BLOCKED : BROKER_EVENT_UNBLOCKED;
         ret_event->text = slice_of("");
         return OUTCOME_OK;

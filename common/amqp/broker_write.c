@@ -50,7 +50,7 @@ static enum outcome append_failed(struct broker *broker, size_t length_before, c
     return error_set(ret_error, OUTCOME_INVALID, "%s does not fit into AMQP's limits", what);
 }
 
-static void note_first_bytes(struct broker *broker, size_t length_before)
+static void record_first_bytes(struct broker *broker, size_t length_before)
 {
     if (length_before == broker->sent) {
         broker->progress_ms = clock_monotonic_ms();
@@ -82,7 +82,7 @@ enum outcome broker_append_method(struct broker *broker, uint16_t channel, uint3
     if (!append_method(broker, channel, number, method)) {
         return append_failed(broker, length_before, what, ret_error);
     }
-    note_first_bytes(broker, length_before);
+    record_first_bytes(broker, length_before);
     return OUTCOME_OK;
 }
 
@@ -95,7 +95,7 @@ void broker_append_heartbeat(struct broker *broker)
         return;
     }
     frame_end(&broker->out, AMQP_FRAME_HEARTBEAT, 0, 0);
-    note_first_bytes(broker, length_before);
+    record_first_bytes(broker, length_before);
 }
 
 static bool append_header(struct broker *broker, const amqp_basic_properties_t *properties,
@@ -161,7 +161,7 @@ enum outcome broker_append_message(struct broker *broker, const struct broker_ro
         !append_header(broker, properties, raw, body.length) || !append_body(broker, body)) {
         return append_failed(broker, length_before, "a message", ret_error);
     }
-    note_first_bytes(broker, length_before);
+    record_first_bytes(broker, length_before);
     return OUTCOME_OK;
 }
 

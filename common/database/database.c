@@ -162,7 +162,7 @@ struct statement *database_statement(struct database *database, size_t index)
     return &database->statements[index];
 }
 
-static void note_bind(struct statement *statement, int code)
+static void record_bind(struct statement *statement, int code)
 {
     if (code != SQLITE_OK && statement->bind_code == SQLITE_OK) {
         statement->bind_code = code;
@@ -171,22 +171,22 @@ static void note_bind(struct statement *statement, int code)
 
 void statement_bind_integer(struct statement *statement, int parameter, int64_t value)
 {
-    note_bind(statement, sqlite3_bind_int64(statement->handle, parameter, value));
+    record_bind(statement, sqlite3_bind_int64(statement->handle, parameter, value));
 }
 
 /* An empty slice may be NULL, which SQLite would take for the value NULL. */
 void statement_bind_text(struct statement *statement, int parameter, struct slice value)
 {
-    note_bind(statement, sqlite3_bind_text64(statement->handle, parameter,
-                                             value.data == NULL ? "" : value.data, value.length,
-                                             SQLITE_STATIC, SQLITE_UTF8));
+    record_bind(statement, sqlite3_bind_text64(statement->handle, parameter,
+                                               value.data == NULL ? "" : value.data, value.length,
+                                               SQLITE_STATIC, SQLITE_UTF8));
 }
 
 void statement_bind_blob(struct statement *statement, int parameter, const void *data,
                          size_t length)
 {
-    note_bind(statement, sqlite3_bind_blob64(statement->handle, parameter, data == NULL ? "" : data,
-                                             length, SQLITE_STATIC));
+    record_bind(statement, sqlite3_bind_blob64(statement->handle, parameter,
+                                               data == NULL ? "" : data, length, SQLITE_STATIC));
 }
 
 enum outcome statement_step(struct statement *statement, bool *ret_row, struct error *ret_error)

@@ -177,12 +177,12 @@ struct http_connection *http_connection_begin_request(struct MHD_Connection *con
     return own;
 }
 
-void *http_note_target(void *closure, const char *target, struct MHD_Connection *connection)
+void *http_record_target(void *closure, const char *target, struct MHD_Connection *connection)
 {
     struct http_connection *own = connection_of(connection);
     (void)closure;
     if (own != NULL) {
-        own->target = http_judge_target(target == NULL ? "" : target);
+        own->target = http_check_target(target == NULL ? "" : target);
     }
     return NULL; /* no request yet */
 }

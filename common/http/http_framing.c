@@ -8,7 +8,7 @@
 
 enum { LINE_END_BYTES = 2 };
 
-struct judgement {
+struct framing_check {
     struct http_request *request;
     struct http_framing framing;
     unsigned lengths, codings, hosts;
@@ -19,18 +19,18 @@ struct judgement {
 /* A lenient library ends a line at a bare LF, a value at a NUL, and joins folded lines, and a
  * handler sees nothing of it in the strings. But it leaves them where they came in: with just CR LF
  * between two lines, the next name begins two bytes after the value. */
-static bool is_line_where_expected(struct judgement *judged, const char *name, const char *value,
-                                   size_t value_length)
+static bool is_line_where_expected(struct framing_check *checked, const char *name,
+                                   const char *value, size_t value_length)
 {
-    if (!judged->is_layout_known) {
+    if (!checked->is_layout_known) {
         return true;
     }
-    bool is_there = (uintptr_t)name == judged->next;
-    judged->next = (uintptr_t)value + value_length + LINE_END_BYTES;
+    bool is_there = (uintptr_t)name == checked->next;
+    checked->next = (uintptr_t)value + value_length + LINE_END_BYTES;
     return is_there && value != NULL;
 }
 
-static void note_connection(struct http_request *request, struct slice value)
+static void record_connection(struct http_request *request, struct slice value)
 {
     request->wants_keep_alive = http_list_has(value.data, slice_of("keep-alive")) &&
                                 !http_list_has(value.data, slice_of("close"));
@@ -44,7 +44,7 @@ static bool is_traceparent(struct slice value)
 }
 
 /* The length decides first: this is done for each header of each request. */
-static void note_header(struct http_request *request, struct slice name, struct slice value)
+static void record_header(struct http_request *request, struct slice name, struct slice value)
 {
     switch (name.length) {
     case sizeof("Origin") - 1:
@@ -55,7 +55,7 @@ static void note_header(struct http_request *request, struct slice name, struct 
         break;
     case sizeof("Connection") - 1:
         if (strcasecmp(name.data, "Connection") == 0) {
-            note_connection(request, value);
+            record_connection(request, value);
         }
         break;
     case sizeof("traceparent") - 1:
@@ -73,16 +73,16 @@ static void note_header(struct http_request *request, struct slice name, struct 
     }
 }
 
-static void judge_known_header(struct judgement *judged, struct slice name, struct slice value)
+static void check_known_header(struct framing_check *checked, struct slice name, struct slice value)
 {
-    struct http_framing *framing = &judged->framing;
+    struct http_framing *framing = &checked->framing;
     if (strcasecmp(name.data, "Content-Length") == 0) {
-        judged->lengths++;
+        checked->lengths++;
         if (!http_parse_length(value, &framing->length)) {
             framing->problem = "Content-Length is not a number";
         }
     } else if (strcasecmp(name.data, "Transfer-Encoding") == 0) {
-        judged->codings++;
+        checked->codings++;
         framing->is_chunked = true;
         /* Not trimmed: a library that leaves blanks at the end takes this for no coding it knows.
          */
@@ -90,42 +90,42 @@ static void judge_known_header(struct judgement *judged, struct slice name, stru
             framing->problem = "the only Transfer-Encoding understood here is chunked";
         }
     } else if (strcasecmp(name.data, "Host") == 0) {
-        judged->hosts++;
+        checked->hosts++;
         if (!http_is_host(http_trim_end(value))) {
             framing->problem = "Host is no host name with or without a port";
         }
     }
 }
 
-static enum MHD_Result judge_header(void *closure, enum MHD_ValueKind kind, const char *name,
+static enum MHD_Result check_header(void *closure, enum MHD_ValueKind kind, const char *name,
                                     size_t name_length, const char *value, size_t value_length)
 {
-    struct judgement *judged = closure;
-    struct http_framing *framing = &judged->framing;
+    struct framing_check *checked = closure;
+    struct http_framing *framing = &checked->framing;
     (void)kind;
-    if (!is_line_where_expected(judged, name, value, value_length)) {
+    if (!is_line_where_expected(checked, name, value, value_length)) {
         framing->problem = "a line of the head does not end with CR LF, is folded, or holds a NUL";
     } else if (!http_is_token((struct slice){name, name_length})) {
         framing->problem = "a header's name has a character that is not allowed there";
     } else if (!http_is_field_value((struct slice){value, value_length})) {
         framing->problem = "a header's value has a control character";
     } else {
-        judge_known_header(judged, (struct slice){name, name_length},
+        check_known_header(checked, (struct slice){name, name_length},
                            (struct slice){value, value_length});
-        note_header(judged->request, (struct slice){name, name_length},
-                    http_trim_end((struct slice){value, value_length}));
+        record_header(checked->request, (struct slice){name, name_length},
+                      http_trim_end((struct slice){value, value_length}));
     }
     return framing->problem == NULL ? MHD_YES : MHD_NO;
 }
 
 /* The end of the head must be a line end after the last line's. */
-static bool is_end_where_expected(const struct judgement *judged,
+static bool is_end_where_expected(const struct framing_check *checked,
                                   const struct http_request *request, const char *method)
 {
     const union MHD_ConnectionInfo *info =
         MHD_get_connection_info(request->connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
-    return !judged->is_layout_known ||
-           (info != NULL && (uintptr_t)method + info->header_size == judged->next + LINE_END_BYTES);
+    return !checked->is_layout_known || (info != NULL && (uintptr_t)method + info->header_size ==
+                                                             checked->next + LINE_END_BYTES);
 }
 
 /* A lenient library ends the method at a NUL, or at the first blank. From there to the target it
@@ -166,47 +166,48 @@ static const char *request_line_problem(const struct http_request *request,
     return NULL;
 }
 
-static const char *sum_problem(const struct judgement *judged, const char *version)
+static const char *sum_problem(const struct framing_check *checked, const char *version)
 {
     bool is_old = strcmp(version, MHD_HTTP_VERSION_1_0) == 0;
-    if (judged->lengths > 1) {
+    if (checked->lengths > 1) {
         return "Content-Length is there more than once";
     }
-    if (judged->codings > 1) {
+    if (checked->codings > 1) {
         return "Transfer-Encoding is there more than once";
     }
-    if (judged->lengths > 0 && judged->codings > 0) {
+    if (checked->lengths > 0 && checked->codings > 0) {
         return "Content-Length and Transfer-Encoding exclude each other";
     }
-    if (judged->hosts > 1) {
+    if (checked->hosts > 1) {
         return "Host is there more than once";
     }
-    if (judged->hosts == 0 && !is_old) {
+    if (checked->hosts == 0 && !is_old) {
         return "HTTP/1.1 needs a Host header";
     }
-    if (judged->codings > 0 && is_old) {
+    if (checked->codings > 0 && is_old) {
         return "HTTP/1.0 has no Transfer-Encoding";
     }
     return NULL;
 }
 
-struct http_framing http_judge_framing(struct http_request *request, const struct http_head *head)
+struct http_framing http_check_framing(struct http_request *request, const struct http_head *head)
 {
-    struct judgement judged = {
+    struct framing_check checked = {
         .request = request,
         .framing.problem = request_line_problem(request, head),
         .is_layout_known = request->server->is_library_lenient,
         .next = (uintptr_t)head->version + strlen(head->version) + LINE_END_BYTES,
     };
-    if (judged.framing.problem == NULL) {
-        (void)MHD_get_connection_values_n(request->connection, MHD_HEADER_KIND, judge_header,
-                                          &judged);
+    if (checked.framing.problem == NULL) {
+        (void)MHD_get_connection_values_n(request->connection, MHD_HEADER_KIND, check_header,
+                                          &checked);
     }
-    if (judged.framing.problem == NULL && !is_end_where_expected(&judged, request, head->method)) {
-        judged.framing.problem = "the head does not end with CR LF";
+    if (checked.framing.problem == NULL &&
+        !is_end_where_expected(&checked, request, head->method)) {
+        checked.framing.problem = "the head does not end with CR LF";
     }
-    if (judged.framing.problem == NULL) {
-        judged.framing.problem = sum_problem(&judged, head->version);
+    if (checked.framing.problem == NULL) {
+        checked.framing.problem = sum_problem(&checked, head->version);
     }
-    return judged.framing;
+    return checked.framing;
 }

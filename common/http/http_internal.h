@@ -10,7 +10,7 @@
 enum { HTTP_DISCARD_FACTOR = 4, HTTP_ALLOW_BYTES = 64 };
 
 enum http_phase {
-    HTTP_PHASE_BODY,     /* headers judged, body arriving */
+    HTTP_PHASE_BODY,     /* headers checked, body arriving */
     HTTP_PHASE_DEFERRED, /* suspended: the handler's owner will reply */
     HTTP_PHASE_REPLY,    /* `reply` is to be queued in the next call of the library */
     HTTP_PHASE_QUEUED,   /* handed to the library */
@@ -139,7 +139,7 @@ struct http_framing {
 
 /* Judges a request's head before anything is read of the body, and notes in the request the headers
  * that every reply depends on. */
-struct http_framing http_judge_framing(struct http_request *request, const struct http_head *head);
+struct http_framing http_check_framing(struct http_request *request, const struct http_head *head);
 
 /* Opens the listening sockets, or takes those that the service manager passes. */
 MUST_CHECK enum outcome http_listen(const char *listen, struct http_listeners *ret_listeners,
@@ -192,7 +192,7 @@ void http_end_request(void *closure, struct MHD_Connection *connection, void **r
 
 void http_connection_changed(void *closure, struct MHD_Connection *connection,
                              void **connection_slot, enum MHD_ConnectionNotificationCode what);
-void *http_note_target(void *closure, const char *target, struct MHD_Connection *connection);
+void *http_record_target(void *closure, const char *target, struct MHD_Connection *connection);
 
 /* Whether a page of that origin may read the replies. `origins` as in the options. */
 bool http_cors_allows(const char *origins, struct slice origin);

@@ -165,7 +165,7 @@ static bool is_preflight(const struct http_request *request, const char *method)
 
 /* Leaves the refusal in request->reply where the request shows no token that is known and needs
  * one. Also of what is not there an unknown client learns nothing. */
-static void judge_access(struct http_request *request, const char *method)
+static void check_access(struct http_request *request, const char *method)
 {
     request->is_trusted = shows_token(request);
     request->is_preflight = is_preflight(request, method);
@@ -182,7 +182,7 @@ static void refuse_large_body(struct http_request *request)
 {
     char detail[96];
     snprintf(detail, sizeof(detail), "the body may have at most %zu bytes",
-             request->server->options.body_bytes_max);
+             request->server->options.max_body_bytes);
     request->route = NULL;
     http_set_problem(request, 413, "body-too-large", "Content Too Large", detail);
     request->reply.close = true;
@@ -221,7 +221,7 @@ static void release_body(struct http_request *request)
 static bool is_refused_at_once(struct http_request *request, const struct http_head *head)
 {
     struct http_server *server = request->server;
-    struct http_framing framing = http_judge_framing(request, head);
+    struct http_framing framing = http_check_framing(request, head);
     if (framing.problem != NULL) {
         metric_add(&server->malformed_requests, 1);
         http_set_problem(request, 400, "malformed-request", "Bad Request", framing.problem);
@@ -232,8 +232,8 @@ static bool is_refused_at_once(struct http_request *request, const struct http_h
      * the next request may be data to whoever is in front: there is no next request. */
     request->must_close = framing.is_chunked;
     choose_route(request, head);
-    judge_access(request, head->method);
-    if (framing.length > server->options.body_bytes_max) {
+    check_access(request, head->method);
+    if (framing.length > server->options.max_body_bytes) {
         refuse_large_body(request);
         return true;
     }
@@ -257,7 +257,7 @@ static enum MHD_Result begin_request(struct http_server *server, struct MHD_Conn
     request->connection = connection;
     request->own = own;
     own->request = request;
-    buffer_init(&request->body, server->options.body_bytes_max);
+    buffer_init(&request->body, server->options.max_body_bytes);
     *request_slot = request;
     server->active_requests++;
     http_connection_wait_for(own, HTTP_WAIT_BODY);
@@ -270,7 +270,7 @@ static enum MHD_Result begin_request(struct http_server *server, struct MHD_Conn
 static enum MHD_Result take_body(struct http_request *request, const char *data, size_t length)
 {
     struct http_server *server = request->server;
-    size_t limit = server->options.body_bytes_max;
+    size_t limit = server->options.max_body_bytes;
     request->body_seen_bytes += length;
     if (request->body_seen_bytes > limit) {
         request->body_too_large = true;

@@ -62,7 +62,7 @@ static enum outcome start_library(struct http_server *server, struct error *ret_
             MHD_USE_NO_LISTEN_SOCKET | SINGLE_THREADED,
         0, NULL, NULL, http_handle_request, server, MHD_OPTION_EXTERNAL_LOGGER, log_library_message,
         server, MHD_OPTION_NOTIFY_COMPLETED, http_end_request, server, MHD_OPTION_NOTIFY_CONNECTION,
-        http_connection_changed, server, MHD_OPTION_URI_LOG_CALLBACK, http_note_target, server,
+        http_connection_changed, server, MHD_OPTION_URI_LOG_CALLBACK, http_record_target, server,
         MHD_OPTION_CONNECTION_LIMIT, options->connections_max, MHD_OPTION_PER_IP_CONNECTION_LIMIT,
         options->connections_per_address_max, MHD_OPTION_CONNECTION_TIMEOUT, 0,
         MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY_BYTES,

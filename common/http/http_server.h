@@ -33,7 +33,7 @@ struct http_server_options {
                                  * commas, borrowed; or NULL */
     const char *cors_origins;   /* whose pages may read the replies: a list with commas, or "*";
                                  * borrowed; NULL: none */
-    size_t body_bytes_max;
+    size_t max_body_bytes;
     unsigned connections_max;
     unsigned connections_per_address_max; /* 0: no limit */
     /* For the whole head of a request since the connection or the last reply; then for its body;

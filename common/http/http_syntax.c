@@ -173,24 +173,25 @@ static const char *character_problem(const char *p)
     return p[1] == '0' && p[2] == '0' ? "the target has an encoded NUL" : NULL;
 }
 
-struct http_target http_judge_target(const char *target)
+struct http_target http_check_target(const char *target)
 {
-    struct http_target judged = {.path_offset = origin_length(target), .plain_length = SIZE_MAX};
-    const char *p = target + judged.path_offset;
-    if (*p != '/' && strcmp(target, "*") != 0 && judged.path_offset == 0) {
-        judged.problem = "the target is neither a path nor an http address";
+    struct http_target checked = {.path_offset = origin_length(target), .plain_length = SIZE_MAX};
+    const char *p = target + checked.path_offset;
+    if (*p != '/' && strcmp(target, "*") != 0 && checked.path_offset == 0) {
+        checked.problem = "the target is neither a path nor an http address";
     }
     const char *path_end = p + strcspn(p, "?");
-    for (size_t decoded = 0; *p != '\0' && judged.problem == NULL; decoded++) {
-        judged.problem = character_problem(p);
+    for (size_t decoded = 0; *p != '\0' && checked.problem == NULL; decoded++) {
+        checked.problem = character_problem(p);
         if (p < path_end && strncasecmp(p, "%2f", 3) == 0) {
-            judged.plain_length = judged.plain_length == SIZE_MAX ? decoded : judged.plain_length;
-            judged.coded_length = decoded + 1;
+            checked.plain_length =
+                checked.plain_length == SIZE_MAX ? decoded : checked.plain_length;
+            checked.coded_length = decoded + 1;
         }
-        p += *p == '%' && judged.problem == NULL ? 3 : 1;
+        p += *p == '%' && checked.problem == NULL ? 3 : 1;
     }
-    judged.length = (size_t)(p - target) + strlen(p);
-    return judged;
+    checked.length = (size_t)(p - target) + strlen(p);
+    return checked;
 }
 
 /* The length of what `text` ends with: `end`, or `end` and a slash. 0: it ends otherwise. */

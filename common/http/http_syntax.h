@@ -45,7 +45,7 @@ struct http_target {
 };
 
 /* Judges a target as it came, terminated by a NUL. */
-struct http_target http_judge_target(const char *target);
+struct http_target http_check_target(const char *target);
 
 /* Whether the decoded path of the target is that of a route, with or without a slash at its end. In
  * the route's path one "{...}" stands for any text but none, slashes included, which is *ret_part

@@ -14,10 +14,10 @@
 /* A manager that cannot be told is worth one line, not one for each message. */
 static void send_state(const char *state)
 {
-    static bool is_told;
+    static bool is_logged;
     int status = sd_notify(0, state);
-    if (status < 0 && !is_told) {
-        is_told = true;
+    if (status < 0 && !is_logged) {
+        is_logged = true;
         log_at(&event_service_notify_failed, log_string("error", strerror(-status)));
     }
 }

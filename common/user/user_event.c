@@ -126,13 +126,13 @@ static void set_impossible(struct user_event *event, const char *reason)
     event->reason = reason;
 }
 
-static void judge_size(struct user_event *event, size_t body_bytes, size_t body_bytes_max)
+static void check_size(struct user_event *event, size_t body_bytes, size_t max_body_bytes)
 {
-    if (body_bytes > body_bytes_max) {
+    if (body_bytes > max_body_bytes) {
         set_impossible(event, "too-large");
         (void)snprintf(event->detail, sizeof(event->detail),
                        "the body has %zu bytes; at most %zu are accepted", body_bytes,
-                       body_bytes_max);
+                       max_body_bytes);
     }
 }
 
@@ -159,7 +159,7 @@ static void read_body(struct user_event *event, struct slice body, user_event_pa
 }
 
 void user_event_decode(const struct message *message, user_event_parse *parse,
-                       const struct user_rules *rules, size_t body_bytes_max,
+                       const struct user_rules *rules, size_t max_body_bytes,
                        struct user_event *ret_event)
 {
     *ret_event = (struct user_event){
@@ -173,7 +173,7 @@ void user_event_decode(const struct message *message, user_event_parse *parse,
                        (int)USER_EVENT_ID_BYTES_MAX);
         return;
     }
-    judge_size(ret_event, message->body.length, body_bytes_max);
+    check_size(ret_event, message->body.length, max_body_bytes);
     if (ret_event->kind != USER_EVENT_IMPOSSIBLE) {
         read_body(ret_event, message->body, parse, rules);
     }

@@ -73,7 +73,7 @@ typedef enum user_result user_event_parse(struct slice body, bool bare,
 /* Decodes a delivered message, whatever its type; `parse` reads the body. Borrows `message` (the
  * user's text points into its body). */
 void user_event_decode(const struct message *message, user_event_parse *parse,
-                       const struct user_rules *rules, size_t body_bytes_max,
+                       const struct user_rules *rules, size_t max_body_bytes,
                        struct user_event *ret_event);
 
 void user_event_done(struct user_event *event);

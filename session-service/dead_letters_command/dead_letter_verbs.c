@@ -29,8 +29,8 @@ static bool is_wanted(struct command *command, const char *id)
     return wanted;
 }
 
-static enum dead_letter_action judge_list(struct command *command,
-                                          const struct dead_letter_view *view)
+static enum dead_letter_action decide_list(struct command *command,
+                                           const struct dead_letter_view *view)
 {
     if (view->position <= (uint64_t)command->settings.after) {
         return DEAD_LETTER_LEAVE;
@@ -44,8 +44,8 @@ static enum dead_letter_action judge_list(struct command *command,
     return DEAD_LETTER_LEAVE;
 }
 
-static enum dead_letter_action judge_show(struct command *command,
-                                          const struct dead_letter_view *view)
+static enum dead_letter_action decide_show(struct command *command,
+                                           const struct dead_letter_view *view)
 {
     if (is_wanted(command, view->id)) {
         dead_letter_note_print(command, dead_letter_print_whole(view, command->settings.json));
@@ -53,8 +53,8 @@ static enum dead_letter_action judge_show(struct command *command,
     return DEAD_LETTER_LEAVE;
 }
 
-static enum dead_letter_action judge_purge(struct command *command,
-                                           const struct dead_letter_view *view)
+static enum dead_letter_action decide_purge(struct command *command,
+                                            const struct dead_letter_view *view)
 {
     return is_wanted(command, view->id) ? DEAD_LETTER_REMOVE : DEAD_LETTER_LEAVE;
 }
@@ -81,8 +81,8 @@ static bool would_come_back(const struct command *command, const struct dead_let
     return impossible;
 }
 
-static enum dead_letter_action judge_redrive(struct command *command,
-                                             const struct dead_letter_view *view)
+static enum dead_letter_action decide_redrive(struct command *command,
+                                              const struct dead_letter_view *view)
 {
     const struct command_settings *settings = &command->settings;
     if (!is_wanted(command, view->id)) {
@@ -108,14 +108,14 @@ static enum dead_letter_action judge_redrive(struct command *command,
 }
 
 const struct verb dead_letter_verbs[VERBS] = {
-    [VERB_LIST] = {"list", false, judge_list},
-    [VERB_SHOW] = {"show", true, judge_show},
-    [VERB_REDRIVE] = {"redrive", true, judge_redrive},
-    [VERB_PURGE] = {"purge", true, judge_purge},
+    [VERB_LIST] = {"list", false, decide_list},
+    [VERB_SHOW] = {"show", true, decide_show},
+    [VERB_REDRIVE] = {"redrive", true, decide_redrive},
+    [VERB_PURGE] = {"purge", true, decide_purge},
 };
 
-enum dead_letter_action dead_letter_judge(void *context, const struct message *message,
-                                          uint64_t position)
+enum dead_letter_action dead_letter_decide(void *context, const struct message *message,
+                                           uint64_t position)
 {
     struct command *command = context;
     char id[ATTEMPT_KEY_BYTES];
@@ -125,5 +125,5 @@ enum dead_letter_action dead_letter_judge(void *context, const struct message *m
     }
     struct dead_letter_view view;
     dead_letter_view_init(&view, message, position, id);
-    return command->verb->judge(command, &view);
+    return command->verb->decide(command, &view);
 }

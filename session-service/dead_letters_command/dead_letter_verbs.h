@@ -28,7 +28,7 @@ struct dead_letter_view;
 struct verb {
     const char *name;
     bool takes_ids;
-    enum dead_letter_action (*judge)(struct command *command, const struct dead_letter_view *view);
+    enum dead_letter_action (*decide)(struct command *command, const struct dead_letter_view *view);
 };
 
 enum verb_name { VERB_LIST, VERB_SHOW, VERB_REDRIVE, VERB_PURGE, VERBS };
@@ -56,5 +56,5 @@ void dead_letter_note_print(struct command *command, bool printed);
 
 /* Is what the walk calls to decide about a letter; `context` is the command. Prints what the verb
  * prints. */
-enum dead_letter_action dead_letter_judge(void *context, const struct message *message,
-                                          uint64_t position);
+enum dead_letter_action dead_letter_decide(void *context, const struct message *message,
+                                           uint64_t position);

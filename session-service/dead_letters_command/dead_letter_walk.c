@@ -36,9 +36,9 @@ struct walk {
     uint64_t limit, asked, delivered, sent, acked; /* letters */
     size_t gets;                                   /* without a reply yet */
     bool at_end;                                   /* nothing more is asked for */
-    bool ending;                                   /* and nothing more is judged */
+    bool ending;                                   /* and nothing more is decided */
     struct error refusal;                          /* "": none */
-    uint64_t now_ms, started_ms, progress_ms, told_ms;
+    uint64_t now_ms, started_ms, progress_ms, reported_ms;
 };
 
 /* What is on its way is still waited for. */
@@ -188,7 +188,7 @@ static enum outcome act(struct walk *walk, const struct broker_delivery *deliver
     struct dead_letter_walk_result *result = walk->result;
     result->seen++;
     enum outcome outcome = OUTCOME_OK;
-    switch (walk->options->judge(walk->options->context, &delivery->message, result->seen)) {
+    switch (walk->options->decide(walk->options->context, &delivery->message, result->seen)) {
     case DEAD_LETTER_LEAVE:
         if (is_worn(&delivery->message)) {
             outcome = publish(walk, delivery, true, ret_error);
@@ -239,12 +239,12 @@ static enum outcome check_patience(struct walk *walk, struct error *ret_error)
                                              : "");
 }
 
-static void tell_progress(struct walk *walk)
+static void report_progress(struct walk *walk)
 {
     const struct dead_letter_walk_options *options = walk->options;
-    if (options->tell_progress != NULL && walk->now_ms - walk->told_ms >= PROGRESS_EVERY_MS) {
-        walk->told_ms = walk->now_ms;
-        options->tell_progress(options->context, walk->result->seen, walk->limit);
+    if (options->report_progress != NULL && walk->now_ms - walk->reported_ms >= PROGRESS_EVERY_MS) {
+        walk->reported_ms = walk->now_ms;
+        options->report_progress(options->context, walk->result->seen, walk->limit);
     }
 }
 
@@ -283,7 +283,7 @@ static enum outcome go_over_letters(struct walk *walk, struct error *ret_error)
         if (outcome != OUTCOME_OK) {
             return outcome;
         }
-        tell_progress(walk);
+        report_progress(walk);
         if (!was_full && !is_finished(walk)) {
             wait_for_broker(walk, LONGEST_WAIT_MS);
         }
@@ -357,7 +357,7 @@ static enum outcome walk_connected(struct walk *walk, struct error *ret_error)
     }
     uint64_t letters_max = walk->options->letters_max;
     walk->limit = letters_max > 0 && letters_max < result->total ? letters_max : result->total;
-    walk->started_ms = walk->progress_ms = walk->told_ms = clock_monotonic_ms();
+    walk->started_ms = walk->progress_ms = walk->reported_ms = clock_monotonic_ms();
     outcome = go_over_letters(walk, ret_error);
     if (outcome == OUTCOME_OK && walk->acked > 0) {
         outcome = see_acks_taken(walk, ret_error);

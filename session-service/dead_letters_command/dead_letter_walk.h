@@ -1,6 +1,6 @@
 /* Goes once over the dead letters that are there, and has its caller decide about each of them.
  *
- *            get             judge        send back              confirm
+ *            get             decide       send back              confirm
  *  in queue ------> at hand --------+-------------------> published ---------> acked: gone
  *                                   | remove
  *                                   +-------------------------------------> acked: gone
@@ -34,10 +34,10 @@ struct dead_letter_walk_options {
     const volatile sig_atomic_t *stop;     /* counts the signals: end in good order */
     const sigset_t *signals_while_waiting; /* the mask in which those signals are not blocked */
     /* Decides about a letter. `position` counts from 1. The delivery is borrowed for the call. */
-    enum dead_letter_action (*judge)(void *context, const struct message *message,
-                                     uint64_t position);
+    enum dead_letter_action (*decide)(void *context, const struct message *message,
+                                      uint64_t position);
     /* Is called from time to time. May be NULL. */
-    void (*tell_progress)(void *context, uint64_t seen, uint64_t total);
+    void (*report_progress)(void *context, uint64_t seen, uint64_t total);
     void *context;
 };
 

@@ -57,7 +57,7 @@ static void on_signal(int number)
     the_command.stop++;
 }
 
-static void tell_progress(void *context, uint64_t seen, uint64_t total)
+static void report_progress(void *context, uint64_t seen, uint64_t total)
 {
     const struct command *command = context;
     fprintf(stderr, "%s: %" PRIu64 " of %" PRIu64 " letters looked at\n", command->verb->name, seen,
@@ -124,7 +124,7 @@ static enum outcome take_operands(struct command *command, const struct options_
 }
 
 /* Before anything is asked of a broker: which one that is, without the password. */
-static void tell_place(const struct common_settings *settings, const char *queue)
+static void print_place(const struct common_settings *settings, const char *queue)
 {
     struct broker_hosts hosts;
     struct error error;
@@ -144,7 +144,8 @@ static void tell_place(const struct common_settings *settings, const char *queue
     broker_hosts_done(&hosts);
 }
 
-static void tell_list(const struct command *command, const struct dead_letter_walk_result *result)
+static void print_list_summary(const struct command *command,
+                               const struct dead_letter_walk_result *result)
 {
     if (result->queue_exists && result->total == 0) {
         fprintf(stderr, "no dead letters\n");
@@ -155,7 +156,7 @@ static void tell_list(const struct command *command, const struct dead_letter_wa
     }
 }
 
-static void tell_summary(struct command *command, const struct dead_letter_walk_result *result)
+static void print_summary(struct command *command, const struct dead_letter_walk_result *result)
 {
     if (!command->settings.json) {
         printf("%" PRIu64 " sent back, %" PRIu64 " purged, %" PRIu64 " left, of %" PRIu64
@@ -169,7 +170,7 @@ static void tell_summary(struct command *command, const struct dead_letter_walk_
 }
 
 /* After a walk that went to its end. */
-static bool tell_missing(const struct command *command)
+static bool print_missing(const struct command *command)
 {
     bool all_found = true;
     for (size_t i = 0; i < command->wanted_count; i++) {
@@ -192,9 +193,9 @@ static int finish(struct command *command, const struct options_program *program
         fprintf(stderr, "no dead letters: the broker has no such queue\n");
     }
     if (lists && !failed) {
-        tell_list(command, result);
+        print_list_summary(command, result);
     } else if (!lists && !shows && (!failed || result->queue_exists)) {
-        tell_summary(command, result);
+        print_summary(command, result);
     }
     if (failed) {
         return lifecycle_fail(program, outcome, error);
@@ -210,7 +211,7 @@ static int finish(struct command *command, const struct options_program *program
         fprintf(stderr, "interrupted: the rest is as it was\n");
         return EXIT_NOT_ALL;
     }
-    bool all_found = tell_missing(command);
+    bool all_found = print_missing(command);
     return all_found && command->left == 0 ? EXIT_OK : EXIT_NOT_ALL;
 }
 
@@ -250,13 +251,13 @@ static int run(struct command *command, const struct options_program *program)
         .rate = (uint64_t)settings->rate,
         .stop = &command->stop,
         .signals_while_waiting = &while_waiting,
-        .judge = dead_letter_judge,
-        .tell_progress = tell_progress,
+        .decide = dead_letter_decide,
+        .report_progress = report_progress,
         .context = command,
     };
     char queue[DEAD_LETTER_QUEUE_BYTES];
     dead_letter_queue_name(settings->service.common.queue, queue);
-    tell_place(&settings->service.common, queue);
+    print_place(&settings->service.common, queue);
     struct walk walk = {.options = &options};
     struct error error;
     struct worker worker;

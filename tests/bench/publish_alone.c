@@ -22,7 +22,7 @@ struct run {
     struct broker *broker;
     const char *queue;
     bool in_batches;
-    uint64_t published, confirmed, in_flight_max;
+    uint64_t published, confirmed, max_in_flight;
     struct confirm_window window;
     struct message message;
     struct error error;
@@ -74,7 +74,7 @@ static enum outcome publish_with_library(struct run *run)
 static void fill_window(struct run *run)
 {
     const struct broker_route route = {"", run->queue};
-    while (run->published - run->confirmed < run->in_flight_max &&
+    while (run->published - run->confirmed < run->max_in_flight &&
            !confirm_window_is_full(&run->window)) {
         enum outcome outcome =
             run->in_batches ? broker_append_publish(run->broker, &route, &run->message, &run->error)
@@ -148,18 +148,18 @@ int main(int argc, char **argv)
     }
     struct run run = {.queue = argv[2],
                       .in_batches = strcmp(argv[3], "batch") == 0,
-                      .in_flight_max = strtoull(argv[4], NULL, 10)};
+                      .max_in_flight = strtoull(argv[4], NULL, 10)};
     double seconds = strtod(argv[5], NULL);
     size_t body_bytes = strtoull(argv[6], NULL, 10);
     char *body = malloc(body_bytes + 1);
-    if (body == NULL || run.in_flight_max == 0) {
+    if (body == NULL || run.max_in_flight == 0) {
         return 2;
     }
     memset(body, 'x', body_bytes);
     user_event_encode(event_type_name(EVENT_USER_SAVED), (struct slice){body, body_bytes},
                       slice_of("01a20a23-61e7-7652-a769-82b0ad3193d0"), clock_wall_ms(),
                       (struct slice){0}, &run.message);
-    if (confirm_window_init(&run.window, run.in_flight_max * WINDOW_FACTOR, count, &run,
+    if (confirm_window_init(&run.window, run.max_in_flight * WINDOW_FACTOR, count, &run,
                             &run.error) != OUTCOME_OK) {
         die("window", &run.error);
     }

@@ -120,7 +120,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     const struct http_server_options options = {
         .listen = "127.0.0.1:0",
         .tokens = read_tokens(),
-        .body_bytes_max = BODY_BYTES_MAX,
+        .max_body_bytes = BODY_BYTES_MAX,
         .connections_max = 64,
         .idle_timeout_ms = DEADLINE_MS,
         .request_timeout_ms = DEADLINE_MS,

@@ -29,9 +29,9 @@ static void judge_settings(const struct settings *settings)
     struct error error;
     struct broker_hosts hosts = {.count = 0};
     must(settings->common.queue != NULL && settings->common.amqp_url != NULL);
-    must(settings->body_bytes_max >= 64 && settings->body_bytes_max <= 16 * 1024 * 1024);
+    must(settings->max_body_bytes >= 64 && settings->max_body_bytes <= 16 * 1024 * 1024);
     must(settings->confirm_timeout_ms >= 10 && settings->confirm_timeout_ms <= 600000);
-    must(settings->in_flight_max >= 1 && settings->in_flight_max <= 65536);
+    must(settings->max_in_flight >= 1 && settings->max_in_flight <= 65536);
     must(settings->common.queue_type <= BROKER_QUEUE_CLASSIC);
     must(settings->common.declare <= BROKER_DECLARE_NEVER);
     if (broker_hosts_parse(settings->common.amqp_url, &hosts, &error) == OUTCOME_OK) {

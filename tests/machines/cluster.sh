@@ -1,6 +1,6 @@
 #!/bin/bash
 # A cluster of three private RabbitMQ nodes that loses its leader and is partitioned, under load; then the checker's
-# judgement. CLUSTER_ROUNDS=N: how often each fault comes (1); CLUSTER_SEED=S: a run that was before.
+# framing_check. CLUSTER_ROUNDS=N: how often each fault comes (1); CLUSTER_SEED=S: a run that was before.
 set -euo pipefail
 # shellcheck source=tests/machines/library.sh
 . tests/machines/library.sh

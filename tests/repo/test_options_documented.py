@@ -133,3 +133,12 @@ def test_a_planted_difference_is_found(tmp_path, example_files, what):
         pages[suffix] = plant(tmp_path, "session-service" + suffix, text)
     found = problems("session-service", pages[".8"], pages[".conf"], example_files)
     assert any(problem in one for one in found), found
+
+
+def test_a_member_has_the_words_of_its_option_in_their_order():
+    """So that who knows one of the two finds the other: --max-body-bytes is max_body_bytes."""
+    headers = ("common/service/common_settings.h", "user-service/settings.h", "session-service/settings.h")
+    rows = re.findall(r'OPTION\((\w+),\s*[A-Z]+\(.*?\),\s*\\?\s*"([a-z-]+)"',
+                      "".join((ROOT / path).read_text() for path in headers), re.DOTALL)
+    assert len(rows) >= 40
+    assert [row for row in rows if not re.fullmatch(row[1].replace("-", "_") + "(_ms|_bytes)?", row[0])] == []

@@ -26,7 +26,7 @@ static inline void open_fixture(struct fixture *fixture, bool with_outbox)
     static char queue[] = "session";
     struct error error;
     *fixture = (struct fixture){.settings = {.common = {.amqp_url = url, .queue = queue},
-                                             .in_flight_max = IN_FLIGHT_MAX,
+                                             .max_in_flight = IN_FLIGHT_MAX,
                                              .confirm_timeout_ms = 5000}};
     assert_int_equal(worker_init(&fixture->outbox, &error), OUTCOME_OK);
     assert_int_equal(publisher_create(&fixture->settings, with_outbox ? &fixture->outbox : NULL,

@@ -26,7 +26,7 @@ static size_t run_interval(struct admission *admission, uint64_t latency_us, uin
     }
     *now_us += ADMISSION_INTERVAL_US;
     for (size_t i = 0; i < begun; i++) {
-        admission_note_confirm(admission, latency_us, *now_us);
+        admission_record_confirm(admission, latency_us, *now_us);
         admission_leave(admission, 1);
     }
     return begun;
@@ -108,7 +108,7 @@ static void it_grows_back_only_where_it_was_reached(void **state)
     for (int i = 0; i < 5; i++) { /* few, and in time: nothing is known of more */
         admission_enter(&admission, 1);
         now_us += ADMISSION_INTERVAL_US;
-        admission_note_confirm(&admission, 1, now_us);
+        admission_record_confirm(&admission, 1, now_us);
         admission_leave(&admission, 1);
     }
     assert_int_equal(admission.limit, ADMISSION_EVENTS_MIN);

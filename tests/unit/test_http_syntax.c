@@ -119,14 +119,14 @@ static void test_targets(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof(target_rows) / sizeof(target_rows[0]); i++) {
         const struct target_row *row = &target_rows[i];
-        struct http_target judged = http_judge_target(row->target);
+        struct http_target checked = http_check_target(row->target);
         print_message("%s\n", row->target);
-        assert_int_equal(judged.problem == NULL, row->is_good);
-        assert_int_equal(judged.length, strlen(row->target));
+        assert_int_equal(checked.problem == NULL, row->is_good);
+        assert_int_equal(checked.length, strlen(row->target));
         if (row->is_good) {
-            assert_int_equal(judged.path_offset, row->path_offset);
-            assert_int_equal(judged.plain_length, row->plain_length);
-            assert_int_equal(judged.coded_length, row->coded_length);
+            assert_int_equal(checked.path_offset, row->path_offset);
+            assert_int_equal(checked.plain_length, row->plain_length);
+            assert_int_equal(checked.coded_length, row->coded_length);
         }
     }
 }
@@ -173,7 +173,7 @@ static void test_paths(void **state)
     for (size_t i = 0; i < sizeof(path_rows) / sizeof(path_rows[0]); i++) {
         const struct path_row *row = &path_rows[i];
         const char *path = row->path == NULL ? row->target : row->path;
-        struct http_target target = http_judge_target(row->target);
+        struct http_target target = http_check_target(row->target);
         struct slice part;
         print_message("%s %s\n", row->route_path, row->target);
         assert_int_equal(http_path_matches(row->route_path, path, &target, &part),

@@ -60,10 +60,10 @@ static void forwarded_events_are_bounded_by_their_bytes(void **state)
     static char url[] = "amqp://127.0.0.1:1/";
     static char queue[] = "session";
     struct settings settings = {.common = {.amqp_url = url, .queue = queue},
-                                .in_flight_max = 4 * EVENTS,
-                                .in_flight_bytes_max = IN_FLIGHT_BYTES_MAX,
-                                .outbox_bytes_max = MIB,
-                                .outbox_free_bytes_min = MIB};
+                                .max_in_flight = 4 * EVENTS,
+                                .max_in_flight_bytes = IN_FLIGHT_BYTES_MAX,
+                                .outbox_max_bytes = MIB,
+                                .outbox_min_free_bytes = MIB};
     struct outbox *outbox = NULL;
     struct publisher *publisher = NULL;
     struct worker http;
@@ -90,7 +90,7 @@ static void forwarded_events_are_bounded_by_their_bytes(void **state)
     outbox_forward(outbox);
     assert_int_equal(take(&publisher->worker, &first), 1);
     settle(outbox, first);
-    settings.in_flight_bytes_max = 1; /* one event goes always */
+    settings.max_in_flight_bytes = 1; /* one event goes always */
     outbox->forwarded = outbox->forwarded_bytes = 0;
     outbox_forward(outbox);
     assert_int_equal(take(&publisher->worker, &first), 1);

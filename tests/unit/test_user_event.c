@@ -1,4 +1,4 @@
-/* Pins the form of a saved user on the queue, and how a delivery is judged. */
+/* Pins the form of a saved user on the queue, and how a delivery is checked. */
 #include "session-service/event_handlers.h"
 
 #include <setjmp.h>

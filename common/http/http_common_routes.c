@@ -1,5 +1,5 @@
 /* Replies of the routes that every service has. */
-#include "common/http/http_status.h"
+#include "common/http/http_common_routes.h"
 
 #include "common/base/json_text.h"
 #include "common/log/log.h"
@@ -48,16 +48,15 @@ static void reply_degraded(struct http_request *request, const char *why)
 
 void http_reply_readiness(struct http_request *request, bool is_ready, const char *reason)
 {
-    bool tells_why = http_request_is_trusted(request);
+    bool says_why = http_request_is_trusted(request);
     if (!is_ready) {
         http_request_reply_problem(request, 503, "not-ready", "Not Ready",
-                                   tells_why
-                                       ? reason
-                                       : "the service is not ready; who shows a token is told "
-                                         "why");
+                                   says_why ? reason
+                                            : "the service is not ready; who shows a token is told "
+                                              "why");
     } else if (reason[0] == '\0') {
         http_reply_text(request, "application/json", "{\"status\":\"ready\"}\n");
-    } else if (tells_why) {
+    } else if (says_why) {
         reply_degraded(request, reason);
     } else {
         http_reply_text(request, "application/json", "{\"status\":\"degraded\"}\n");
