@@ -276,6 +276,7 @@ static void publish_next(struct dead_letters *letters)
     struct dead_letter *letter = TAILQ_FIRST(&letters->waiting);
     assert(letter->publish_tag == 0);
     struct error error;
+    /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): one that was dropped is in no queue any more */
     enum outcome outcome = letter->reason == NULL ? append_moving(letters, letter, &error)
                                                   : append_dead(letters, letter, &error);
     if (outcome != OUTCOME_OK && letter->reason == NULL) {

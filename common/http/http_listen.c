@@ -147,7 +147,7 @@ static bool is_loopback(const struct sockaddr_storage *storage)
 enum outcome http_listen_is_loopback(const char *listen_address, bool *ret_loopback,
                                      struct error *ret_error)
 {
-    struct place places[HTTP_LISTENERS_MAX];
+    struct place places[HTTP_LISTENERS_MAX] = {0};
     size_t count = 0;
     enum outcome outcome = count_passed(&count, ret_error);
     bool are_passed = count > 0;

@@ -217,7 +217,8 @@ bool http_path_matches(const char *route_path, const char *path, const struct ht
         bool is_slash = start < target->plain_length && strcmp(rest.data, "/") == 0;
         return rest.length == 0 || is_slash;
     }
-    const char *end = strchr(route_path + start, '}') + 1;
+    const char *end = route_path + start + strcspn(route_path + start, "}");
+    end += *end == '}' ? 1 : 0;
     if (*end != '\0') {
         size_t length = end_length(rest, end);
         rest.length -= length;

@@ -190,7 +190,10 @@ static struct slice read_variable(const char *name)
 {
     struct slice value = slice_trimmed(slice_of(getenv(name)));
     bool is_empty = slice_equal(value, slice_of("\"\"")) || slice_equal(value, slice_of("''"));
-    return is_empty ? (struct slice){0} : value;
+    if (is_empty) {
+        value.length = 0;
+    }
+    return value;
 }
 
 static enum outcome store_variable(const struct option_row *row, void *settings, struct slice value,

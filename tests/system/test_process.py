@@ -49,7 +49,8 @@ def test_the_second_signal_ends_at_once(first, second, world, broker):
         user.signal(signal.SIGUSR1)
         assert user.process.poll() is None
         user.signal(second)
-        assert user.process.wait(PATIENCE_S) == -second
+        # A sanitizer defers the signal, and then the process ends as the first one of a container does.
+        assert user.process.wait(PATIENCE_S) in (-second, 128 + second)
     finally:
         broker.thaw()
 
