@@ -315,6 +315,9 @@ def test_the_commands_on_dead_letters_of_the_guide():
     def output(command):
         return run("sh", "-c", assignment + "\n" + command + "; echo exit $?")
 
+    # The packages' file names no broker, and the command assumes none.
+    assert output(commands[0]).endswith("exit 2\n")
+    run("sh", "-c", "echo 'amqp-url = amqp://guest:guest@127.0.0.1:5672/' >> /etc/session-service/session-service.conf")
     eventually(lambda: "twice" in output(commands[0]), "the copy is there")
     assert "id-conflict" in output(commands[0])
     assert 'name":"Eve"' in output(commands[1])
