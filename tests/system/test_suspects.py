@@ -181,7 +181,8 @@ def test_kills_while_one_message_is_alone_do_not_accuse_it(world, tmp_path):
         eventually(lambda: world.count() == 0, "it was delivered")
         # In all but the first life it is known then that it was alone in hand.
         in_hand = tmp_path / "state" / "in-hand"
-        eventually(lambda: life == 0 or in_hand.read_text().startswith("in-hand-1 1 \n"), "it waits for the disk")
+        eventually(lambda: life == 0 or in_hand.exists() and in_hand.read_text().startswith("in-hand-1 1 \n"),
+                   "it waits for the disk")
         service.kill()
         hangs.unlink()
         proxy.close()
