@@ -4,6 +4,8 @@
 
 #include "session-service/store/store_reader.h"
 
+#include "tests/support/database_files.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -47,13 +49,7 @@ static inline int tear_down(void **state)
     struct fixture *fixture = *state;
     store_reader_free(fixture->reader);
     store_free(fixture->store);
-    static const char *const suffixes[] = {"", "-wal", "-shm"};
-    for (size_t i = 0; i < 3; i++) {
-        char path[160];
-        snprintf(path, sizeof(path), "%s%s", fixture->path, suffixes[i]);
-        (void)unlink(path);
-    }
-    assert_int_equal(rmdir(fixture->directory), 0);
+    remove_store_directory(fixture->directory);
     free(fixture);
     return 0;
 }

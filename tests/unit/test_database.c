@@ -2,6 +2,8 @@
  * connection. */
 #include "common/database/database.h"
 
+#include "tests/support/database_files.h"
+
 #include <setjmp.h>
 #include <sqlite3.h>
 #include <stdarg.h>
@@ -212,13 +214,8 @@ static void test_a_path_that_is_too_long(void **state)
 
 static int remove_file(void **state)
 {
-    static const char *const suffixes[] = {"", "-wal", "-shm"};
     (void)state;
-    for (size_t i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++) {
-        char path[64];
-        (void)snprintf(path, sizeof(path), "%s/" FILE_NAME "%s", folder, suffixes[i]);
-        (void)unlink(path);
-    }
+    remove_database_files(folder, FILE_NAME);
     return 0;
 }
 

@@ -3,6 +3,8 @@
 
 #include "common/log/log.h"
 
+#include "tests/support/database_files.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -44,13 +46,7 @@ static int tear_down(void **state)
     event_dispatcher_done(&fixture->dispatcher);
     buffer_done(&fixture->lines);
     store_free(fixture->store);
-    static const char *const suffixes[] = {"", "-wal", "-shm"};
-    for (size_t i = 0; i < 3; i++) {
-        char path[128];
-        snprintf(path, sizeof(path), "%s/session-service.db%s", fixture->directory, suffixes[i]);
-        (void)unlink(path);
-    }
-    assert_int_equal(rmdir(fixture->directory), 0);
+    remove_store_directory(fixture->directory);
     free(fixture);
     return 0;
 }

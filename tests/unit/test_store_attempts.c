@@ -1,6 +1,8 @@
 /* Attempts: who is accused, how often a death was counted, and when that is forgotten. */
 #include "session-service/store/store.h"
 
+#include "tests/support/database_files.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -34,13 +36,7 @@ static int tear_down(void **state)
 {
     struct fixture *fixture = *state;
     store_free(fixture->store);
-    static const char *const suffixes[] = {"", "-wal", "-shm"};
-    for (size_t i = 0; i < 3; i++) {
-        char path[128];
-        snprintf(path, sizeof(path), "%s/session-service.db%s", fixture->directory, suffixes[i]);
-        (void)unlink(path);
-    }
-    assert_int_equal(rmdir(fixture->directory), 0);
+    remove_store_directory(fixture->directory);
     free(fixture);
     return 0;
 }

@@ -5,6 +5,8 @@
 
 #include "common/base/message_id.h"
 
+#include "tests/support/database_files.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -106,14 +108,8 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     struct fixture *fixture = *state;
-    static const char *const suffixes[] = {"", "-wal", "-shm"};
     store_free(fixture->store);
-    for (size_t i = 0; i < COUNT(suffixes); i++) {
-        char path[128];
-        snprintf(path, sizeof(path), "%s/session-service.db%s", fixture->directory, suffixes[i]);
-        (void)unlink(path);
-    }
-    assert_int_equal(rmdir(fixture->directory), 0);
+    remove_store_directory(fixture->directory);
     free(fixture);
     return 0;
 }
