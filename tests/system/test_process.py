@@ -8,6 +8,7 @@ import subprocess
 import pytest
 
 from support.load import Load
+from support.services import why_no_release
 from support.wait import PATIENCE_S, eventually
 
 BOTH = pytest.mark.parametrize("name", ["user-service", "session-service"])
@@ -49,8 +50,10 @@ def test_the_second_signal_ends_at_once(first, second, world, broker):
         user.signal(signal.SIGUSR1)
         assert user.process.poll() is None
         user.signal(second)
-        # A sanitizer defers the signal, and then the process ends as the first one of a container does.
-        assert user.process.wait(PATIENCE_S) in (-second, 128 + second)
+        # The thread sanitizer defers a signal that is raised in a handler: so it ends as the first process of a
+        # container does.
+        is_deferred = "-fsanitize=thread" in (why_no_release() or "")
+        assert user.process.wait(PATIENCE_S) == (128 + second if is_deferred else -second)
     finally:
         broker.thaw()
 
