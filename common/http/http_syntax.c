@@ -49,7 +49,8 @@ bool http_is_field_value(struct slice text)
 
 struct slice http_trim_end(struct slice value)
 {
-    while (value.length > 0 && is_one_of(value.data[value.length - 1], " \t")) {
+    while (value.length > 0 &&
+           (value.data[value.length - 1] == ' ' || value.data[value.length - 1] == '\t')) {
         value.length--;
     }
     return value;
