@@ -58,15 +58,22 @@ static enum outcome read_lines(struct auth_tokens *tokens, FILE *file, const cha
     enum outcome outcome = OUTCOME_OK;
     for (unsigned number = 1; outcome == OUTCOME_OK; number++) {
         size_t length = 0;
+        bool is_cut = false;
         int c = EOF;
-        while (length < sizeof(line) && (c = getc(file)) != EOF && c != '\n') {
-            line[length++] = (char)c;
+        while ((c = getc(file)) != EOF && c != '\n') {
+            is_cut = length == sizeof(line);
+            if (!is_cut) {
+                line[length++] = (char)c;
+            }
         }
         if (c == EOF && (length == 0 || ferror(file))) {
             break;
         }
-        outcome =
-            add_line(tokens, slice_trimmed((struct slice){line, length}), path, number, ret_error);
+        struct slice text = {line, length};
+        struct slice trimmed = slice_trimmed(text);
+        /* What was cut is longer than any token, blanks included. */
+        bool is_refused = is_cut && (trimmed.length == 0 || trimmed.data[0] != '#');
+        outcome = add_line(tokens, is_refused ? text : trimmed, path, number, ret_error);
     }
     if (outcome == OUTCOME_OK && ferror(file)) {
         outcome = error_set_errno(ret_error, OUTCOME_INVALID, errno,

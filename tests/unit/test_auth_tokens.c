@@ -111,6 +111,31 @@ static void lengths_and_numbers(void **state)
     assert_non_null(strstr(error.text, "more than"));
 }
 
+/* The end of a long line is no line of its own, and so no token. */
+static void long_lines(void **state)
+{
+    (void)state;
+    enum { LENGTH = 2 * AUTH_TOKEN_BYTES_MAX };
+    static const char token[] = "\nthe-only-token-of-the-file\n";
+    struct error error;
+    struct auth_tokens *tokens = NULL;
+    char text[LENGTH + sizeof(token)];
+    memset(text, 'x', LENGTH);
+    strcpy(text + LENGTH, token);
+    text[0] = '#';
+    assert_int_equal(read_text(text, &tokens, &error), OUTCOME_OK);
+    assert_int_equal(auth_tokens_count(tokens), 1);
+    assert_true(allows(tokens, "Bearer the-only-token-of-the-file"));
+    auth_tokens_free(tokens);
+
+    text[0] = 'x';
+    assert_int_equal(read_text(text, &tokens, &error), OUTCOME_INVALID);
+    assert_non_null(strstr(error.text, "line 1 "));
+    memset(text + AUTH_TOKEN_BYTES_MAX, ' ', LENGTH - AUTH_TOKEN_BYTES_MAX - 1);
+    assert_int_equal(read_text(text, &tokens, &error), OUTCOME_INVALID);
+    assert_non_null(strstr(error.text, "line 1 "));
+}
+
 static int make_file(void **state)
 {
     (void)state;
@@ -130,6 +155,7 @@ int main(void)
         cmocka_unit_test(tokens_of_a_file),
         cmocka_unit_test(bad_files_are_named_and_not_shown),
         cmocka_unit_test(lengths_and_numbers),
+        cmocka_unit_test(long_lines),
     };
     return cmocka_run_group_tests(tests, make_file, remove_file);
 }
