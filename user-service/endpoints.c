@@ -96,7 +96,8 @@ static bool check_body(const struct asker *asker, struct slice id, struct slice 
     struct user user = {0};
     if (!utf8_is_valid(id)) {
         const struct user_problems problems = {
-            .items[0] = {.pointer = "/id", .detail = "is not UTF-8"}, .count = 1};
+            .items[0] = {.pointer = "/id", .logged_pointer = "/id", .detail = "is not UTF-8"},
+            .count = 1};
         reply_invalid(asker, &problems);
         return false;
     }

@@ -179,7 +179,7 @@ void reply_large_user(const struct asker *asker, size_t bytes, size_t bytes_max)
 
 void reply_invalid(const struct asker *asker, const struct user_problems *problems)
 {
-    struct http_reply reply = {.status = 422, .pointer = problems->items[0].pointer};
+    struct http_reply reply = {.status = 422, .pointer = problems->items[0].logged_pointer};
     struct buffer members;
     count(asker, REPLY_INVALID);
     buffer_init(&members, REPLY_BYTES_MAX);

@@ -40,7 +40,8 @@ struct user_rules {
 struct user_problem {
     char pointer[USER_POINTER_BYTES]; /* RFC 6901, cut (with "...") where longer; control characters
                                        * in names are replaced with '?' */
-    char detail[160];                 /* never a member's value */
+    char logged_pointer[USER_POINTER_BYTES]; /* with '*' for names that may be personal */
+    char detail[160];                        /* never a member's value */
 };
 
 struct user_problems {
@@ -81,8 +82,8 @@ void user_append_text(const struct user *user, const char *assigned_id, struct b
 
 /* Appends compact JSON for a log: `id` as it is (masked where it holds '@' or is no scalar); of
  * name, username and email the first character and "***" (email: also the domain's first character,
- * "a***@e***"); of every other member the name and "***". Control and bidi characters are the log's
- * business. */
+ * "a***@e***"); of every other member the name and "***". A name with '@' is masked too. Control
+ * and bidi characters are the log's business. */
 void user_append_redacted(const struct user *user, struct buffer *json);
 
 /* The user's `id` as text, for a log or a key: a string as it is, an integer in decimal; false

@@ -107,7 +107,7 @@ static void set_detail(struct user_event *event, const struct user_problems *pro
     size_t length = 0;
     text[0] = '\0';
     for (size_t i = 0; i < problems->count && i < PROBLEMS_TOLD_MAX; i++) {
-        const char *pointer = problems->items[i].pointer;
+        const char *pointer = problems->items[i].logged_pointer;
         size_t told = cut_length(pointer, POINTER_TOLD_BYTES_MAX);
         int added =
             snprintf(text + length, sizeof(text) - length, "%s%.*s%s%s%s", i == 0 ? "" : "; ",

@@ -17,6 +17,9 @@ void user_problems_add(struct user_problems *problems, const struct user_place *
 /* Appends what is wrong with `root`, an object, to `problems`. */
 void user_check(json_t *root, const struct user_rules *rules, struct user_problems *problems);
 
+/* Whether a log may show the name of one of the user's own members: some use addresses as names. */
+bool user_name_is_logged(struct slice name);
+
 /* Borrows the value. */
 static inline struct slice user_string(const json_t *string)
 {

@@ -49,7 +49,10 @@ static void append_name(struct pointer *pointer, struct slice name)
     }
 }
 
-static void write_pointer(const struct user_place *place, char text[USER_POINTER_BYTES])
+/* In a log the names of the user's own members are shown, as in user_append_redacted(); what is
+ * below them is data as much as a value is. */
+static void write_pointer(const struct user_place *place, bool is_logged,
+                          char text[USER_POINTER_BYTES])
 {
     const struct user_place *places[PLACES_MAX];
     size_t count = 0;
@@ -57,10 +60,15 @@ static void write_pointer(const struct user_place *place, char text[USER_POINTER
         places[count++] = place;
     }
     struct pointer pointer = {.text = text};
+    size_t depth = 0;
     while (count > 0) {
         place = places[--count];
         append_piece(&pointer, "/", 1);
-        if (place->name.data != NULL) {
+        depth++;
+        if (place->name.data != NULL && is_logged &&
+            (depth > 1 || !user_name_is_logged(place->name))) {
+            append_piece(&pointer, "*", 1);
+        } else if (place->name.data != NULL) {
             append_name(&pointer, place->name);
         } else {
             char index[INDEX_BYTES];
@@ -78,7 +86,8 @@ void user_problems_add(struct user_problems *problems, const struct user_place *
         return;
     }
     struct user_problem *problem = &problems->items[problems->count++];
-    write_pointer(place, problem->pointer);
+    write_pointer(place, false, problem->pointer);
+    write_pointer(place, true, problem->logged_pointer);
     va_list arguments;
     va_start(arguments, detail_format);
     (void)vsnprintf(problem->detail, sizeof(problem->detail), detail_format, arguments);

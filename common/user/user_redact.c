@@ -6,6 +6,11 @@
 
 static const char mask[] = "***";
 
+bool user_name_is_logged(struct slice name)
+{
+    return name.length == 0 || memchr(name.data, '@', name.length) == NULL;
+}
+
 static void append_first(struct slice text, struct buffer *json)
 {
     json_text_append_escaped((struct slice){text.data, utf8_first_length(text)}, json);
@@ -81,7 +86,11 @@ void user_append_redacted(const struct user *user, struct buffer *json)
     for (void *at = json_object_iter(root); at != NULL; at = json_object_iter_next(root, at)) {
         struct slice name = {json_object_iter_key(at), json_object_iter_key_len(at)};
         buffer_append_text(json, separator);
-        json_text_append_escaped(name, json);
+        if (user_name_is_logged(name)) {
+            json_text_append_escaped(name, json);
+        } else {
+            buffer_append_text(json, mask);
+        }
         buffer_append_text(json, "\":");
         append_value(name, json_object_iter_value(at), json);
         separator = ",\"";

@@ -164,6 +164,9 @@ static const struct judged_row {
      USER_EVENT_IMPOSSIBLE, "invalid-user",
      "/id: must be a string or an integer; /email: must have the form local@domain; "
      "/username: must be a string"},
+    {TEXT("m"), TEXT("{\"id\":1,\"x\":{\"a@b\":{\"token\":1}}}"), USER_EVENT_IMPOSSIBLE,
+     "invalid-user",
+     "/x/*/*: is not accepted: the name is that of a secret, and a queue is no place for a secret"},
     {TEXT("m\n"), TEXT("{"), USER_EVENT_IMPOSSIBLE, "invalid-message-id",
      "the message id must be 1 to 128 printable ASCII characters"},
     {TEXT("\0"), TEXT("{\"id\":1}"), USER_EVENT_IMPOSSIBLE, "invalid-message-id",

@@ -118,6 +118,7 @@ static void redacted_shows_no_personal_data(void **state)
          NULL,
          "{\"name\":\"\xc3\x89***\",\"username\":\"\xf0\x9f\x98\x80***\",\"email\":\"\xe2\x82\xac"
          "***@\xc3\xa9***\"}"},
+        {"{\"ada@example.org\":1,\"\":2}", NULL, "{\"***\":\"***\",\"\":\"***\"}"},
         {"{\"name\":\"\",\"email\":\"\",\"username\":\"\\\"x\"}", NULL,
          "{\"name\":\"***\",\"email\":\"***\",\"username\":\"\\\"***\"}"},
         {"{\"name\":\"\\\\x\",\"username\":\"\\nx\"}", NULL,
