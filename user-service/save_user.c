@@ -28,28 +28,24 @@ static bool derive_user_id(struct slice key, const struct user *user,
     return is_whole;
 }
 
-/* A user without an id gets one. With an Idempotency-Key it is the same at each repetition: the
- * message must be the same, or it would be another one under a known id. */
-static bool choose_user_id(struct acceptor *acceptor, const struct user *user,
-                           const struct event *event, char user_id[MESSAGE_ID_TEXT_BYTES])
+/* A user without an id gets one, and at each repetition the same: the message must be the same, or
+ * it would be another one under a known id. Who got no answer repeats with the id of the message as
+ * the Idempotency-Key, also where the first request had none. */
+static bool choose_user_id(const struct user *user, const struct event *event,
+                           char user_id[MESSAGE_ID_TEXT_BYTES])
 {
-    if (event->has_key) {
-        return derive_user_id((struct slice){event->message_id, event->message_id_length}, user,
-                              user_id);
-    }
-    struct error error;
-    return message_id_generate(&acceptor->ids, event->occurred_at_ms, user_id, &error) ==
-           OUTCOME_OK;
+    struct slice message_id = {event->message_id, event->message_id_length};
+    return message_id_pair(message_id, user_id) || derive_user_id(message_id, user, user_id);
 }
 
 /* Puts the user's JSON into the event, with an id of its own where the client gave none. */
-static bool write_body(struct acceptor *acceptor, const struct user *user, struct event *event)
+static bool write_body(const struct user *user, struct event *event)
 {
     char user_id[MESSAGE_ID_TEXT_BYTES];
     struct buffer text;
     buffer_init(&text, user->text.length + ID_MEMBER_BYTES);
     (void)buffer_reserve(&text, user->text.length + ID_MEMBER_BYTES);
-    if (user->has_id || choose_user_id(acceptor, user, event, user_id)) {
+    if (user->has_id || choose_user_id(user, event, user_id)) {
         user_append_text(user, user->has_id ? NULL : user_id, &text);
         event->body = buffer_take(&text, &event->body_length);
     }
@@ -76,7 +72,7 @@ static void save_json(struct acceptor *acceptor, const struct asker *asker, stru
         return;
     }
     struct event *event = acceptor_begin(acceptor, asker, EVENT_USER_SAVED);
-    if (event != NULL && write_body(acceptor, &user, event)) {
+    if (event != NULL && write_body(&user, event)) {
         acceptor_accept(acceptor, event);
         event = NULL;
     }

@@ -66,6 +66,27 @@ enum outcome message_id_generate(struct message_id_generator *generator, uint64_
     return OUTCOME_OK;
 }
 
+bool message_id_pair(struct slice message_id, char ret_text[MESSAGE_ID_TEXT_BYTES])
+{
+    enum { VERSION_AT = 14, FLIPPED_AT = 15 };
+    uuid_t id;
+    if (message_id.length != MESSAGE_ID_TEXT_BYTES - 1) {
+        return false;
+    }
+    memcpy(ret_text, message_id.data, message_id.length);
+    ret_text[message_id.length] = '\0';
+    if (ret_text[VERSION_AT] != '7' || uuid_parse(ret_text, id) != 0) {
+        return false;
+    }
+    uuid_unparse_lower(id, ret_text);
+    if (memcmp(ret_text, message_id.data, message_id.length) != 0) {
+        return false; /* upper case: another id, and its pair would be the same */
+    }
+    id[FLIPPED_AT] ^= 0xff;
+    uuid_unparse_lower(id, ret_text);
+    return true;
+}
+
 bool message_id_is_of(struct slice message_id, uint64_t wall_ms)
 {
     static const char digits[] = "0123456789abcdef";

@@ -30,5 +30,9 @@ MUST_CHECK enum outcome message_id_generate(struct message_id_generator *generat
                                             uint64_t wall_ms, char ret_text[MESSAGE_ID_TEXT_BYTES],
                                             struct error *ret_error);
 
+/* Writes the id that goes with an id of message_id_generate(): always the same one, of the same
+ * time, and of no other id. False: `message_id` is not of that form. */
+MUST_CHECK bool message_id_pair(struct slice message_id, char ret_text[MESSAGE_ID_TEXT_BYTES]);
+
 /* Whether message_id_generate() may have written it at that time: a UUIDv7 of that millisecond. */
 MUST_CHECK bool message_id_is_of(struct slice message_id, uint64_t wall_ms);

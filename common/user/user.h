@@ -19,6 +19,7 @@ enum {
     USER_EMAIL_BYTES_MAX = 254,
     USER_PROBLEMS_MAX = 8,
     USER_POINTER_BYTES = 256,
+    USER_LOGGED_POINTER_BYTES = 72,
     USER_LIST_NAMES_MAX = 64,
 };
 
@@ -40,8 +41,8 @@ struct user_rules {
 struct user_problem {
     char pointer[USER_POINTER_BYTES]; /* RFC 6901, cut (with "...") where longer; control characters
                                        * in names are replaced with '?' */
-    char logged_pointer[USER_POINTER_BYTES]; /* with '*' for names that may be personal */
-    char detail[160];                        /* never a member's value */
+    char logged_pointer[USER_LOGGED_POINTER_BYTES]; /* with '*' for names that may be personal */
+    char detail[160];                               /* never a member's value */
 };
 
 struct user_problems {

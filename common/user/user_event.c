@@ -5,7 +5,7 @@
 
 #include <stdio.h>
 
-enum { PROBLEMS_TOLD_MAX = 3, POINTER_TOLD_BYTES_MAX = 64, MS_PER_S = 1000 };
+enum { PROBLEMS_TOLD_MAX = 3, MS_PER_S = 1000 };
 
 #define TYPE_NAME(argument, type, symbol, name, meaning) {name, sizeof(name) - 1},
 static const struct slice type_names[EVENT_TYPES] = {USER_EVENT_TYPES(TYPE_NAME, )};
@@ -103,16 +103,13 @@ static void set_detail(struct user_event *event, const struct user_problems *pro
 {
     /* Longer than the detail, so that the cut is made between two characters. */
     char text[PROBLEMS_TOLD_MAX *
-              (POINTER_TOLD_BYTES_MAX + sizeof(problems->items[0].detail) + sizeof("; ...: "))];
+              (USER_LOGGED_POINTER_BYTES + sizeof(problems->items[0].detail) + sizeof("; : "))];
     size_t length = 0;
     text[0] = '\0';
     for (size_t i = 0; i < problems->count && i < PROBLEMS_TOLD_MAX; i++) {
         const char *pointer = problems->items[i].logged_pointer;
-        size_t told = cut_length(pointer, POINTER_TOLD_BYTES_MAX);
-        int added =
-            snprintf(text + length, sizeof(text) - length, "%s%.*s%s%s%s", i == 0 ? "" : "; ",
-                     (int)told, pointer, pointer[told] == '\0' ? "" : "...", told == 0 ? "" : ": ",
-                     problems->items[i].detail);
+        int added = snprintf(text + length, sizeof(text) - length, "%s%s%s%s", i == 0 ? "" : "; ",
+                             pointer, pointer[0] == '\0' ? "" : ": ", problems->items[i].detail);
         length += (size_t)added;
     }
     length = cut_length(text, sizeof(event->detail) - 1);

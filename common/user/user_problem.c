@@ -10,8 +10,8 @@ static const char cut_mark[] = "...";
 enum { INDEX_BYTES = 24, PLACES_MAX = USER_DEPTH_MAX + 1 };
 
 struct pointer {
-    char *text; /* USER_POINTER_BYTES */
-    size_t length;
+    char *text;
+    size_t size, length; /* bytes */
     bool cut;
 };
 
@@ -22,7 +22,7 @@ static void append_piece(struct pointer *pointer, const char *piece, size_t leng
     if (pointer->cut) {
         return;
     }
-    if (length > USER_POINTER_BYTES - sizeof(cut_mark) - pointer->length) {
+    if (length > pointer->size - sizeof(cut_mark) - pointer->length) {
         pointer->cut = true;
         piece = cut_mark;
         length = sizeof(cut_mark) - 1;
@@ -51,15 +51,14 @@ static void append_name(struct pointer *pointer, struct slice name)
 
 /* In a log the names of the user's own members are shown, as in user_append_redacted(); what is
  * below them is data as much as a value is. */
-static void write_pointer(const struct user_place *place, bool is_logged,
-                          char text[USER_POINTER_BYTES])
+static void write_pointer(const struct user_place *place, bool is_logged, char *text, size_t size)
 {
     const struct user_place *places[PLACES_MAX];
     size_t count = 0;
     for (; place != NULL && count < PLACES_MAX; place = place->parent) {
         places[count++] = place;
     }
-    struct pointer pointer = {.text = text};
+    struct pointer pointer = {.text = text, .size = size};
     size_t depth = 0;
     while (count > 0) {
         place = places[--count];
@@ -86,8 +85,8 @@ void user_problems_add(struct user_problems *problems, const struct user_place *
         return;
     }
     struct user_problem *problem = &problems->items[problems->count++];
-    write_pointer(place, false, problem->pointer);
-    write_pointer(place, true, problem->logged_pointer);
+    write_pointer(place, false, problem->pointer, sizeof(problem->pointer));
+    write_pointer(place, true, problem->logged_pointer, sizeof(problem->logged_pointer));
     va_list arguments;
     va_start(arguments, detail_format);
     (void)vsnprintf(problem->detail, sizeof(problem->detail), detail_format, arguments);

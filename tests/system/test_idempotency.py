@@ -56,6 +56,18 @@ def test_a_request_that_has_the_same_value_is_the_same(world):
     assert [e["user"]["id"] for e in session.events("user.saved")] == [first.json()["data"]["id"]]
 
 
+def test_who_repeats_with_the_id_of_the_reply_is_the_same_user(world):
+    """As the 504 advises: the first request had neither a key nor an id of the user."""
+    user = world.patient_user_service().wait_ready()
+    session = world.session_service().wait_ready()
+    first = user.save(ADA).json()
+    again = user.save(ADA, Idempotency_Key=first["id"])
+    assert again.status_code == 200 and again.json() == first and first["data"]["id"] != first["id"]
+    eventually(lambda: [e["outcome"] for e in session.events("user.saved")] == ["handled", "duplicate"],
+               "the second has no effect")
+    assert session.events("user.dead_lettered") == []
+
+
 def test_a_key_with_another_user_is_refused(world):
     user = world.patient_user_service().wait_ready()
     assert user.save(ADA, Idempotency_Key="k1").status_code == 200

@@ -99,6 +99,30 @@ static void each_sorts_after_the_one_before(void **state)
     }
 }
 
+static void a_pair_is_always_the_same(void **state)
+{
+    (void)state;
+    struct message_id_generator generator = {.left_bytes = 0};
+    char id[MESSAGE_ID_TEXT_BYTES], pair[MESSAGE_ID_TEXT_BYTES], again[MESSAGE_ID_TEXT_BYTES];
+    assert_int_equal(message_id_generate(&generator, 1000, id, NULL), OUTCOME_OK);
+    assert_true(message_id_pair(slice_of(id), pair) && message_id_pair(slice_of(id), again));
+    assert_string_equal(pair, again);
+    assert_string_not_equal(pair, id);
+    assert_true(message_id_is_of(slice_of(pair), 1000));
+    assert_true(message_id_pair(slice_of(pair), again));
+    assert_string_equal(again, id); /* so no two ids have the same one */
+
+    static const char *const others[] = {"",
+                                         "k1",
+                                         "01A2192F-ee63-77c0-8887-4eca80dd3213",
+                                         "01a2192f-ee63-47c0-8887-4eca80dd3213",
+                                         "01a2192f-ee63-77c0-8887-4eca80dd321",
+                                         "01a2192f-ee63-77c0-8887-4eca80dd321x"};
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+        assert_false(message_id_pair(slice_of(others[i]), pair));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -107,6 +131,7 @@ int main(void)
         cmocka_unit_test(unique_in_one_millisecond),
         cmocka_unit_test(later_ids_sort_after),
         cmocka_unit_test(each_sorts_after_the_one_before),
+        cmocka_unit_test(a_pair_is_always_the_same),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
