@@ -117,7 +117,9 @@ static void record_stall(struct consumer *consumer)
 
 static bool is_reading(const struct consumer *consumer)
 {
-    return !consumer->stalled && !consumer->paused;
+    /* While copies are awaited nothing is handled, and so a full batch has no room. */
+    bool is_full = consumer->awaits_copies && delivery_batch_is_full(&consumer->batch);
+    return !consumer->stalled && !consumer->paused && !is_full;
 }
 
 /* Not while the store takes nothing: what a connection brings is counted as delivered, and RabbitMQ
@@ -255,6 +257,16 @@ static bool wait_for_events(struct consumer *consumer, bool reading, uint64_t wa
     return watched[1].events == POLLRDHUP && watched[1].revents != 0;
 }
 
+/* `wait_ms`, or less where the copies are due before. */
+static uint64_t until_copies_ms(const struct consumer *consumer, uint64_t now_ms, uint64_t wait_ms)
+{
+    uint64_t due_ms = dead_letters_due_ms(consumer->dead_letters);
+    if (due_ms <= now_ms) {
+        return dead_letters_poll(consumer->dead_letters).events == POLLOUT ? wait_ms : 0;
+    }
+    return due_ms - now_ms < wait_ms ? due_ms - now_ms : wait_ms;
+}
+
 static uint64_t time_to_wait_ms(const struct consumer *consumer)
 {
     if (consumer_has_work(consumer) && !consumer->paused && !consumer->awaits_copies) {
@@ -277,11 +289,7 @@ static uint64_t time_to_wait_ms(const struct consumer *consumer)
         uint64_t left_ms = consumer_copies_wait_ms(consumer, now_ms);
         wait_ms = left_ms < wait_ms ? left_ms : wait_ms;
     }
-    uint64_t due_ms = dead_letters_due_ms(consumer->dead_letters);
-    if (due_ms <= now_ms) {
-        return dead_letters_poll(consumer->dead_letters).events == POLLOUT ? wait_ms : 0;
-    }
-    return due_ms - now_ms < wait_ms ? due_ms - now_ms : wait_ms;
+    return until_copies_ms(consumer, now_ms, wait_ms);
 }
 
 /* Nothing new is read; what is settled is acked, and copies on their way get a short time. */
@@ -298,13 +306,13 @@ static void drain(struct consumer *consumer)
             break;
         }
         bool finished = dead_letters_pending(consumer->dead_letters) == 0 &&
+                        dead_letters_moving(consumer->dead_letters) == 0 &&
                         broker_unsent_bytes(consumer->broker) == 0;
         if (finished || now_ms >= deadline_ms) {
             break;
         }
-        uint64_t wait_ms = time_to_wait_ms(consumer);
-        uint64_t left_ms = deadline_ms - now_ms;
-        if (wait_for_events(consumer, false, wait_ms < left_ms ? wait_ms : left_ms)) {
+        uint64_t wait_ms = until_copies_ms(consumer, now_ms, deadline_ms - now_ms);
+        if (wait_for_events(consumer, false, wait_ms)) {
             break;
         }
     }

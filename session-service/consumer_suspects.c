@@ -28,11 +28,11 @@ static enum outcome count_death(struct consumer *consumer, struct error *ret_err
     struct in_hand *in_hand = &consumer->in_hand;
     enum outcome outcome = in_hand_open(in_hand, ret_error);
     if (outcome == OUTCOME_OK && in_hand->died_at[0] != '\0') {
-        log_at(&event_message_accused, log_string("key", in_hand->died_at),
-               log_boolean("alone", in_hand->died_alone));
         outcome = store_accuse(consumer->store, slice_of(in_hand->died_at), in_hand->died_alone,
                                (int64_t)clock_wall_ms(), ret_error);
         if (outcome == OUTCOME_OK) {
+            log_at(&event_message_accused, log_string("key", in_hand->died_at),
+                   log_boolean("alone", in_hand->died_alone));
             in_hand->died_at[0] = '\0';
         }
     }
@@ -216,7 +216,8 @@ enum outcome consumer_move_worn(struct consumer *consumer, uint64_t now_ms, stru
     }
     if (consumer->awaits_copies || consumer->broker == NULL) {
         end_waiting(consumer);
-    } else {
+    }
+    if (consumer->broker != NULL) { /* also those that were read in the meantime */
         outcome = begin_moving(consumer, ret_error);
         consumer->awaits_copies = !copies_are_confirmed(consumer);
         consumer->gave_up = consumer->gave_up && consumer->awaits_copies;

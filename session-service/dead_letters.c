@@ -82,10 +82,10 @@ static void settle(void *item, enum confirm_result result, void *context)
             metric_add(&letters->status->moved, 1);
         } else {
             consumer_status_count_dead_letter(letters->status, letter->reason);
+            backoff_reset(&letters->backoff);
+            letters->trouble.text[0] = '\0';
         }
         drop(letters, &letters->published, letter);
-        backoff_reset(&letters->backoff);
-        letters->trouble.text[0] = '\0';
     } else if (letter->reason == NULL) {
         drop(letters, &letters->published, letter);
     } else if (result != CONFIRM_LOST) {
