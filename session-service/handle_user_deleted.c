@@ -23,7 +23,9 @@ static enum user_result parse(struct slice body, bool bare, const struct user_ru
     }
     user_done(ret_user);
     *ret_problems = (struct user_problems){
-        .items[0] = {"/id", "must be a string of 1 to 128 characters, or an integer"},
+        .items[0] = {.pointer = "/id",
+                     .logged_pointer = "/id",
+                     .detail = "must be a string of 1 to 128 characters, or an integer"},
         .count = 1,
     };
     return USER_INVALID;

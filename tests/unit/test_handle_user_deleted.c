@@ -58,7 +58,10 @@ static void the_id_alone_counts(void **state)
             assert_true(slice_equal(id, slice_of(row->id)));
         } else {
             assert_int_equal(problems.count, 1);
-            assert_string_equal(problems.items[0].pointer, row->pointer);
+            const struct user_problem *problem = &problems.items[0];
+            assert_string_equal(problem->pointer, row->pointer);
+            assert_string_equal(problem->logged_pointer, row->pointer);
+            assert_string_not_equal(problem->detail, "");
         }
         user_done(&user);
     }
