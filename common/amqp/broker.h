@@ -59,7 +59,8 @@ struct broker_open_options {
     int heartbeat_s;
     const char *password; /* instead of the URL's; NULL: the URL's */
     struct broker_tls_files tls_files;
-    uint64_t timeout_ms; /* of the connect and of each operation; 0: BROKER_OPERATION_TIMEOUT_MS */
+    uint64_t timeout_ms; /* of the connect, to all addresses of the host together, and of each
+                          * operation; 0: BROKER_OPERATION_TIMEOUT_MS */
     bool explains;       /* where the login fails, a second connection may be opened to learn why */
 };
 

@@ -1,7 +1,9 @@
 /* Connects to a host, and says in words why that fails.
  *
- * A plain connection is opened here and handed to the library, whose own opening forgets what the
- * system had against it. A TLS connection only the library can open. */
+ * The name is looked up here, before the time to connect begins, and each of its addresses has a
+ * share of that time. A plain connection is opened here and handed to the library, whose own
+ * opening forgets what the system had against it. A TLS connection only the library can open, so
+ * it is given the address in place of the name. */
 #include "common/amqp/broker_internal.h"
 
 #include "common/base/clock.h"
@@ -29,6 +31,12 @@ enum outcome broker_status_error(int status, int error_number, const char *what,
     }
     return error_set(ret_error, OUTCOME_TRANSIENT, "%s: %s", what,
                      reason != NULL ? reason : amqp_error_string2(status));
+}
+
+static struct timeval timeval_of_ms(uint64_t duration_ms)
+{
+    return (struct timeval){.tv_sec = (time_t)(duration_ms / 1000),
+                            .tv_usec = (suseconds_t)(duration_ms % 1000) * 1000};
 }
 
 /* Waits until `events` are there. Returns 0, or an errno. */
@@ -72,30 +80,50 @@ static int connect_to(const struct addrinfo *address, uint64_t deadline_ms, int 
     return 0;
 }
 
+/* Returns the addresses of the host, which the caller gives to freeaddrinfo(). Blocks for as long
+ * as the system's look-up does. TRANSIENT says why there are none. */
+static enum outcome look_up(const struct broker_address *address, struct addrinfo **ret_found,
+                            struct error *ret_error)
+{
+    const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_protocol = IPPROTO_TCP};
+    char port[PORT_TEXT_BYTES];
+    (void)snprintf(port, sizeof(port), "%d", address->port);
+    int failure = getaddrinfo(address->host, port, &hints, ret_found);
+    if (failure == EAI_SYSTEM) {
+        return error_set_errno(ret_error, OUTCOME_TRANSIENT, errno, "look up the host");
+    }
+    return failure == 0 ? OUTCOME_OK
+                        : error_set(ret_error, OUTCOME_TRANSIENT, "look up the host: %s",
+                                    gai_strerror(failure));
+}
+
+/* Returns how long the first of these addresses may take: the others get as much, and what it
+ * leaves. */
+static uint64_t share_ms(const struct addrinfo *addresses, uint64_t deadline_ms)
+{
+    uint64_t now_ms = clock_monotonic_ms();
+    uint64_t count = 0;
+    for (const struct addrinfo *one = addresses; one != NULL; one = one->ai_next) {
+        count++;
+    }
+    return now_ms < deadline_ms && count > 0 ? (deadline_ms - now_ms) / count : 0;
+}
+
 /* Tries each address of the host's name until one takes the connection. TRANSIENT says what the
  * last one answered. */
 static enum outcome open_tcp(const struct broker_address *address, uint64_t timeout_ms,
                              int *ret_descriptor, struct error *ret_error)
 {
-    const uint64_t deadline_ms = clock_monotonic_ms() + timeout_ms;
-    const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_protocol = IPPROTO_TCP};
     struct addrinfo *found = NULL;
-    char port[PORT_TEXT_BYTES];
-    (void)snprintf(port, sizeof(port), "%d", address->port);
-    int failure = getaddrinfo(address->host, port, &hints, &found);
-    if (failure == EAI_SYSTEM) {
-        return error_set_errno(ret_error, OUTCOME_TRANSIENT, errno, "look up the host");
+    enum outcome outcome = look_up(address, &found, ret_error);
+    if (outcome != OUTCOME_OK) {
+        return outcome;
     }
-    if (failure != 0) {
-        return error_set(ret_error, OUTCOME_TRANSIENT, "look up the host: %s",
-                         gai_strerror(failure));
-    }
-    failure = EADDRNOTAVAIL;
+    const uint64_t deadline_ms = clock_monotonic_ms() + timeout_ms;
+    int failure = EADDRNOTAVAIL;
     for (const struct addrinfo *one = found; one != NULL && failure != 0; one = one->ai_next) {
-        failure = connect_to(one, deadline_ms, ret_descriptor);
-        if (failure == ETIMEDOUT) {
-            break;
-        }
+        uint64_t end_ms = clock_monotonic_ms() + share_ms(one, deadline_ms);
+        failure = connect_to(one, end_ms, ret_descriptor);
     }
     freeaddrinfo(found);
     return failure == 0 ? OUTCOME_OK
@@ -107,12 +135,12 @@ bool broker_port_speaks_tls(const struct broker_address *address)
 {
     char hello[BROKER_TLS_HELLO_BYTES];
     const size_t length = broker_tls_hello(address->host, hello);
-    const uint64_t deadline_ms = clock_monotonic_ms() + PROBE_TIMEOUT_MS;
     unsigned char answer[2] = {0};
     int descriptor = -1;
     if (length == 0 || open_tcp(address, PROBE_TIMEOUT_MS, &descriptor, NULL) != OUTCOME_OK) {
         return false;
     }
+    const uint64_t deadline_ms = clock_monotonic_ms() + PROBE_TIMEOUT_MS;
     bool is_tls = send(descriptor, hello, length, MSG_NOSIGNAL) == (ssize_t)length &&
                   wait_for(descriptor, POLLIN, deadline_ms) == 0 &&
                   recv(descriptor, answer, sizeof(answer), 0) == sizeof(answer) &&
@@ -121,31 +149,72 @@ bool broker_port_speaks_tls(const struct broker_address *address)
     return is_tls;
 }
 
-static enum outcome connect_with_tls(struct broker *broker, const struct broker_address *address,
-                                     const struct broker_tls_files *files,
-                                     const struct timeval *timeout, struct error *ret_error)
+/* Returns the library's status; errno is as the library left it. */
+static int open_tls(amqp_socket_t *socket, const struct addrinfo *address, int port,
+                    uint64_t timeout_ms)
 {
-    amqp_socket_t *socket = NULL;
-    enum outcome outcome = broker_tls_socket(broker, address->host, files, &socket, ret_error);
-    if (outcome != OUTCOME_OK) {
-        return outcome;
+    const struct timeval timeout = timeval_of_ms(timeout_ms);
+    char text[NI_MAXHOST];
+    if (getnameinfo(address->ai_addr, address->ai_addrlen, text, sizeof(text), NULL, 0,
+                    NI_NUMERICHOST) != 0) {
+        return AMQP_STATUS_HOSTNAME_RESOLUTION_FAILED;
     }
     errno = 0;
-    int status = amqp_socket_open_noblock(socket, address->host, address->port, timeout);
-    int error_number = errno;
+    return amqp_socket_open_noblock(socket, text, port, &timeout);
+}
+
+/* Another address may do better where this one cannot be reached or does not answer. What is wrong
+ * with a certificate is for an operator to see. */
+static bool is_next_worth_trying(int status)
+{
+    return status == AMQP_STATUS_SOCKET_ERROR || status == AMQP_STATUS_TIMEOUT;
+}
+
+/* Tries each address as open_tcp() does; the handshake is part of its time. */
+static enum outcome open_tls_to_any(struct broker *broker, const struct broker_address *address,
+                                    amqp_socket_t *socket, const struct addrinfo *found,
+                                    uint64_t timeout_ms, struct error *ret_error)
+{
+    const uint64_t deadline_ms = clock_monotonic_ms() + timeout_ms;
+    const struct addrinfo *last = found;
+    int status = AMQP_STATUS_SOCKET_ERROR;
+    int error_number = 0;
+    for (const struct addrinfo *one = found; one != NULL && is_next_worth_trying(status);
+         one = one->ai_next) {
+        status = open_tls(socket, one, address->port, share_ms(one, deadline_ms));
+        error_number = errno;
+        last = one;
+    }
     if (status == AMQP_STATUS_OK) {
         return OUTCOME_OK;
     }
     /* What the library forgets of a refused connection a second one meets too. */
-    int descriptor = -1;
-    if (status == AMQP_STATUS_SOCKET_ERROR || status == AMQP_STATUS_HOSTNAME_RESOLUTION_FAILED) {
-        outcome = open_tcp(address, PROBE_TIMEOUT_MS, &descriptor, ret_error);
-        if (outcome != OUTCOME_OK) {
-            return outcome;
+    if (status == AMQP_STATUS_SOCKET_ERROR) {
+        int descriptor = -1;
+        int failure = connect_to(last, clock_monotonic_ms() + PROBE_TIMEOUT_MS, &descriptor);
+        if (failure != 0) {
+            return error_set_errno(ret_error, OUTCOME_TRANSIENT, failure, "connect");
         }
         close(descriptor);
     }
     return broker_tls_connect_error(broker, address->host, status, error_number, ret_error);
+}
+
+static enum outcome connect_with_tls(struct broker *broker, const struct broker_address *address,
+                                     const struct broker_tls_files *files, uint64_t timeout_ms,
+                                     struct error *ret_error)
+{
+    amqp_socket_t *socket = NULL;
+    struct addrinfo *found = NULL;
+    enum outcome outcome = broker_tls_socket(broker, address->host, files, &socket, ret_error);
+    if (outcome == OUTCOME_OK) {
+        outcome = look_up(address, &found, ret_error);
+    }
+    if (outcome == OUTCOME_OK) {
+        outcome = open_tls_to_any(broker, address, socket, found, timeout_ms, ret_error);
+        freeaddrinfo(found);
+    }
+    return outcome;
 }
 
 static enum outcome connect_plainly(struct broker *broker, const struct broker_address *address,
@@ -165,31 +234,24 @@ static enum outcome connect_plainly(struct broker *broker, const struct broker_a
     return OUTCOME_OK;
 }
 
-static struct timeval timeval_of_ms(uint64_t duration_ms)
-{
-    return (struct timeval){.tv_sec = (time_t)(duration_ms / 1000),
-                            .tv_usec = (suseconds_t)(duration_ms % 1000) * 1000};
-}
-
 /* The library frees the socket with the connection. */
 enum outcome broker_connect(struct broker *broker, const struct broker_address *address,
                             const struct broker_open_options *options, struct error *ret_error)
 {
-    const uint64_t connect_timeout_ms = address->connection_timeout_ms > 0
-                                            ? (uint64_t)address->connection_timeout_ms
-                                            : broker->timeout_ms;
-    const struct timeval connect_timeout = timeval_of_ms(connect_timeout_ms);
+    const uint64_t timeout_ms = address->connection_timeout_ms > 0
+                                    ? (uint64_t)address->connection_timeout_ms
+                                    : broker->timeout_ms;
     const struct broker_tls_files files = broker_tls_files_of(address, &options->tls_files);
-    enum outcome outcome =
-        address->tls ? connect_with_tls(broker, address, &files, &connect_timeout, ret_error)
-                     : connect_plainly(broker, address, connect_timeout_ms, ret_error);
+    enum outcome outcome = address->tls
+                               ? connect_with_tls(broker, address, &files, timeout_ms, ret_error)
+                               : connect_plainly(broker, address, timeout_ms, ret_error);
     if (outcome != OUTCOME_OK) {
         return outcome;
     }
-    const struct timeval timeout = timeval_of_ms(broker->timeout_ms);
-    int status = amqp_set_handshake_timeout(broker->connection, &timeout);
+    const struct timeval answer_timeout = timeval_of_ms(broker->timeout_ms);
+    int status = amqp_set_handshake_timeout(broker->connection, &answer_timeout);
     if (status == AMQP_STATUS_OK) {
-        status = amqp_set_rpc_timeout(broker->connection, &timeout);
+        status = amqp_set_rpc_timeout(broker->connection, &answer_timeout);
     }
     if (status != AMQP_STATUS_OK) {
         return error_set(ret_error, OUTCOME_BUSY, "set the time limits of a connection: %s",

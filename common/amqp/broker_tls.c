@@ -113,6 +113,20 @@ static bool expect_host(SSL_CTX *context, const char *host)
     return X509_VERIFY_PARAM_set1_host(expected, host, 0) == 1;
 }
 
+/* The library connects to an address, and has set it as the name of the server that is asked for.
+ * The name takes its place before the first message; an address that the user wrote stays. */
+static void name_server(const SSL *tls, int where, int value)
+{
+    SSL *changed = (SSL *)(uintptr_t)tls;
+    (void)value;
+    if ((where & SSL_CB_HANDSHAKE_START) != 0) {
+        const char *host = X509_VERIFY_PARAM_get0_host(SSL_get0_param(changed), 0);
+        if (host != NULL && SSL_set_tlsext_host_name(changed, host) != 1) {
+            ERR_clear_error(); /* no memory: the server shows the certificate of its default */
+        }
+    }
+}
+
 enum outcome broker_tls_socket(struct broker *broker, const char *host,
                                const struct broker_tls_files *files, amqp_socket_t **ret_socket,
                                struct error *ret_error)
@@ -131,6 +145,7 @@ enum outcome broker_tls_socket(struct broker *broker, const char *host,
     amqp_ssl_socket_set_verify_hostname(socket, 0); /* expect_host() does it */
     broker->tls_verdict = X509_V_OK;
     SSL_CTX_set_verify(context, SSL_VERIFY_PEER, take_verdict);
+    SSL_CTX_set_info_callback(context, name_server);
     SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION);
     SSL_CTX_set_mode(context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
     if (amqp_ssl_socket_set_ssl_versions(socket, AMQP_TLSv1_2, AMQP_TLSvLATEST) != AMQP_STATUS_OK ||
