@@ -20,7 +20,7 @@ enum {
     EVENTS_MAX = 8,
     OPEN_ROUTES_MAX = 64, /* bits */
     ACCEPT_PAUSE_MS = 100,
-    OTHER_DESCRIPTORS = 32,       /* of the broker, the store, the log */
+    OTHER_DESCRIPTORS = 31,       /* of the broker, the store, the log; listeners come on top */
     FIRST_REQUEST_WAIT_MS = 1000, /* in a drain, for who has connected and sent nothing yet */
 };
 
@@ -81,11 +81,10 @@ static void limit_connections(struct http_server *server)
 {
     struct http_server_options *options = &server->options;
     struct rlimit files = {.rlim_cur = 0};
+    const size_t others = OTHER_DESCRIPTORS + server->listeners.count;
     server->places = (size_t)options->connections_max + HTTP_LINGER_CONNECTIONS_MAX;
-    if (getrlimit(RLIMIT_NOFILE, &files) == 0 &&
-        files.rlim_cur < server->places + OTHER_DESCRIPTORS) {
-        server->places =
-            files.rlim_cur > OTHER_DESCRIPTORS ? files.rlim_cur - OTHER_DESCRIPTORS : 1;
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < server->places + others) {
+        server->places = files.rlim_cur > others ? files.rlim_cur - others : 1;
     }
     if (server->places < options->connections_max) {
         options->connections_max = (unsigned)server->places;
@@ -93,6 +92,7 @@ static void limit_connections(struct http_server *server)
                log_integer("descriptors", (int64_t)files.rlim_cur),
                log_integer("connections", options->connections_max));
     }
+    metric_set(&server->connection_limit, options->connections_max);
 }
 
 enum outcome http_watch(struct http_server *server, int descriptor, struct error *ret_error)
@@ -158,8 +158,6 @@ enum outcome http_server_create(const struct http_server_options *options,
     choose_open_routes(server);
     (void)snprintf(server->keep_alive, sizeof(server->keep_alive), "timeout=%llu",
                    (unsigned long long)options->idle_timeout_ms / MS_PER_S);
-    limit_connections(server);
-    metric_set(&server->connection_limit, server->options.connections_max);
     server->waits[HTTP_WAIT_HEAD].timeout_ms = options->idle_timeout_ms;
     server->waits[HTTP_WAIT_BODY].timeout_ms = options->request_timeout_ms;
     server->waits[HTTP_WAIT_REPLY].timeout_ms = options->reply_timeout_ms;
@@ -173,6 +171,7 @@ enum outcome http_server_create(const struct http_server_options *options,
         outcome = http_listen(options->listen, &server->listeners, ret_error);
     }
     if (outcome == OUTCOME_OK) {
+        limit_connections(server);
         outcome = start_library(server, ret_error);
     }
     if (outcome == OUTCOME_OK) {

@@ -289,6 +289,16 @@ def test_a_low_limit_of_descriptors_leaves_some_for_the_rest(world):
         connection.close()
 
 
+def test_listening_sockets_leave_as_many_for_the_rest(world):
+    service = world.user_service(wrapper=("prlimit", "--nofile=64"))
+    service.stop()
+    listen = ",".join(["127.0.0.1:%d" % service.port] + 15 * ["127.0.0.1:0"])
+    service.arguments[service.arguments.index("--listen") + 1] = listen
+    service.start().wait_ready()
+    assert service.metric("http_connection_limit") == 32 - 15
+    assert service.events("http.connection_limit_lowered")[-1]["connections"] == 32 - 15
+
+
 @pytest.mark.parametrize("held_connections", [0, 3])
 def test_out_of_descriptors_nothing_spins_and_it_recovers(world, held_connections):
     service = world.user_service("--confirm-timeout", "60s", "--outbox", "off", *waits()).wait_ready()
