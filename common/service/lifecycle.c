@@ -276,7 +276,7 @@ static int wait_for_signal(uint64_t watchdog_ms)
 
 /* The parent is to see which signal it was. The first process of a container is not ended by a
  * signal that it has no handler for, and exits instead. */
-static void end_at_once(int number)
+void lifecycle_end_at_once(int number)
 {
     (void)raise(number);
     _exit(EXIT_BY_SIGNAL + number);
@@ -292,7 +292,7 @@ static void let_the_next_one_end(void)
     const struct timespec now = {0};
     while (sigtimedwait(&signals, NULL, &now) > 0) {
     }
-    struct sigaction action = {.sa_handler = end_at_once,
+    struct sigaction action = {.sa_handler = lifecycle_end_at_once,
                                .sa_flags = (int)(SA_RESETHAND | SA_NODEFER)};
     for (size_t i = 0; i < STOP_SIGNALS; i++) {
         (void)sigaction(stop_signals[i].number, &action, NULL);

@@ -17,6 +17,9 @@ void lifecycle_protect_process(void);
 int lifecycle_fail(const struct options_program *program, enum outcome outcome,
                    const struct error *error);
 
+/* A handler, with SA_RESETHAND and SA_NODEFER, of a signal that is to end the process at once. */
+void lifecycle_end_at_once(int number);
+
 /* Calls http_server_create() with what the common settings say. `options` has the rest. */
 MUST_CHECK enum outcome lifecycle_create_server(const struct common_settings *common,
                                                 const struct http_server_options *options,

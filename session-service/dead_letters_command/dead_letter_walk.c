@@ -355,6 +355,7 @@ static enum outcome walk_connected(struct walk *walk, struct error *ret_error)
     if (outcome != OUTCOME_OK) {
         return outcome;
     }
+    walk->options->defer_signals(walk->options->context);
     uint64_t letters_max = walk->options->letters_max;
     walk->limit = letters_max > 0 && letters_max < result->total ? letters_max : result->total;
     walk->started_ms = walk->progress_ms = walk->reported_ms = clock_monotonic_ms();

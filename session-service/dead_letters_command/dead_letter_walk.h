@@ -33,6 +33,9 @@ struct dead_letter_walk_options {
     uint64_t rate;                         /* letters sent back in a second at the most; 0: any */
     const volatile sig_atomic_t *stop;     /* counts the signals: end in good order */
     const sigset_t *signals_while_waiting; /* the mask in which those signals are not blocked */
+    /* Is called by the walk's thread before it asks for the first letter: until then nothing is at
+     * risk. From then on the signals must be blocked in this thread, and be counted. */
+    void (*defer_signals)(void *context);
     /* Decides about a letter. `position` counts from 1. The delivery is borrowed for the call. */
     enum dead_letter_action (*decide)(void *context, const struct message *message,
                                       uint64_t position);

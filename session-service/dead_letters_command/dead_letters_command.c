@@ -57,6 +57,31 @@ static void on_signal(int number)
     the_command.stop++;
 }
 
+static void fill_end_signals(sigset_t *ret_signals)
+{
+    sigemptyset(ret_signals);
+    sigaddset(ret_signals, SIGINT);
+    sigaddset(ret_signals, SIGTERM);
+}
+
+static void set_end_action(void (*handler)(int number), unsigned flags)
+{
+    const struct sigaction action = {.sa_handler = handler, .sa_flags = (int)flags};
+    (void)sigaction(SIGINT, &action, NULL);
+    (void)sigaction(SIGTERM, &action, NULL);
+}
+
+/* Until now these signals ended the process. From now on the walk ends in good order, and sees them
+ * only while it waits. */
+static void defer_signals(void *context)
+{
+    sigset_t signals;
+    (void)context;
+    fill_end_signals(&signals);
+    pthread_sigmask(SIG_BLOCK, &signals, NULL);
+    set_end_action(on_signal, 0);
+}
+
 static void report_progress(void *context, uint64_t seen, uint64_t total)
 {
     const struct command *command = context;
@@ -225,21 +250,19 @@ struct walk {
 static void run_walk(void *owner)
 {
     struct walk *walk = owner;
+    pthread_sigmask(SIG_SETMASK, walk->options->signals_while_waiting, NULL);
     walk->outcome = dead_letter_walk(walk->options, &walk->result, &walk->error);
 }
 
-/* The letters are read on a thread for its stack's sake; it inherits the signals' mask. */
+/* The letters are read on a thread for its stack's sake. It alone takes the signals, so that they
+ * end its waits. */
 static int run(struct command *command, const struct options_program *program)
 {
-    struct sigaction action = {.sa_handler = on_signal};
     sigset_t blocked;
     sigset_t while_waiting;
-    sigemptyset(&blocked);
-    sigaddset(&blocked, SIGINT);
-    sigaddset(&blocked, SIGTERM);
+    fill_end_signals(&blocked);
     pthread_sigmask(SIG_BLOCK, &blocked, &while_waiting);
-    (void)sigaction(SIGINT, &action, NULL);
-    (void)sigaction(SIGTERM, &action, NULL);
+    set_end_action(lifecycle_end_at_once, SA_RESETHAND | SA_NODEFER);
 
     const struct command_settings *settings = &command->settings;
     bool lists = command->verb == &dead_letter_verbs[VERB_LIST];
@@ -251,6 +274,7 @@ static int run(struct command *command, const struct options_program *program)
         .rate = (uint64_t)settings->rate,
         .stop = &command->stop,
         .signals_while_waiting = &while_waiting,
+        .defer_signals = defer_signals,
         .decide = dead_letter_decide,
         .report_progress = report_progress,
         .context = command,

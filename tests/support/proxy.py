@@ -22,6 +22,7 @@ class Proxy:
         self.target_port = target_port
         self.port = free_port()
         self.swallowing = False  # what a client sends is read and goes no further
+        self.swallows_from = None  # bytes: from the piece on that has them, it is swallowing
         self.swallowed_bytes = 0
         self.delay_s = 0  # before each piece, of at most 64 KiB
         self.refusing = False  # new connections are ended at once
@@ -63,6 +64,8 @@ class Proxy:
                 self.going.wait()
                 if self.delay_s:
                     time.sleep(self.delay_s)
+                if from_client and self.swallows_from is not None and self.swallows_from in data:
+                    self.swallowing = True
                 if from_client and self.swallowing:
                     self.swallowed_bytes += len(data)
                 else:
