@@ -16,7 +16,7 @@
 
 enum { FRAME_HEAD_BYTES = 7 };
 
-static enum outcome broken(struct broker *broker, struct error *ret_error, const char *text)
+enum outcome broker_broken(struct broker *broker, struct error *ret_error, const char *text)
 {
     broker->healthy = false;
     return error_set(ret_error, OUTCOME_BROKEN, "%s", text);
@@ -120,7 +120,7 @@ static int read_more(struct broker *broker, enum outcome *ret_outcome, struct er
     }
     broker->healthy = false;
     *ret_outcome = count == 0
-                       ? broken(broker, ret_error, "the broker closed the connection")
+                       ? broker_broken(broker, ret_error, "the broker closed the connection")
                        : error_set_errno(ret_error, OUTCOME_BROKEN, errno, "read from the broker");
     return -1;
 }
@@ -138,7 +138,8 @@ static bool take_frame(struct broker *broker, struct broker_frame *ret_frame,
     ret_frame->channel = (uint16_t)broker_take_integer(&cursor, 2);
     size_t payload_bytes = (size_t)broker_take_integer(&cursor, 4);
     if (payload_bytes + BROKER_FRAME_OVERHEAD_BYTES > frame_bytes_max(broker)) {
-        *ret_outcome = broken(broker, ret_error, "the broker sent a frame that is too large");
+        *ret_outcome =
+            broker_broken(broker, ret_error, "the broker sent a frame that is too large");
         return true;
     }
     if (payload_bytes + 1 > cursor.left) {
@@ -146,9 +147,11 @@ static bool take_frame(struct broker *broker, struct broker_frame *ret_frame,
     }
     ret_frame->payload = broker_take_bytes(&cursor, payload_bytes);
     if ((unsigned char)cursor.at[0] != AMQP_FRAME_END) {
-        *ret_outcome = broken(broker, ret_error, "the broker sent a frame without its end mark");
+        *ret_outcome =
+            broker_broken(broker, ret_error, "the broker sent a frame without its end mark");
     } else if (ret_frame->channel != 0 && ret_frame->channel != BROKER_CHANNEL) {
-        *ret_outcome = broken(broker, ret_error, "the broker sent a frame of another channel");
+        *ret_outcome =
+            broker_broken(broker, ret_error, "the broker sent a frame of another channel");
     }
     broker->in_begin += payload_bytes + BROKER_FRAME_OVERHEAD_BYTES;
     return true;

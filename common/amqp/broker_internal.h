@@ -122,6 +122,8 @@ struct broker_frame {
 
 #define BROKER_CHECK_KEY "amq.check" /* no queue of a client can have such a name */
 
+/* Returns BROKEN with the text: the connection is not worth a polite close. */
+enum outcome broker_broken(struct broker *broker, struct error *ret_error, const char *text);
 /* Makes this module read the socket; the library reads nothing any more. BUSY: no memory. */
 MUST_CHECK enum outcome broker_begin_reading(struct broker *broker, struct error *ret_error);
 /* Returns the next frame if it has arrived. Its payload is valid until the next call. Sends a

@@ -6,12 +6,6 @@
 
 #include <string.h>
 
-static enum outcome broken(struct broker *broker, struct error *ret_error, const char *text)
-{
-    broker->healthy = false;
-    return error_set(ret_error, OUTCOME_BROKEN, "%s", text);
-}
-
 static enum outcome closed_by_broker(struct broker *broker, const char *what,
                                      struct broker_cursor *arguments, struct error *ret_error)
 {
@@ -112,13 +106,13 @@ static enum outcome read_header(struct broker *broker, const struct broker_frame
                                 struct broker_event *ret_event, struct error *ret_error)
 {
     if (frame->type != AMQP_FRAME_HEADER) {
-        return broken(broker, ret_error, "the broker sent a message without its header");
+        return broker_broken(broker, ret_error, "the broker sent a message without its header");
     }
     /* What is shown of it must outlast the frames of the body. */
     buffer_clear(&broker->header);
     buffer_append_slice(&broker->header, frame->payload);
     if (broker->header.failed) {
-        return broken(broker, ret_error, "no memory for the header of a message");
+        return broker_broken(broker, ret_error, "no memory for the header of a message");
     }
     struct broker_cursor cursor = {broker->header.data, broker->header.length, false};
     (void)broker_take_integer(&cursor, 4); /* class and weight */
@@ -127,7 +121,8 @@ static enum outcome read_header(struct broker *broker, const struct broker_frame
     broker->body_slice = (struct slice){"", 0};
     buffer_clear(&broker->body);
     if (broker->body_left > BROKER_BODY_BYTES_MAX) {
-        return broken(broker, ret_error, "the broker announced a message of impossible size");
+        return broker_broken(broker, ret_error,
+                             "the broker announced a message of impossible size");
     }
     struct broker_properties properties;
     bool is_good = !cursor.failed && broker_properties_parse(raw, &properties);
@@ -142,7 +137,7 @@ static enum outcome read_header(struct broker *broker, const struct broker_frame
         broker->read_state = READ_DELIVERY_BODY;
     }
     if (!is_good) {
-        return broken(broker, ret_error, "the broker sent a malformed header of a message");
+        return broker_broken(broker, ret_error, "the broker sent a malformed header of a message");
     }
     if (broker->body_left == 0) {
         message_is_complete(broker, ret_event);
@@ -155,7 +150,7 @@ static enum outcome read_body(struct broker *broker, const struct broker_frame *
 {
     struct slice part = frame->payload;
     if (frame->type != AMQP_FRAME_BODY || part.length > broker->body_left) {
-        return broken(broker, ret_error, "the broker sent a message with a wrong body");
+        return broker_broken(broker, ret_error, "the broker sent a message with a wrong body");
     }
     broker->body_left -= part.length;
     if (broker->read_state == READ_DELIVERY_BODY) {
@@ -165,7 +160,7 @@ static enum outcome read_body(struct broker *broker, const struct broker_frame *
             buffer_append_slice(&broker->body, part);
         }
         if (broker->body.failed) {
-            return broken(broker, ret_error, "no memory for the body of a message");
+            return broker_broken(broker, ret_error, "no memory for the body of a message");
         }
     }
     if (broker->body_left == 0) {
@@ -237,8 +232,9 @@ static enum outcome read_method(struct broker *broker, const struct broker_frame
     default: /* nothing that we asked for, and nothing that changes what we know */
         break;
     }
-    return arguments.failed ? broken(broker, ret_error, "the broker sent a method that is cut off")
-                            : OUTCOME_OK;
+    return arguments.failed
+               ? broker_broken(broker, ret_error, "the broker sent a method that is cut off")
+               : OUTCOME_OK;
 }
 
 static enum outcome read_frame(struct broker *broker, const struct broker_frame *frame,
@@ -250,7 +246,8 @@ static enum outcome read_frame(struct broker *broker, const struct broker_frame 
     switch (broker->read_state) {
     case READ_METHOD:
         if (frame->type != AMQP_FRAME_METHOD) {
-            return broken(broker, ret_error, "the broker sent a frame that belongs to nothing");
+            return broker_broken(broker, ret_error,
+                                 "the broker sent a frame that belongs to nothing");
         }
         return read_method(broker, frame, ret_event, ret_error);
     case READ_RETURN_HEADER:
@@ -260,7 +257,7 @@ static enum outcome read_frame(struct broker *broker, const struct broker_frame 
     case READ_DELIVERY_BODY:
         return read_body(broker, frame, ret_event, ret_error);
     }
-    return broken(broker, ret_error, "the reader lost its place");
+    return broker_broken(broker, ret_error, "the reader lost its place");
 }
 
 bool broker_has_refused(const struct broker *broker)

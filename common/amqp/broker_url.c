@@ -1,6 +1,7 @@
 /* Splits the URL at its delimiters, then decodes and validates each part. */
 #include "common/amqp/broker_url_internal.h"
 
+#include "common/base/hex.h"
 #include "common/base/utf8.h"
 
 #include <arpa/inet.h>
@@ -22,13 +23,6 @@ static bool is_control(char c)
     return (unsigned char)c < ' ' || c == 0x7f;
 }
 
-static int hexadecimal(char c)
-{
-    static const char digits[] = "0123456789abcdef";
-    const char *digit = c == '\0' ? NULL : strchr(digits, tolower((unsigned char)c));
-    return digit == NULL ? -1 : (int)(digit - digits);
-}
-
 enum outcome broker_url_decode(char *text, const char *part, bool is_secret,
                                struct error *ret_error)
 {
@@ -37,8 +31,8 @@ enum outcome broker_url_decode(char *text, const char *part, bool is_secret,
         char c = *from;
         bool is_raw = c != '%';
         if (!is_raw) {
-            int high = hexadecimal(from[1]);
-            int low = high < 0 ? -1 : hexadecimal(from[2]);
+            int high = hex_digit_value(from[1]);
+            int low = high < 0 ? -1 : hex_digit_value(from[2]);
             if (low < 0) {
                 return refuse(part,
                               "a '%' is not followed by two hexadecimal digits; a '%' that "

@@ -1,6 +1,7 @@
 /* Walks valid JSON once; the members of an object are sorted behind it in the same buffer. */
 #include "common/base/json_canonical.h"
 
+#include "common/base/hex.h"
 #include "common/base/json_text.h"
 
 #include <stdlib.h>
@@ -37,17 +38,12 @@ static bool take(struct reader *reader, char wanted)
     return is_there;
 }
 
-static unsigned hex_value(char digit)
-{
-    return (unsigned)(digit <= '9' ? digit - '0' : (digit | 0x20) - 'a' + 10);
-}
-
 /* From the four digits of a \u escape. */
 static uint32_t unit_at(const struct reader *reader, size_t position)
 {
     uint32_t unit = 0;
     for (size_t i = 0; i < 4 && position + i < reader->json.length; i++) {
-        unit = unit << 4 | (hex_value(reader->json.data[position + i]) & 0xf);
+        unit = unit << 4 | ((unsigned)hex_digit_value(reader->json.data[position + i]) & 0xf);
     }
     return unit;
 }

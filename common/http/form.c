@@ -1,6 +1,7 @@
 /* application/x-www-form-urlencoded to the text of a JSON object whose members are all strings. */
 #include "common/http/form.h"
 
+#include "common/base/hex.h"
 #include "common/base/json_text.h"
 #include "common/base/utf8.h"
 
@@ -17,15 +18,6 @@ struct form_reader {
     size_t name_count;
     struct name_place names[FORM_PAIRS_MAX];
 };
-
-static int hex_value(char digit)
-{
-    if (digit >= '0' && digit <= '9') {
-        return digit - '0';
-    }
-    char lower = (char)(digit | 0x20);
-    return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
-}
 
 static bool is_plain(char byte)
 {
@@ -44,8 +36,8 @@ static enum outcome decode_special(const struct form_reader *reader, struct slic
     }
     int byte = text.data[0];
     if (byte == '%') {
-        int high = text.length > 2 ? hex_value(text.data[1]) : -1;
-        int low = text.length > 2 ? hex_value(text.data[2]) : -1;
+        int high = text.length > 2 ? hex_digit_value(text.data[1]) : -1;
+        int low = text.length > 2 ? hex_digit_value(text.data[2]) : -1;
         if (high < 0 || low < 0) {
             return error_set(reader->ret_error, OUTCOME_INVALID,
                              "a '%%' without two hexadecimal digits at byte %zu of the form", at);

@@ -11,7 +11,6 @@
 enum {
     ACCEPT_BATCH = 10, /* in a turn, of one socket: who is served meanwhile must not notice */
     LAST_ACCEPTS = 64 * ACCEPT_BATCH,
-    ACCEPT_PAUSE_MS = 100,
 };
 
 static bool has_room(struct http_server *server)
@@ -37,7 +36,7 @@ static bool accept_one(struct http_server *server, int descriptor)
     }
     if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
         server->accept_failures++;
-        server->accept_retry_ms = server->now_ms + ACCEPT_PAUSE_MS;
+        server->accept_retry_ms = server->now_ms + HTTP_ACCEPT_PAUSE_MS;
         return false;
     }
     return errno != EAGAIN; /* this one has left; there may be others */

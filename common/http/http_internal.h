@@ -91,7 +91,7 @@ struct http_request {
     METRIC(malformed_requests, COUNTER, "http_malformed_requests_total",                           \
            "Requests refused because two parsers could read them in two ways.")
 
-enum { HTTP_LISTENERS_MAX = 16 };
+enum { HTTP_LISTENERS_MAX = 16, HTTP_ACCEPT_PAUSE_MS = 100 /* where descriptors run out */ };
 
 struct http_listeners {
     int descriptors[HTTP_LISTENERS_MAX];

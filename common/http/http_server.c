@@ -18,8 +18,7 @@ enum {
     LONGEST_WAIT_MS = 1000,
     MS_PER_S = 1000,
     EVENTS_MAX = 8,
-    OPEN_ROUTES_MAX = 64, /* bits */
-    ACCEPT_PAUSE_MS = 100,
+    OPEN_ROUTES_MAX = 64,         /* bits */
     OTHER_DESCRIPTORS = 31,       /* of the broker, the store, the log; listeners come on top */
     FIRST_REQUEST_WAIT_MS = 1000, /* in a drain, for who has connected and sent nothing yet */
 };
@@ -200,7 +199,7 @@ static void stop_accepting(struct http_server *server)
 static int wait_ms(struct http_server *server)
 {
     MHD_UNSIGNED_LONG_LONG library_ms = 0;
-    int longest_ms = server->accept_retry_ms != 0 ? ACCEPT_PAUSE_MS : LONGEST_WAIT_MS;
+    int longest_ms = server->accept_retry_ms != 0 ? HTTP_ACCEPT_PAUSE_MS : LONGEST_WAIT_MS;
     if (MHD_get_timeout(server->daemon, &library_ms) == MHD_YES &&
         library_ms < (unsigned)longest_ms) {
         return (int)library_ms;

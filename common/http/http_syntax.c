@@ -1,6 +1,8 @@
 /* Checks of single parts of a request; who is strict here cannot be read in two ways. */
 #include "common/http/http_syntax.h"
 
+#include "common/base/hex.h"
+
 #include <string.h>
 #include <strings.h>
 
@@ -9,11 +11,6 @@ enum { LENGTH_DIGITS_MAX = 18 };
 static bool is_digit(char c)
 {
     return c >= '0' && c <= '9';
-}
-
-static bool is_hex_digit(char c)
-{
-    return is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
 }
 
 static bool is_alphanumeric(char c)
@@ -168,7 +165,7 @@ static const char *character_problem(const char *p)
     if (*p != '%') {
         return NULL;
     }
-    if (!is_hex_digit(p[1]) || !is_hex_digit(p[2])) {
+    if (hex_digit_value(p[1]) < 0 || hex_digit_value(p[2]) < 0) {
         return "the target has a % that begins no encoded character";
     }
     return p[1] == '0' && p[2] == '0' ? "the target has an encoded NUL" : NULL;

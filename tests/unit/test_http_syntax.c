@@ -247,12 +247,11 @@ static void lists(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_tokens),  cmocka_unit_test(test_field_values),
-        cmocka_unit_test(test_tokens),  cmocka_unit_test(test_trim_end),
-        cmocka_unit_test(test_lengths), cmocka_unit_test(test_hosts),
-        cmocka_unit_test(test_targets), cmocka_unit_test(test_paths),
-        cmocka_unit_test(origins),      cmocka_unit_test(request_ids),
-        cmocka_unit_test(lists),
+        cmocka_unit_test(test_tokens),   cmocka_unit_test(test_field_values),
+        cmocka_unit_test(test_trim_end), cmocka_unit_test(test_lengths),
+        cmocka_unit_test(test_hosts),    cmocka_unit_test(test_targets),
+        cmocka_unit_test(test_paths),    cmocka_unit_test(origins),
+        cmocka_unit_test(request_ids),   cmocka_unit_test(lists),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
