@@ -2,6 +2,7 @@
 #include "user-service/acceptor.h"
 
 #include "common/base/clock.h"
+#include "common/base/traceparent.h"
 
 #include <stdlib.h>
 
@@ -62,7 +63,7 @@ static uint64_t choose_occurred_at_ms(struct acceptor *acceptor, enum event_type
 static void take_traceparent(struct event *event)
 {
     struct slice traceparent = http_request_header(event->asker.request, "traceparent");
-    if (user_event_traceparent_is_valid(traceparent)) {
+    if (traceparent_is_valid(traceparent)) {
         memcpy(event->traceparent, traceparent.data, traceparent.length);
         event->traceparent[traceparent.length] = '\0';
     }

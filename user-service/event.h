@@ -4,6 +4,7 @@
 #pragma once
 
 #include "common/base/slice.h"
+#include "common/base/traceparent.h"
 #include "common/threads/worker.h"
 #include "common/user/user_event.h"
 
@@ -50,8 +51,8 @@ struct event {
     size_t body_length;
     char message_id[USER_EVENT_ID_BYTES_MAX + 1]; /* ends with a NUL */
     size_t message_id_length;
-    char traceparent[USER_EVENT_TRACEPARENT_BYTES + 1]; /* "" where the request had none */
-    uint64_t occurred_at_ms;                            /* wall clock: when it was accepted */
+    char traceparent[TRACEPARENT_BYTES + 1]; /* "" where the request had none */
+    uint64_t occurred_at_ms;                 /* wall clock: when it was accepted */
     uint64_t accepted_us;       /* monotonic: when it was accepted, or read from the outbox */
     uint64_t deadline_ms;       /* monotonic; not of one that is forwarded from the outbox */
     uint64_t tag;               /* publisher: its delivery tag; 0: not sent on this connection */

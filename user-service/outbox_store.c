@@ -1,6 +1,7 @@
 /* One table, rows in the order in which they were stored. */
 #include "user-service/outbox_store.h"
 
+#include "common/base/traceparent.h"
 #include "common/database/database.h"
 
 #include <errno.h>
@@ -245,7 +246,7 @@ static const char *fault_of(const struct row_texts *texts, enum event_type *ret_
     if (texts->body.length == 0) {
         return "it has no body";
     }
-    if (texts->traceparent.length > 0 && !user_event_traceparent_is_valid(texts->traceparent)) {
+    if (texts->traceparent.length > 0 && !traceparent_is_valid(texts->traceparent)) {
         return "its traceparent is not valid";
     }
     return texts->occurred_at_ms < 0 ? "its time is not valid" : NULL;

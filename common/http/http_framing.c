@@ -3,6 +3,8 @@
  * 9112 6.3. */
 #include "common/http/http_internal.h"
 
+#include "common/base/traceparent.h"
+
 #include <string.h>
 #include <strings.h>
 
@@ -36,13 +38,6 @@ static void record_connection(struct http_request *request, struct slice value)
                                 !http_list_has(value.data, slice_of("close"));
 }
 
-static bool is_traceparent(struct slice value)
-{
-    enum { TRACEPARENT_BYTES = 55 };
-    return value.length == TRACEPARENT_BYTES &&
-           strspn(value.data, "0123456789abcdef-") >= value.length;
-}
-
 /* The length decides first: this is done for each header of each request. */
 static void record_header(struct http_request *request, struct slice name, struct slice value)
 {
@@ -59,7 +54,7 @@ static void record_header(struct http_request *request, struct slice name, struc
         }
         break;
     case sizeof("traceparent") - 1:
-        if (strcasecmp(name.data, "traceparent") == 0 && is_traceparent(value)) {
+        if (strcasecmp(name.data, "traceparent") == 0 && traceparent_is_valid(value)) {
             request->traceparent = value;
         }
         break;

@@ -39,28 +39,6 @@ bool user_event_id_is_valid(struct slice message_id)
     return true;
 }
 
-/* The standard allows lower case only, and calls all zeros invalid where there is an id. */
-static bool is_hex_field(struct slice text, size_t start, size_t length, bool zero_is_valid)
-{
-    bool zero = true;
-    for (size_t i = start; i < start + length; i++) {
-        char digit = text.data[i];
-        if (!((digit >= '0' && digit <= '9') || (digit >= 'a' && digit <= 'f'))) {
-            return false;
-        }
-        zero = zero && digit == '0';
-    }
-    return zero_is_valid || !zero;
-}
-
-bool user_event_traceparent_is_valid(struct slice traceparent)
-{
-    return traceparent.length == USER_EVENT_TRACEPARENT_BYTES &&
-           memcmp(traceparent.data, "00-", 3) == 0 && is_hex_field(traceparent, 3, 32, false) &&
-           traceparent.data[35] == '-' && is_hex_field(traceparent, 36, 16, false) &&
-           traceparent.data[52] == '-' && is_hex_field(traceparent, 53, 2, true);
-}
-
 void user_event_encode(struct slice type, struct slice body, struct slice message_id,
                        uint64_t saved_at_ms, struct slice traceparent, struct message *ret_message)
 {

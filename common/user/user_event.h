@@ -34,13 +34,10 @@ MUST_CHECK bool event_type_find(struct slice name, enum event_type *ret_type);
 #define USER_EVENT_HEADER_SAVED_AT "saved_at_ms"
 #define USER_EVENT_HEADER_TRACEPARENT "traceparent"
 
-enum { USER_EVENT_ID_BYTES_MAX = 128, USER_EVENT_TRACEPARENT_BYTES = 55 };
+enum { USER_EVENT_ID_BYTES_MAX = 128 };
 
 /* True for 1..USER_EVENT_ID_BYTES_MAX printable ASCII characters (0x20..0x7e). */
 bool user_event_id_is_valid(struct slice message_id);
-
-/* True for the form `00-<32 hex>-<16 hex>-<2 hex>` of W3C Trace Context. */
-bool user_event_traceparent_is_valid(struct slice traceparent);
 
 /* Fills the message of an event of that type; everything is borrowed. `traceparent` may be empty.
  */

@@ -1,4 +1,5 @@
 /* A damaged outbox: refused and left as it is, or events in their order that can be forwarded. */
+#include "common/base/traceparent.h"
 #include "tests/fuzz/damaged_file.h"
 #include "user-service/outbox_store.h"
 
@@ -54,8 +55,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 static void judge_event(const struct event *event)
 {
     must(memchr(event->message_id, '\0', sizeof(event->message_id)) != NULL);
-    must(event->traceparent[0] == '\0' ||
-         user_event_traceparent_is_valid(slice_of(event->traceparent)));
+    must(event->traceparent[0] == '\0' || traceparent_is_valid(slice_of(event->traceparent)));
     must(event->body_length > 0);
     must(user_event_id_is_valid((struct slice){event->message_id, event->message_id_length}));
     struct slice copy = copy_exactly((struct slice){event->body, event->body_length});

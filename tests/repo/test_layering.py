@@ -13,7 +13,8 @@ SERVICES = ("user-service", "session-service")
 # They do no input or output and read no clock.
 PURE = ("user-service/{admission,event_clock,key_window}.[ch]",
         "session-service/{ack_window,event_content}.[ch]", "session-service/store/store_order.[ch]",
-        "common/base/{backoff,json_canonical,json_text,utf8,slice}.[ch]", "common/http/{form,http_syntax}.[ch]",
+        "common/base/{backoff,hex,json_canonical,json_text,slice,traceparent,utf8}.[ch]",
+        "common/http/{form,http_syntax}.[ch]",
         "common/log/log_format.[ch]",
         "common/amqp/{broker_refusal,broker_url,broker_url_parameters,confirm_window,message,nack_streak}.[ch]", "common/user/*.[ch]")
 STORE_HEADERS = ("session-service/store/{store,store_reader}.h",)

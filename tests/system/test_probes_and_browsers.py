@@ -120,7 +120,8 @@ def test_an_id_is_echoed_and_in_the_log(name, world):
                 "level": "info", "service": name, "event": "http.refused", "status": 404, "type": "/problems/not-found",
                 "client": "127.0.0.1", "request_id": logged}
     for bad in ({"X_Request_Id": "x" * 129}, {"X_Request_Id": "a b"}, {"X_Request_Id": "t\u00e4g".encode("latin-1")},
-                {"traceparent": "x" * 55}, {"traceparent": TRACE[:-1]}):
+                {"traceparent": "x" * 55}, {"traceparent": TRACE[:-1]}, {"traceparent": "-" * 55},
+                {"traceparent": "01" + TRACE[2:]}, {"traceparent": TRACE[:3] + "0" * 32 + TRACE[35:]}):
         reply = ask(service, "/nothing", **bad)
         assert not {"X-Request-Id", "traceparent"} & set(reply.headers)
         assert "request_id" not in service.events("http.refused")[-1]
