@@ -79,18 +79,21 @@ static void append_value(struct slice name, const json_t *value, struct buffer *
     buffer_append_byte(json, '"');
 }
 
+/* One member stands for all whose names are masked, since a name may be there only once. */
 void user_append_redacted(const struct user *user, struct buffer *json)
 {
     const char *separator = "{\"";
+    bool has_masked = false;
     json_t *root = user->root;
     for (void *at = json_object_iter(root); at != NULL; at = json_object_iter_next(root, at)) {
         struct slice name = {json_object_iter_key(at), json_object_iter_key_len(at)};
-        buffer_append_text(json, separator);
-        if (user_name_is_logged(name)) {
-            json_text_append_escaped(name, json);
-        } else {
-            buffer_append_text(json, mask);
+        bool is_masked = !user_name_is_logged(name) || slice_equal(name, slice_of(mask));
+        if (is_masked && has_masked) {
+            continue;
         }
+        has_masked = has_masked || is_masked;
+        buffer_append_text(json, separator);
+        json_text_append_escaped(is_masked ? slice_of(mask) : name, json);
         buffer_append_text(json, "\":");
         append_value(name, json_object_iter_value(at), json);
         separator = ",\"";

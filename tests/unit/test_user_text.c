@@ -119,6 +119,7 @@ static void redacted_shows_no_personal_data(void **state)
          "{\"name\":\"\xc3\x89***\",\"username\":\"\xf0\x9f\x98\x80***\",\"email\":\"\xe2\x82\xac"
          "***@\xc3\xa9***\"}"},
         {"{\"ada@example.org\":1,\"\":2}", NULL, "{\"***\":\"***\",\"\":\"***\"}"},
+        {"{\"a@b\":1,\"***\":2,\"x\":3,\"c@d\":4}", NULL, "{\"***\":\"***\",\"x\":\"***\"}"},
         {"{\"name\":\"\",\"email\":\"\",\"username\":\"\\\"x\"}", NULL,
          "{\"name\":\"***\",\"email\":\"***\",\"username\":\"\\\"***\"}"},
         {"{\"name\":\"\\\\x\",\"username\":\"\\nx\"}", NULL,
