@@ -177,14 +177,12 @@ static enum outcome open_tls_to_any(struct broker *broker, const struct broker_a
 {
     const uint64_t deadline_ms = clock_monotonic_ms() + timeout_ms;
     const struct addrinfo *last = found;
-    int status = AMQP_STATUS_SOCKET_ERROR;
-    int error_number = 0;
-    for (const struct addrinfo *one = found; one != NULL && is_next_worth_trying(status);
-         one = one->ai_next) {
-        status = open_tls(socket, one, address->port, share_ms(one, deadline_ms));
-        error_number = errno;
-        last = one;
+    int status = open_tls(socket, last, address->port, share_ms(last, deadline_ms));
+    while (is_next_worth_trying(status) && last->ai_next != NULL) {
+        last = last->ai_next;
+        status = open_tls(socket, last, address->port, share_ms(last, deadline_ms));
     }
+    int error_number = errno;
     if (status == AMQP_STATUS_OK) {
         return OUTCOME_OK;
     }
