@@ -142,6 +142,41 @@ bool auth_tokens_allow(const struct auth_tokens *tokens, struct slice authorizat
     return matches != 0;
 }
 
+struct auth_tokens *auth_tokens_copy(const struct auth_tokens *tokens)
+{
+    struct auth_tokens *copy = malloc(sizeof(*copy));
+    if (copy != NULL) {
+        *copy = *tokens;
+    }
+    return copy;
+}
+
+static bool has_digest(const struct auth_tokens *tokens, const unsigned char *digest)
+{
+    for (size_t i = 0; i < tokens->count; i++) {
+        if (CRYPTO_memcmp(digest, tokens->digests[i], DIGEST_BYTES) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A line may be there twice. */
+static bool has_all(const struct auth_tokens *tokens, const struct auth_tokens *of)
+{
+    for (size_t i = 0; of != NULL && i < of->count; i++) {
+        if (tokens == NULL || !has_digest(tokens, of->digests[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool auth_tokens_equal(const struct auth_tokens *one, const struct auth_tokens *other)
+{
+    return has_all(one, other) && has_all(other, one);
+}
+
 void auth_tokens_free(struct auth_tokens *tokens)
 {
     if (tokens != NULL) {

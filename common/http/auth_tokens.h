@@ -20,6 +20,12 @@ MUST_CHECK enum outcome auth_tokens_read(const char *path, struct auth_tokens **
 
 size_t auth_tokens_count(const struct auth_tokens *tokens);
 
+/* Returns owned; NULL: no memory. */
+MUST_CHECK struct auth_tokens *auth_tokens_copy(const struct auth_tokens *tokens);
+
+/* Whether both have the same tokens, in whatever order. NULL has none. */
+bool auth_tokens_equal(const struct auth_tokens *one, const struct auth_tokens *other);
+
 /* Whether the value of an Authorization header is "Bearer " and one of the tokens. */
 bool auth_tokens_allow(const struct auth_tokens *tokens, struct slice authorization);
 

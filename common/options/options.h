@@ -157,6 +157,11 @@ struct options_stray {
 MUST_CHECK bool options_next_stray(const struct options_program *program, size_t *position,
                                    struct options_stray *ret_stray);
 
+/* Writes the names of the options whose values differ, with commas between them and cut at `size`.
+ * Returns how many they are. Both settings are loaded ones of the program. */
+size_t options_list_differences(const struct options_program *program, const void *settings,
+                                const void *others, char *ret_names, size_t size);
+
 /* Frees the texts; safe on zeroed settings. Secrets are wiped first. */
 void options_done(const struct options_program *program, void *settings);
 

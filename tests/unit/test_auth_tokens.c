@@ -86,6 +86,37 @@ static void bad_files_are_named_and_not_shown(void **state)
     assert_int_equal(auth_tokens_read("/", &tokens, &error), OUTCOME_INVALID);
 }
 
+static void the_same_tokens(void **state)
+{
+    (void)state;
+    struct error error;
+    static const char *const texts[] = {
+        "first-token-00000\nsecond-token-1111\n",
+        "# in another order, and twice\nsecond-token-1111\nfirst-token-00000\nfirst-token-00000\n",
+        "first-token-00000\n",
+        "first-token-00000\nthird-token-22222\n",
+    };
+    struct auth_tokens *tokens[4];
+    for (int i = 0; i < 4; i++) {
+        assert_int_equal(read_text(texts[i], &tokens[i], &error), OUTCOME_OK);
+    }
+    for (int i = 0; i < 4; i++) {
+        for (int j = 0; j < 4; j++) {
+            bool are_same = i == j || i + j == 1;
+            assert_int_equal(auth_tokens_equal(tokens[i], tokens[j]), are_same);
+        }
+        assert_false(auth_tokens_equal(tokens[i], NULL));
+        assert_false(auth_tokens_equal(NULL, tokens[i]));
+        struct auth_tokens *copy = auth_tokens_copy(tokens[i]);
+        assert_true(auth_tokens_equal(copy, tokens[i]));
+        auth_tokens_free(copy);
+    }
+    assert_true(auth_tokens_equal(NULL, NULL));
+    for (int i = 0; i < 4; i++) {
+        auth_tokens_free(tokens[i]);
+    }
+}
+
 static void lengths_and_numbers(void **state)
 {
     (void)state;
@@ -152,9 +183,8 @@ static int remove_file(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(tokens_of_a_file),
-        cmocka_unit_test(bad_files_are_named_and_not_shown),
-        cmocka_unit_test(lengths_and_numbers),
+        cmocka_unit_test(tokens_of_a_file), cmocka_unit_test(bad_files_are_named_and_not_shown),
+        cmocka_unit_test(the_same_tokens),  cmocka_unit_test(lengths_and_numbers),
         cmocka_unit_test(long_lines),
     };
     return cmocka_run_group_tests(tests, make_file, remove_file);

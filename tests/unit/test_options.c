@@ -41,6 +41,31 @@ static void default_file_environment_command_line(void **state)
     assert_string_equal(settings.queue, "f");
 }
 
+static void differences(void **state)
+{
+    (void)state;
+    char names[128];
+    char cut[8];
+    enum options_action ignored;
+    struct settings others = {.queue = NULL};
+    char name[] = "a-service";
+    char *argv[] = {name, NULL};
+    assert_int_equal(load(NULL), OUTCOME_OK);
+    assert_int_equal(options_load(&program, 1, argv, &others, NULL, &ignored, &error), OUTCOME_OK);
+    assert_int_equal(options_list_differences(&program, &settings, &others, names, sizeof(names)),
+                     0);
+    assert_string_equal(names, "");
+    assert_int_equal(
+        load_file("queue = q\nprefetch = 2\nqueue-type = classic\npassword-file = f\n"),
+        OUTCOME_OK);
+    assert_int_equal(options_list_differences(&program, &settings, &others, names, sizeof(names)),
+                     4);
+    assert_string_equal(names, "queue, password-file, queue-type, prefetch");
+    assert_int_equal(options_list_differences(&program, &others, &settings, cut, sizeof(cut)), 4);
+    assert_true(strlen(cut) < sizeof(cut));
+    options_done(&program, &others);
+}
+
 static void blanks_around_a_variable(void **state)
 {
     (void)state;
@@ -450,6 +475,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(defaults, clear_environment),
         cmocka_unit_test_teardown(default_file_environment_command_line, clear_environment),
+        cmocka_unit_test_teardown(differences, clear_environment),
         cmocka_unit_test_teardown(blanks_around_a_variable, clear_environment),
         cmocka_unit_test_teardown(the_second_variable, clear_environment),
         cmocka_unit_test_teardown(quoted_variables, clear_environment),
