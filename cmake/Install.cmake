@@ -20,7 +20,7 @@ foreach(service user-service session-service)
   install(FILES docs/${service}.conf DESTINATION ${CMAKE_INSTALL_FULL_SYSCONFDIR}/${service})
   install(DIRECTORY DESTINATION ${CMAKE_INSTALL_FULL_SYSCONFDIR}/${service}/credentials
           DIRECTORY_PERMISSIONS OWNER_READ OWNER_WRITE OWNER_EXECUTE)
-  install(PROGRAMS systemd/refresh-credentials
+  install(PROGRAMS systemd/refresh-credentials systemd/reload
           DESTINATION ${CMAKE_INSTALL_LIBEXECDIR}/${service})
   install_unit(${service}.service)
 endforeach()

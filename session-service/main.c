@@ -137,6 +137,7 @@ int main(int argc, char **argv)
     }
     const struct lifecycle_service service = {.program = &settings_program,
                                               .settings = &settings,
+                                              .settings_size = sizeof(settings),
                                               .common = &settings.common,
                                               .check = check,
                                               .start = start,

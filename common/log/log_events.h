@@ -13,10 +13,16 @@
           "option. It has no effect. The option whose variable is most like it is named.",         \
           "Correct the name of the variable, or unset it.")                                        \
     EVENT(event_service_reloaded, INFO, "service.reloaded",                                        \
-          "The file of tokens was read again, and so many tokens are in force.", "")               \
+          "A reload was done, and so many tokens are in force; changed says whether they are "     \
+          "others than before.",                                                                   \
+          "")                                                                                      \
+    EVENT(event_service_restart_needed, WARNING, "service.restart_needed",                         \
+          "A reload found that these options have changed since the start. A reload takes only "   \
+          "the tokens.",                                                                           \
+          "Restart the service, so that the options take force.")                                  \
     EVENT(event_service_reload_failed, ERROR, "service.reload_failed",                             \
-          "The file of tokens could not be read again. The tokens that were read before stay in "  \
-          "force.",                                                                                \
+          "The options or the file of tokens could not be read again. Nothing has changed: the "   \
+          "tokens that were read before stay in force.",                                           \
           "Mend what the error names, and reload again.")                                          \
     EVENT(event_service_notify_failed, WARNING, "service.notify_failed",                           \
           "The service manager could not be told of the state. It may take the service for one "   \

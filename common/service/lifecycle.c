@@ -4,6 +4,7 @@
 #include "common/amqp/broker.h"
 #include "common/log/log_events.h"
 #include "common/service/notify.h"
+#include "common/service/reload.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -162,16 +163,6 @@ static void log_started(const struct common_settings *common, const struct http_
         log_string("queue_type", common->queue_type == BROKER_QUEUE_QUORUM ? "quorum" : "classic"));
 }
 
-static enum outcome read_tokens(const struct common_settings *common,
-                                struct auth_tokens **ret_tokens, struct error *ret_error)
-{
-    if (common->auth_token_file == NULL) {
-        *ret_tokens = NULL;
-        return OUTCOME_OK;
-    }
-    return auth_tokens_read(common->auth_token_file, ret_tokens, ret_error);
-}
-
 enum outcome lifecycle_create_server(const struct common_settings *common,
                                      const struct http_server_options *options,
                                      struct http_server **ret_server, struct error *ret_error)
@@ -186,7 +177,7 @@ enum outcome lifecycle_create_server(const struct common_settings *common,
     all.request_timeout_ms = (uint64_t)common->request_timeout_ms;
     all.reply_timeout_ms = (uint64_t)common->reply_timeout_ms;
     all.drain_timeout_ms = (uint64_t)common->drain_timeout_ms;
-    enum outcome outcome = read_tokens(common, &all.tokens, ret_error);
+    enum outcome outcome = reload_read_tokens(common, &all.tokens, ret_error);
     if (outcome != OUTCOME_OK) {
         return outcome;
     }
@@ -197,28 +188,11 @@ enum outcome lifecycle_create_server(const struct common_settings *common,
     return outcome;
 }
 
-/* A file that cannot be used changes nothing: whoever had access keeps it. */
-static void reload(const struct common_settings *common, struct http_server *server)
-{
-    notify_reloading();
-    struct error error;
-    struct auth_tokens *tokens = NULL;
-    if (read_tokens(common, &tokens, &error) != OUTCOME_OK) {
-        log_at(&event_service_reload_failed, log_string("error", error.text));
-    } else {
-        size_t count = tokens == NULL ? 0 : auth_tokens_count(tokens);
-        if (tokens != NULL) {
-            http_server_set_tokens(server, tokens);
-        }
-        log_at(&event_service_reloaded, log_integer("tokens", (int64_t)count));
-    }
-    notify_ready();
-}
-
 struct watch_state {
     uint64_t seen[LIFECYCLE_WORKERS_MAX];
     uint64_t watchdog_ms;
     bool status_known, was_ready;
+    unsigned reloads;
     struct error reason;
 };
 
@@ -237,25 +211,27 @@ static void feed_watchdog(const struct lifecycle_watch *watch, struct watch_stat
     notify_alive();
 }
 
-static void show_status(const struct lifecycle_watch *watch, struct watch_state *state)
+/* Only where something has changed. */
+static void show_status(const struct lifecycle_watch *watch, const struct reload *reload,
+                        struct watch_state *state)
 {
     struct error reason = {.text = ""};
     bool is_ready = watch->is_ready(watch->context, &reason);
-    if (state->status_known && is_ready == state->was_ready &&
+    if (state->status_known && is_ready == state->was_ready && reload->count == state->reloads &&
         strcmp(reason.text, state->reason.text) == 0) {
         return;
     }
     state->status_known = true;
     state->was_ready = is_ready;
+    state->reloads = reload->count;
     state->reason = reason;
-    if (is_ready && reason.text[0] == '\0') {
-        notify_status("ready; connected to the broker");
-    } else {
-        char text[ERROR_TEXT_BYTES + 16];
-        (void)snprintf(text, sizeof(text), "%s: %s", is_ready ? "degraded" : "not ready",
-                       reason.text);
-        notify_status(text);
-    }
+    char text[NOTIFY_STATUS_BYTES];
+    const char *verdict = !is_ready                ? "not ready: "
+                          : reason.text[0] != '\0' ? "degraded: "
+                                                   : "ready; connected to the broker";
+    (void)snprintf(text, sizeof(text), "%s%s%s%s", verdict, reason.text,
+                   reload->count > 0 ? "; " : "", reload->status);
+    notify_status(text);
 }
 
 /* Returns the signal, or -1 after the time of one tick. */
@@ -309,21 +285,24 @@ static const char *stop_signal_name(int number)
     return found->name;
 }
 
-static void wait_for_stop(const struct lifecycle_watch *watch, const struct common_settings *common)
+static void wait_for_stop(const struct lifecycle_watch *watch, const struct common_settings *common,
+                          struct reload *reload)
 {
     int number = 0;
     struct watch_state state = {.watchdog_ms = notify_watchdog_ms()};
     notify_ready();
     for (;;) {
         if (notify_is_wanted()) {
-            show_status(watch, &state);
+            show_status(watch, reload, &state);
             if (state.watchdog_ms > 0) {
                 feed_watchdog(watch, &state);
             }
         }
         number = wait_for_signal(state.watchdog_ms);
         if (number == SIGHUP) {
-            reload(common, watch->server);
+            notify_reloading();
+            reload_run(reload, common, watch->server);
+            notify_ready();
         } else if (number > 0) {
             break;
         }
@@ -341,13 +320,20 @@ int lifecycle_run(const struct lifecycle_service *service, int argc, char **argv
         return exit_code;
     }
     struct lifecycle_watch watch;
+    struct reload reload;
     struct error error;
-    enum outcome outcome = service->start(&watch, &error);
+    enum outcome outcome = reload_init(&reload, service->program, argc, argv,
+                                       service->settings_size, service->common, &error);
+    if (outcome == OUTCOME_OK) {
+        outcome = service->start(&watch, &error);
+    }
     if (outcome != OUTCOME_OK) {
+        reload_done(&reload);
         return lifecycle_fail(service->program, outcome, &error);
     }
     log_started(service->common, watch.server);
-    wait_for_stop(&watch, service->common);
+    wait_for_stop(&watch, service->common, &reload);
+    reload_done(&reload);
     if (!service->drain()) {
         log_at(&event_service_drain_timeout,
                log_string("error", "not everything ended within --drain-timeout"));

@@ -41,7 +41,8 @@ struct lifecycle_watch {
 
 struct lifecycle_service {
     const struct options_program *program;
-    void *settings;                       /* of the program: written before check() */
+    void *settings; /* of the program: written before check() */
+    size_t settings_size;
     const struct common_settings *common; /* the common part of the settings */
     /* What neither a row of the options nor common_settings_check() can check of the settings.
      * INVALID: what is wrong. It changes no file, because it runs for --check-config too. */

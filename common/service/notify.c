@@ -61,7 +61,7 @@ void notify_alive(void)
 
 void notify_status(const char *text)
 {
-    char state[600];
+    char state[NOTIFY_STATUS_BYTES + 16];
     (void)snprintf(state, sizeof(state), "STATUS=%s", text);
     for (char *c = state; *c != '\0'; c++) {
         if (*c == '\n') {

@@ -5,6 +5,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+enum { NOTIFY_STATUS_BYTES = 1280 }; /* more than two errors */
+
 /* Returns whether a manager listens. */
 bool notify_is_wanted(void);
 
@@ -17,4 +19,5 @@ void notify_reloading(void);
 /* Asks the manager to wait `longest_ms` for the end, even if its own limit is lower. */
 void notify_stopping(uint64_t longest_ms);
 void notify_alive(void);
+/* A text is cut at NOTIFY_STATUS_BYTES. */
 void notify_status(const char *text);

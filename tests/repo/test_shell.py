@@ -6,7 +6,7 @@ import pytest
 
 from tree import output_of_failure, plant, tracked
 
-WITHOUT_SUFFIX = (".ci/run", "systemd/refresh-credentials")
+WITHOUT_SUFFIX = (".ci/run", "systemd/refresh-credentials", "systemd/reload")
 
 
 @pytest.fixture(scope="module", autouse=True)

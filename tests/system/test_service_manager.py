@@ -260,6 +260,47 @@ def test_tokens(name, world, tmp_path):
     assert not any(t in service.log_text() for t in TOKENS + ["short\n", "third-token"])
 
 
+def test_a_reload_says_what_became_of_it(world, manager, tmp_path):
+    """In the log and in the status, which systemd/reload reads."""
+    tokens, options = tmp_path / "tokens", tmp_path / "options"
+    tokens.write_text(TOKENS[0] + "\n")
+    options.write_text("prefetch = 10\nauth-token-file = %s\n" % tokens)
+    service = world.service("session-service", "--config", str(options), environment=manager.environment())
+    eventually(lambda: manager.told("READY=1"), "it serves")
+    number = 0
+
+    def reload(word):
+        nonlocal number
+        number += 1
+        service.signal(signal.SIGHUP)
+        said = "; reload %d " % number
+        status = eventually(lambda: [s for s in manager.told("STATUS=") if said in s], "it says it")[0]
+        assert status.split(said)[1].startswith(word + ": "), status
+        return status.split(said)[1]
+
+    assert "as before" in reload("done")
+    tokens.write_text(TOKENS[0] + "\n" + TOKENS[1] + "\n")
+    assert "2" in reload("done")
+    tokens.write_text(TOKENS[1] + "\n" + TOKENS[0] + "\n")
+    assert "as before" in reload("done")
+    assert [(e["tokens"], e["changed"]) for e in service.events("service.reloaded")] == [
+        (1, False), (2, True), (2, False)]
+    options.write_text("prefetch = 11\nsession-ttl = 31m\nauth-token-file = %s\n" % tokens)
+    tokens.write_text(TOKENS[1] + "\n")
+    assert "prefetch, session-ttl" in reload("incomplete")
+    assert [e["options"] for e in service.events("service.restart_needed")] == ["prefetch, session-ttl"]
+    status = requests.get(service.base + "/metrics", headers=bearer(TOKENS[0]), timeout=PATIENCE_S).status_code
+    assert status == 401, "the tokens are taken all the same"
+    options.write_text("prefetch = many\n")
+    assert "prefetch" in reload("failed")
+    options.write_text("prefetch = 10\nauth-token-file = %s\n" % tokens)
+    tokens.write_text("short\n")
+    assert "is not a token" in reload("failed")
+    assert len(service.events("service.reload_failed")) == 2
+    tokens.write_text(TOKENS[1] + "\n")
+    assert "as before" in reload("done")
+
+
 def test_a_save_needs_a_token(world, tmp_path):
     file = tmp_path / "tokens"
     file.write_text(TOKENS[0] + "\n")
