@@ -199,6 +199,19 @@ void http_listen_address(const struct http_listeners *listeners, char *ret_text,
     buffer_done(&text);
 }
 
+bool http_listen_passed(char ret_text[HTTP_ADDRESSES_BYTES])
+{
+    struct http_listeners passed = {.count = 0};
+    if (count_passed(&passed.count, NULL) != OUTCOME_OK || passed.count == 0) {
+        return false;
+    }
+    for (size_t i = 0; i < passed.count; i++) {
+        passed.descriptors[i] = SD_LISTEN_FDS_START + (int)i;
+    }
+    http_listen_address(&passed, ret_text, HTTP_ADDRESSES_BYTES);
+    return true;
+}
+
 static enum outcome take_passed(struct http_listeners *listeners, size_t count,
                                 struct error *ret_error)
 {

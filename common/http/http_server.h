@@ -61,9 +61,14 @@ MUST_CHECK enum outcome http_server_create(const struct http_server_options *opt
 MUST_CHECK enum outcome http_listen_is_loopback(const char *listen, bool *ret_loopback,
                                                 struct error *ret_error);
 
+enum { HTTP_ADDRESS_BYTES = 128, HTTP_ADDRESSES_BYTES = 2048 };
+
+/* Writes where the sockets listen that systemd passes. False: it passes none that can be used.
+ * Before the drain. */
+MUST_CHECK bool http_listen_passed(char ret_text[HTTP_ADDRESSES_BYTES]);
+
 /* Where the server listens, which passed sockets decide and not its options. Before
  * the drain. */
-enum { HTTP_ADDRESS_BYTES = 128, HTTP_ADDRESSES_BYTES = 2048 };
 void http_server_address(const struct http_server *server, char ret_text[HTTP_ADDRESSES_BYTES]);
 
 /* Takes tokens to use instead of those before, from the next request on. Any thread. */

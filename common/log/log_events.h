@@ -12,6 +12,11 @@
           "A variable of the environment begins as those of the options do, and belongs to no "    \
           "option. It has no effect. The option whose variable is most like it is named.",         \
           "Correct the name of the variable, or unset it.")                                        \
+    EVENT(event_service_listen_unused, WARNING, "service.listen_unused",                           \
+          "The option listen is set and has no effect, because the service manager passes "        \
+          "sockets of another address.",                                                           \
+          "Set ListenStream= in the unit of the socket, and remove the option "                    \
+          "(docs/operations.md, Install).")                                                        \
     EVENT(event_service_reloaded, INFO, "service.reloaded",                                        \
           "A reload was done, and so many tokens are in force; changed says whether they are "     \
           "others than before.",                                                                   \

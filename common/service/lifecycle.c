@@ -3,6 +3,7 @@
 
 #include "common/amqp/broker.h"
 #include "common/log/log_events.h"
+#include "common/service/listen_unused.h"
 #include "common/service/notify.h"
 #include "common/service/reload.h"
 
@@ -112,6 +113,17 @@ static void warn_of_strays(const struct options_program *program, bool is_check)
     }
 }
 
+/* Either may be so for a check that systemd runs, and then what it passes is certain. */
+static void warn_of_check(const struct lifecycle_service *service)
+{
+    struct error why;
+    if (listen_is_unused(service->program, service->common, &why) ||
+        listen_would_be_unused(service->program, service->common, &why)) {
+        fprintf(stderr, "%s: warning: %s\n", service->program->name, why.text);
+    }
+    warn_of_strays(service->program, true);
+}
+
 /* True where the service is to run; else *ret_exit_code says how the process ends. */
 static bool begin(const struct lifecycle_service *service, int argc, char **argv,
                   int *ret_exit_code)
@@ -141,7 +153,7 @@ static bool begin(const struct lifecycle_service *service, int argc, char **argv
         return false;
     }
     if (action == OPTIONS_CHECK_CONFIG) {
-        warn_of_strays(service->program, true);
+        warn_of_check(service);
         puts("configuration is valid");
         *ret_exit_code = EXIT_OK;
         return false;
@@ -150,6 +162,9 @@ static bool begin(const struct lifecycle_service *service, int argc, char **argv
     log_init(service->program->name, service->common->log_format, service->common->log_level,
              STDERR_FILENO);
     warn_of_strays(service->program, false);
+    if (listen_is_unused(service->program, service->common, &error)) {
+        log_at(&event_service_listen_unused, log_string("reason", error.text));
+    }
     return true;
 }
 

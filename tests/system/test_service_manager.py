@@ -193,8 +193,35 @@ def test_the_log_says_where_it_listens(name, world, family, address, shown):
                          address=address)
         process.terminate()
         assert process.wait(PATIENCE_S) == 0
-        started = [json.loads(x) for x in read_all(log).splitlines() if "service.started" in x]
+        lines = read_all(log).splitlines()
+    started = [json.loads(x) for x in lines if "service.started" in x]
     assert [e["listen"] for e in started] == [shown % port]
+    unused = [json.loads(x) for x in lines if "service.listen_unused" in x]
+    assert len(unused) == 1 and "127.0.0.1:1 " in unused[0]["reason"] and shown % port in unused[0]["reason"]
+
+
+@BOTH
+def test_a_check_says_that_listen_is_not_used(name, tmp_path):
+    """Also where no socket is passed to it, because an operator runs it: then it looks for the unit."""
+
+    def check(*arguments, **environment):
+        result = subprocess.run([binary(name), "--check-config", *arguments], text=True, timeout=PATIENCE_S,
+                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                env=dict(os.environ, **environment))
+        assert result.returncode == 0 and "is valid" in result.stdout
+        return result.stderr
+
+    folders = {"SYSTEMD_UNIT_PATH": "%s:%s" % (tmp_path / "none", tmp_path)}
+    other = ("--listen", "127.0.0.1:1")
+    assert check(**folders) == check(*other, **folders) == ""
+    unit = tmp_path / (name + ".socket")
+    unit.write_text("[Socket]\n")
+    warned = check(*other, **folders)
+    assert "listen is 127.0.0.1:1 " in warned and str(unit) in warned
+    assert check(**folders) == ""
+    unit.unlink()
+    unit.symlink_to("/dev/null")
+    assert check(*other, **folders) == ""
 
 
 def state_directory(world):
