@@ -75,7 +75,8 @@ def problems_of_sample(service, sample):
 
 def in_force(sample, example_files):
     text = re.sub(r"^#([a-z-]+ = )", r"\1", sample.read_text(), flags=re.MULTILINE)
-    return plant(example_files, sample.name, re.sub(r"= /etc/[a-z-]+/", "= %s/" % example_files, text))
+    folders = r"= (/etc/[a-z-]+/|/run/credentials/[a-z-]+\.service/file_)"
+    return plant(example_files, sample.name, re.sub(folders, "= %s/" % example_files, text))
 
 
 def problems(service, manual, sample, example_files):
@@ -92,9 +93,9 @@ def example_files(tmp_path_factory):
     """What the examples in the samples name must be there when they are in force."""
     folder = tmp_path_factory.mktemp("examples")
     authority = Authority(folder, "ca")
-    shutil.copy(authority.ca, folder / "cert.pem")
-    shutil.copy(authority.ca_key, folder / "key.pem")
-    plant(folder, "tokens", "an-example-of-a-token\n")
+    shutil.copy(authority.ca, folder / "amqp-cert.pem")
+    shutil.copy(authority.ca_key, folder / "amqp-key.pem")
+    plant(folder, "auth-tokens", "an-example-of-a-token\n")
     return folder
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 
 import requests
@@ -23,6 +24,16 @@ def run(*command, seconds=120, check=True):
     if check and result.returncode != 0:
         raise AssertionError("%s: %s" % (" ".join(command), result.stdout))
     return result.stdout
+
+
+def succeeds(*command, seconds=120):
+    """Whether a command in the machine ends with 0."""
+    return run("sh", "-c", '"$@" >/dev/null 2>&1; echo "exit $?"', "sh", *command, seconds=seconds).endswith("exit 0\n")
+
+
+def write(name, text):
+    with open(path(name), "w") as file:
+        file.write(text)
 
 
 def path(name):
@@ -49,6 +60,13 @@ def write_secret(name, text):
         file.write(text)
 
 
+def package(service):
+    """The path of its package in the machine."""
+    found = [n for n in os.listdir(path("/packages")) if n.startswith(service + "_0.1.0_")]
+    assert len(found) == 1, found
+    return "/packages/" + found[0]
+
+
 def install(*packages):
     return run("apt-get", "install", "-y", "-q", "-o", "Dpkg::Options::=--force-confold",
                *packages, seconds=300)
@@ -56,6 +74,20 @@ def install(*packages):
 
 def show(unit, name):
     return run("systemctl", "show", "--value", "--property", name, unit).strip()
+
+
+def override(unit, text):
+    """As `systemctl edit` does it; takes force with the unit's next start."""
+    folder = path("/etc/systemd/system/%s.d" % unit)
+    os.makedirs(folder, exist_ok=True)
+    with open(os.path.join(folder, "override.conf"), "w") as file:
+        file.write(text)
+    run("systemctl", "daemon-reload")
+
+
+def end_override(unit):
+    shutil.rmtree(path("/etc/systemd/system/%s.d" % unit))
+    run("systemctl", "daemon-reload")
 
 
 def get(service, where, token=None):

@@ -2,14 +2,14 @@
 
 import os
 import re
-import shutil
 import subprocess
 
 import pytest
 
 from support import machine
 from support.load import Load
-from support.machine import PORTS, append, exists, get, install, read, run, show
+from support.machine import (PORTS, append, end_override, exists, get, install, override, package, read, run,
+                             show)
 from support.services import ROOT
 from support.wait import eventually
 
@@ -18,12 +18,6 @@ UNITS = ["session-service.service", "user-service.service", "user-service.socket
 BOTH = pytest.mark.parametrize("service", SERVICES)
 TOKENS = ["first-token-00000", "second-token-1111"]
 MANY = 1000000
-
-
-def package(service):
-    found = [n for n in os.listdir(machine.path("/packages")) if n.startswith(service + "_0.1.0_")]
-    assert len(found) == 1, found
-    return "/packages/" + found[0]
 
 
 def configuration(service):
@@ -155,20 +149,6 @@ def restarts(service):
     return int(show(service, "NRestarts"))
 
 
-def override(unit, text):
-    """As `systemctl edit` does it; takes force with the unit's next start."""
-    folder = machine.path("/etc/systemd/system/%s.d" % unit)
-    os.makedirs(folder, exist_ok=True)
-    with open(os.path.join(folder, "override.conf"), "w") as file:
-        file.write(text)
-    run("systemctl", "daemon-reload")
-
-
-def end_override(unit):
-    shutil.rmtree(machine.path("/etc/systemd/system/%s.d" % unit))
-    run("systemctl", "daemon-reload")
-
-
 def test_the_watchdog_restarts_what_is_stopped():
     for service in SERVICES:
         assert show(service, "WatchdogUSec") == "1min"
@@ -231,10 +211,11 @@ def test_a_reload_takes_a_new_token(service):
     assert ",ro," in run("findmnt", "--noheadings", "--output=OPTIONS", directory).replace(
         "ro,", ",ro,", 1)
 
-    # A file that cannot be used changes nothing.
+    # A file that cannot be used changes nothing, and the reload fails.
     machine.write_secret(credentials, "short\n")
-    run("systemctl", "reload", service)
-    eventually(lambda: machine.journal(service)[-1]["event"] == "service.reload_failed", "it says so")
+    assert not machine.succeeds("systemctl", "reload", service)
+    assert machine.journal(service)[-1]["event"] == "service.reload_failed"
+    assert "reload 2 failed: " in show(service, "StatusText") and show(service, "ActiveState") == "active"
     assert get(service, "/metrics", TOKENS[1]) == 200
     os.remove(machine.path(credentials))
     with open(machine.path(configuration(service)), "w") as file:
