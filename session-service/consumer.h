@@ -47,6 +47,9 @@ void consumer_free(struct consumer *consumer);
 /* Returns true while deliveries are taken. If not, `ret_reason` says why. Any thread. */
 MUST_CHECK bool consumer_is_ready(struct consumer *consumer, struct error *ret_reason);
 
+/* Writes what an operator should know of the queues although all is handled, or "". Any thread. */
+void consumer_warning(const struct consumer *consumer, struct error *ret_warning);
+
 /* Both return how many attempts to connect were made. Any thread. */
 uint64_t consumer_connect_attempts(const struct consumer *consumer);
 uint64_t consumer_dead_letter_attempts(const struct consumer *consumer);

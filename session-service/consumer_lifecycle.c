@@ -104,6 +104,19 @@ bool consumer_is_ready(struct consumer *consumer, struct error *ret_reason)
     return consumer_status_is_ready(consumer->status, &cause, ret_reason);
 }
 
+void consumer_warning(const struct consumer *consumer, struct error *ret_warning)
+{
+    struct error dead_letters;
+    connector_discards(consumer->connector, ret_warning);
+    dead_letters_warning(consumer->dead_letters, &dead_letters);
+    if (ret_warning->text[0] == '\0') {
+        *ret_warning = dead_letters;
+    } else if (dead_letters.text[0] != '\0') {
+        struct error queue = *ret_warning;
+        error_set(ret_warning, OUTCOME_OK, "%.240s; %.240s", queue.text, dead_letters.text);
+    }
+}
+
 uint64_t consumer_connect_attempts(const struct consumer *consumer)
 {
     return connector_attempts(consumer->connector);

@@ -347,6 +347,11 @@ const char *dead_letters_trouble(const struct dead_letters *letters)
     return letters->trouble.text;
 }
 
+void dead_letters_warning(const struct dead_letters *letters, struct error *ret_warning)
+{
+    connector_discards(letters->publisher.connector, ret_warning);
+}
+
 uint64_t dead_letters_connect_attempts(const struct dead_letters *letters)
 {
     return connector_attempts(letters->publisher.connector);

@@ -73,5 +73,8 @@ void dead_letters_turn(struct dead_letters *letters, struct ack_window *window, 
 /* Returns why copies do not get through, "" if they do. */
 const char *dead_letters_trouble(const struct dead_letters *letters);
 
+/* Writes what an operator should know of the queue, or "". Any thread. */
+void dead_letters_warning(const struct dead_letters *letters, struct error *ret_warning);
+
 /* Returns how many attempts to connect were made. Any thread. */
 uint64_t dead_letters_connect_attempts(const struct dead_letters *letters);

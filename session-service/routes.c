@@ -19,8 +19,10 @@ bool routes_is_ready(void *context, struct error *ret_reason)
 static void get_readyz(struct http_request *request, void *context)
 {
     struct error reason = {.text = ""};
+    struct error warning;
     bool is_ready = routes_is_ready(context, &reason);
-    http_reply_readiness(request, is_ready, is_ready ? "" : reason.text);
+    consumer_warning(((struct routes *)context)->consumer, &warning);
+    http_reply_readiness(request, is_ready, is_ready ? "" : reason.text, warning.text);
 }
 
 #define ROW(...) METRIC_ROW(struct routes_metrics, __VA_ARGS__)

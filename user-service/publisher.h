@@ -59,6 +59,9 @@ void publisher_free(struct publisher *publisher);
  * CONNECTED or REFUSED. Any thread. */
 enum publisher_state publisher_get_state(struct publisher *publisher, struct error *ret_reason);
 
+/* Writes what an operator should know of the queue although saves are taken, or "". Any thread. */
+void publisher_warning(struct publisher *publisher, struct error *ret_warning);
+
 /* Appends its metrics for GET /metrics, and gathers their values first. Any thread. */
 void publisher_append_metrics(struct publisher *publisher, struct buffer *text);
 uint64_t publisher_connect_attempts(struct publisher *publisher);

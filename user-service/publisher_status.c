@@ -92,6 +92,11 @@ enum publisher_state publisher_get_state(struct publisher *publisher, struct err
     return state;
 }
 
+void publisher_warning(struct publisher *publisher, struct error *ret_warning)
+{
+    connector_discards(publisher->confirms.connector, ret_warning);
+}
+
 uint64_t publisher_connect_attempts(struct publisher *publisher)
 {
     return connector_attempts(publisher->confirms.connector);

@@ -78,12 +78,14 @@ static void get_readyz(struct http_request *request, void *context)
 {
     enum { PREFIX_BYTES = 32 };
     struct error reason = {.text = ""};
+    struct error warning;
     char text[ERROR_TEXT_BYTES + PREFIX_BYTES];
     bool is_ready = routes_is_ready(context, &reason);
     bool is_degraded = is_ready && reason.text[0] != '\0';
     (void)snprintf(text, sizeof(text), "%s%s", is_degraded ? "saves go to the outbox: " : "",
                    reason.text);
-    http_reply_readiness(request, is_ready, text);
+    publisher_warning(((struct routes *)context)->acceptor.publisher, &warning);
+    http_reply_readiness(request, is_ready, text, warning.text);
 }
 
 #define ROW(...) METRIC_ROW(struct routes_metrics, __VA_ARGS__)

@@ -32,9 +32,10 @@ struct broker_route {
     const char *routing_key;
 };
 
-/* Why a queue is used as it is; both "" where it is what was asked for, or was only looked for. */
+/* Why a queue is used as it is; all "" where it is what was asked for, or was only looked for. */
 struct broker_queue_finding {
     struct error difference;   /* the argument that differs, and both values */
+    struct error discards;     /* which of its arguments discard confirmed messages, or "" */
     struct error not_declared; /* the right that is missing */
 };
 

@@ -2,7 +2,9 @@
 #include "common/amqp/broker.h"
 
 #include "common/amqp/broker_internal.h"
+#include "common/amqp/queue_arguments.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 static enum outcome ask_for_queue(struct broker *broker, const struct broker_queue *queue,
@@ -49,23 +51,88 @@ static enum outcome refuse_queue(const struct broker_queue *queue, const char *a
             : "set --queue to another, or have an operator move it away");
 }
 
+static amqp_table_entry_t entry_of(const struct queue_argument *argument)
+{
+    amqp_table_entry_t entry = {.key = amqp_cstring_bytes(argument->name)};
+    if (strcmp(argument->type, "longstr") == 0) {
+        entry.value.kind = AMQP_FIELD_KIND_UTF8;
+        entry.value.value.bytes = amqp_cstring_bytes(argument->value);
+    } else if (strcmp(argument->type, "bool") == 0) {
+        entry.value.kind = AMQP_FIELD_KIND_BOOLEAN;
+        entry.value.value.boolean = strcmp(argument->value, "true") == 0;
+    } else {
+        /* One of the types of numbers, which the broker does not tell apart. */
+        entry.value.kind = AMQP_FIELD_KIND_I64;
+        entry.value.value.i64 = strtoll(argument->value, NULL, 10);
+    }
+    return entry;
+}
+
+/* Declares with these arguments. Only a stream can have a maximum age, and only of a stream it is
+ * compared: with it the broker creates no queue where there is none any more. */
+static enum outcome declare_with(struct broker *broker, const struct broker_queue *queue,
+                                 const struct queue_arguments *arguments,
+                                 struct broker_refusal *ret_refusal, struct error *ret_error)
+{
+    amqp_table_entry_t entries[QUEUE_ARGUMENTS_MAX + 2];
+    struct queue_argument of_streams = {.name = "x-max-age", .type = "longstr", .value = "never"};
+    struct queue_argument type = {.name = "x-queue-type", .type = "longstr", .value = "quorum"};
+    size_t count = 0;
+    entries[count++] = entry_of(&of_streams);
+    if (queue->type == BROKER_QUEUE_QUORUM) {
+        entries[count++] = entry_of(&type);
+    }
+    for (size_t i = 0; i < arguments->count; i++) {
+        entries[count++] = entry_of(&arguments->items[i]);
+    }
+    amqp_queue_declare_t declare = {.queue = amqp_cstring_bytes(queue->name),
+                                    .durable = true,
+                                    .arguments = {(int)count, entries}};
+    *ret_refusal = (struct broker_refusal){.code = 0};
+    return broker_ask(broker, AMQP_QUEUE_DECLARE_METHOD, &declare, AMQP_QUEUE_DECLARE_OK_METHOD,
+                      "queue.declare", ret_refusal, ret_error);
+}
+
+/* Finds out which arguments the queue has, from the refusal of a declaration without any, and what
+ * they discard. An answer that says nothing of them ends it with what is known. Leaves the channel
+ * open. */
+static enum outcome survey(struct broker *broker, const struct broker_queue *queue,
+                           const struct broker_refusal *first, struct error *ret_discards,
+                           struct error *ret_error)
+{
+    struct queue_arguments arguments = {.count = 0};
+    struct broker_refusal refusal = *first;
+    enum outcome outcome = OUTCOME_INVALID;
+    while (outcome == OUTCOME_INVALID && queue_arguments_add(&arguments, &refusal)) {
+        outcome = broker_recover_channel(broker, ret_error);
+        if (outcome != OUTCOME_OK) {
+            return outcome;
+        }
+        outcome = declare_with(broker, queue, &arguments, &refusal, ret_error);
+    }
+    queue_arguments_discards(&arguments, ret_discards);
+    return outcome == OUTCOME_INVALID ? broker_recover_channel(broker, ret_error) : outcome;
+}
+
 /* What the broker had against the declaration decides whether the queue is looked for instead. */
 static enum outcome use_as_it_is(struct broker *broker, const struct broker_queue *queue,
                                  const struct broker_refusal *refusal,
                                  struct broker_queue_finding *ret_finding, struct error *ret_error)
 {
     char argument[BROKER_ARGUMENT_BYTES];
+    enum outcome outcome = OUTCOME_OK;
     if (broker_refusal_difference(refusal, argument, &ret_finding->difference)) {
         if (!is_usable_with_other(argument)) {
             return refuse_queue(queue, argument, &ret_finding->difference, ret_error);
         }
+        outcome = survey(broker, queue, refusal, &ret_finding->discards, ret_error);
     } else if (refusal->code == REFUSED_ACCESS) {
         ret_finding->not_declared = *ret_error;
+        outcome = broker_recover_channel(broker, ret_error);
     } else {
         struct error cause = *ret_error;
         return error_set(ret_error, OUTCOME_INVALID, "queue '%s': %s", queue->name, cause.text);
     }
-    enum outcome outcome = broker_recover_channel(broker, ret_error);
     return outcome == OUTCOME_OK
                ? look_for(broker, queue, ret_finding->not_declared.text, ret_error)
                : outcome;

@@ -170,3 +170,24 @@ bool broker_refusal_difference(const struct broker_refusal *refusal,
               (int)there.length, there.data, (int)here.length, here.data);
     return true;
 }
+
+static void copy_slice(char *ret_text, size_t size, struct slice text)
+{
+    (void)snprintf(ret_text, size, "%.*s", (int)text.length, text.data);
+}
+
+bool broker_refusal_argument(const struct broker_refusal *refusal,
+                             struct queue_argument *ret_argument)
+{
+    struct slice name = behind(text_of(refusal), "inequivalent arg '");
+    struct slice value = behind(name, ": received none but current is the value '");
+    struct slice type = behind(value, "' of type '");
+    if (refusal->code != REFUSED_PRECONDITION || type.data == NULL ||
+        behind(type, "'").data == NULL) {
+        return false;
+    }
+    copy_slice(ret_argument->name, sizeof(ret_argument->name), before(name, "'"));
+    copy_slice(ret_argument->value, sizeof(ret_argument->value), before(value, "' of type '"));
+    copy_slice(ret_argument->type, sizeof(ret_argument->type), before(type, "'"));
+    return true;
+}

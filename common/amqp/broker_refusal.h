@@ -31,10 +31,21 @@ bool broker_refusal_is_of_request(const struct broker_refusal *refusal);
 /* True: there is no such queue or exchange. False also where a node that has it is down. */
 bool broker_refusal_is_missing(const struct broker_refusal *refusal);
 
-enum { BROKER_ARGUMENT_BYTES = 64 };
+enum { BROKER_ARGUMENT_BYTES = 64, QUEUE_ARGUMENT_TYPE_BYTES = 24 };
+
+struct queue_argument {
+    char name[BROKER_ARGUMENT_BYTES];
+    char type[QUEUE_ARGUMENT_TYPE_BYTES]; /* "signedint", "longstr", "bool" */
+    char value[SHORT_STRING_BYTES_MAX + 1];
+};
 
 /* Of a 406 on a queue that exists: writes the argument that differs, and what it is there and what
  * was asked for ("x-message-ttl is 60000, and not none"). False: it is about something else. */
 MUST_CHECK bool broker_refusal_difference(const struct broker_refusal *refusal,
                                           char ret_argument[BROKER_ARGUMENT_BYTES],
                                           struct error *ret_difference);
+
+/* Of a 406 because of an argument that the queue has and the declaration has not: the argument.
+ * False: it is about something else, or the text is cut off. */
+MUST_CHECK bool broker_refusal_argument(const struct broker_refusal *refusal,
+                                        struct queue_argument *ret_argument);

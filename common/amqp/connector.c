@@ -31,11 +31,11 @@ struct connector {
     struct backoff backoff;
     struct error logged_error;
     uint64_t logged_ms;
-    struct broker_queue_finding logged_finding;
 
     pthread_mutex_t lock; /* guards what follows, and the owner: who has stopped us is not woken */
     struct broker *ready;
     struct error last_error;
+    struct broker_queue_finding finding; /* the thread writes it; others read what it discards */
 };
 
 struct broker_queue connector_queue(const struct connector_options *options)
@@ -65,18 +65,25 @@ bool connector_minds_queue(const struct connector_options *options)
 static void log_finding(struct connector *connector, const struct broker_queue_finding *finding)
 {
     const char *queue = connector->options.queue;
-    struct broker_queue_finding *logged = &connector->logged_finding;
+    const struct broker_queue_finding *logged = &connector->finding;
     if (finding->difference.text[0] != '\0' &&
         strcmp(finding->difference.text, logged->difference.text) != 0) {
         log_at(&event_queue_other_arguments, log_string("queue", queue),
                log_string("difference", finding->difference.text));
+    }
+    if (finding->discards.text[0] != '\0' &&
+        strcmp(finding->discards.text, logged->discards.text) != 0) {
+        log_at(&event_queue_discards, log_string("queue", queue),
+               log_string("discards", finding->discards.text));
     }
     if (finding->not_declared.text[0] != '\0' &&
         strcmp(finding->not_declared.text, logged->not_declared.text) != 0) {
         log_at(&event_queue_not_declared, log_string("queue", queue),
                log_string("error", finding->not_declared.text));
     }
-    *logged = *finding;
+    pthread_mutex_lock(&connector->lock);
+    connector->finding = *finding;
+    pthread_mutex_unlock(&connector->lock);
 }
 
 static enum outcome set_up_queue(struct connector *connector, struct broker *broker,
@@ -328,6 +335,17 @@ void connector_last_error(struct connector *connector, struct error *ret_error)
 {
     pthread_mutex_lock(&connector->lock);
     *ret_error = connector->last_error;
+    pthread_mutex_unlock(&connector->lock);
+}
+
+void connector_discards(struct connector *connector, struct error *ret_discards)
+{
+    pthread_mutex_lock(&connector->lock);
+    *ret_discards = (struct error){.text = ""};
+    if (connector->finding.discards.text[0] != '\0') {
+        error_set(ret_discards, OUTCOME_OK, "queue '%.255s': %s", connector->options.queue,
+                  connector->finding.discards.text);
+    }
     pthread_mutex_unlock(&connector->lock);
 }
 

@@ -47,6 +47,10 @@ MUST_CHECK struct broker *connector_take(struct connector *connector);
 /* Copies the reason why the last attempt failed, "" if none has failed. */
 void connector_last_error(struct connector *connector, struct error *ret_error);
 
+/* Writes which arguments of the queue discard messages that were confirmed, as found on the last
+ * connection, or "". Policies that do so cannot be seen. Any thread. */
+void connector_discards(struct connector *connector, struct error *ret_discards);
+
 /* Counts the failed rounds over all hosts. */
 uint64_t connector_failed_rounds(struct connector *connector);
 

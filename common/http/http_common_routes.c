@@ -33,34 +33,38 @@ void http_get_healthz(struct http_request *request, void *context)
     http_reply_text(request, "application/json", "{\"status\":\"ok\"}\n");
 }
 
-static void reply_degraded(struct http_request *request, const char *why)
+static void append_member(struct buffer *body, const char *name, const char *text)
 {
-    struct buffer body;
-    buffer_init(&body, 8 * ERROR_TEXT_BYTES);
-    buffer_append_text(&body, "{\"status\":\"degraded\",\"detail\":\"");
-    json_text_append_escaped(slice_of(why), &body);
-    buffer_append_text(&body, "\"}\n");
-    buffer_append_byte(&body, '\0');
-    http_reply_text(request, "application/json",
-                    body.failed ? "{\"status\":\"degraded\"}\n" : body.data);
-    buffer_done(&body);
+    if (text[0] != '\0') {
+        buffer_append_format(body, ",\"%s\":\"", name);
+        json_text_append_escaped(slice_of(text), body);
+        buffer_append_byte(body, '"');
+    }
 }
 
-void http_reply_readiness(struct http_request *request, bool is_ready, const char *reason)
+static void reply_ready(struct http_request *request, const char *reason, const char *warning)
 {
     bool says_why = http_request_is_trusted(request);
-    if (!is_ready) {
-        http_request_reply_problem(request, 503, "not-ready", "Not Ready",
-                                   says_why ? reason
-                                            : "the service is not ready; who shows a token is told "
-                                              "why");
-    } else if (reason[0] == '\0') {
-        http_reply_text(request, "application/json", "{\"status\":\"ready\"}\n");
-    } else if (says_why) {
-        reply_degraded(request, reason);
-    } else {
-        http_reply_text(request, "application/json", "{\"status\":\"degraded\"}\n");
+    struct buffer body;
+    buffer_init(&body, 16 * ERROR_TEXT_BYTES);
+    buffer_append_format(&body, "{\"status\":\"%s\"", reason[0] == '\0' ? "ready" : "degraded");
+    append_member(&body, "detail", says_why ? reason : "");
+    append_member(&body, "warning", says_why ? warning : "");
+    buffer_append_text(&body, "}\n");
+    reply_taken(request, "application/json", &body);
+}
+
+void http_reply_readiness(struct http_request *request, bool is_ready, const char *reason,
+                          const char *warning)
+{
+    bool says_why = http_request_is_trusted(request);
+    if (is_ready) {
+        reply_ready(request, reason, warning);
+        return;
     }
+    http_request_reply_problem(
+        request, 503, "not-ready", "Not Ready",
+        says_why ? reason : "the service is not ready; who shows a token is told why");
 }
 
 #define ROW(...) METRIC_ROW(struct log_metrics, __VA_ARGS__)

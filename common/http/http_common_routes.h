@@ -12,8 +12,10 @@ void http_reply_text(struct http_request *request, const char *content_type, con
 void http_get_healthz(struct http_request *request, void *context);
 
 /* What GET /readyz says. Of a service that is ready `reason` says what is wrong all the same, or is
- * ""; who may not know it gets the verdict alone. */
-void http_reply_readiness(struct http_request *request, bool is_ready, const char *reason);
+ * "". `warning` says what an operator should know and what changes no verdict, or is "". Who may
+ * not know them gets the verdict alone. */
+void http_reply_readiness(struct http_request *request, bool is_ready, const char *reason,
+                          const char *warning);
 
 /* How to add a metric is said in common/metrics/metrics.h. */
 #define LOG_METRICS(METRIC)                                                                        \

@@ -73,6 +73,11 @@
           "it is. The first argument that differs is named.",                                      \
           "See that the arguments discard no message that was confirmed (docs/operations.md, The " \
           "queues).")                                                                              \
+    EVENT(event_queue_discards, WARNING, "queue.discards",                                         \
+          "The queue discards messages that were confirmed, because of these arguments. What was " \
+          "answered with success can be lost.",                                                    \
+          "Move the queue away and have it declared without them; limit it by a policy with "      \
+          "reject-publish (docs/operations.md, Policies).")                                        \
     EVENT(event_queue_not_declared, INFO, "queue.not_declared",                                    \
           "The user of the broker may not declare the queue. It exists, and is used as it is.",    \
           "")                                                                                      \

@@ -16,7 +16,7 @@ PURE = ("user-service/{admission,event_clock,key_window}.[ch]",
         "common/base/{backoff,hex,json_canonical,json_text,slice,traceparent,utf8}.[ch]",
         "common/http/{form,http_syntax}.[ch]",
         "common/log/log_format.[ch]",
-        "common/amqp/{broker_refusal,broker_url,broker_url_parameters,confirm_window,message,nack_streak}.[ch]", "common/user/*.[ch]")
+        "common/amqp/{broker_refusal,broker_url,broker_url_parameters,confirm_window,message,nack_streak,queue_arguments}.[ch]", "common/user/*.[ch]")
 STORE_HEADERS = ("session-service/store/{store,store_reader}.h",)
 LIBRARIES = {"libmicrohttpd": r"microhttpd", "rabbitmq-c": r"rabbitmq-c/|amqp[a-z_]*\.h", "libsystemd": r"systemd/",
              "OpenSSL": r"openssl/", "SQLite": r"sqlite3", "jansson": r"jansson", "inih": r"ini\.h", "libuuid": r"uuid/"}

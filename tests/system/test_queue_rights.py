@@ -73,6 +73,77 @@ def test_a_queue_with_other_arguments_is_used_as_it_is(world, declare, arguments
     make_queue(world, arguments)  # nobody has changed it
 
 
+QUORUM, CLASSIC = {"x-queue-type": "quorum"}, {}
+REFUSES = {"x-overflow": "reject-publish"}
+
+
+@pytest.mark.parametrize("arguments, named", [
+    (dict(QUORUM, **{"x-message-ttl": 600000}), ["x-message-ttl 600000"]),
+    (dict(QUORUM, **{"x-expires": 600000}), ["x-expires 600000"]),
+    (dict(QUORUM, **{"x-max-length": 1000}), ["x-max-length 1000"]),
+    (dict(QUORUM, **{"x-max-length": 1000, "x-overflow": "drop-head"}), ["x-max-length 1000"]),
+    (dict(QUORUM, **{"x-max-length-bytes": 100000}), ["x-max-length-bytes 100000"]),
+    (dict(QUORUM, **{"x-delivery-limit": 5}), ["x-delivery-limit 5"]),
+    # Behind arguments that the broker names first.
+    (dict(QUORUM, **{"x-single-active-consumer": True, "x-dead-letter-exchange": "e", "x-message-ttl": 600000}),
+     ["x-message-ttl 600000"]),
+    (dict(CLASSIC, **{"x-expires": 600000, "x-message-ttl": 600000, "x-max-priority": 5, "x-max-length": 1000}),
+     ["x-expires 600000", "x-message-ttl 600000", "x-max-length 1000"]),
+    # These discard nothing.
+    (dict(QUORUM, **{"x-max-length": 1000, "x-max-length-bytes": 100000}, **REFUSES), []),
+    (dict(CLASSIC, **{"x-max-length": 1000, "x-max-priority": 5}, **REFUSES), []),
+    (dict(QUORUM, **{"x-single-active-consumer": True, "x-delivery-limit": 50}), []),
+    (QUORUM, []), (CLASSIC, [])])
+def test_a_queue_that_discards_what_was_confirmed_is_told(world, arguments, named):
+    """In the log and in /readyz, which stays 200: the service works, and nobody but an operator can mend it."""
+    make_queue(world, arguments)
+    kind = ("--queue-type", "quorum" if "x-queue-type" in arguments else "classic")
+    user = world.patient_user_service(*kind).wait_ready()
+    session = world.session_service(*kind).wait_ready()
+    for service in (user, session):
+        told = service.events("queue.discards")
+        shown = service.get("/readyz").json()
+        assert len(told) == (1 if named else 0), told
+        assert shown["status"] == "ready" and ("warning" in shown) == bool(named)
+        for text in [told[0]["discards"], shown["warning"]] if named else []:
+            assert [one for one in named if one in text] == named
+            assert len(text.split("; ")) == len(named), text
+        if named:
+            assert told[0]["queue"] == world.queue and world.queue in shown["warning"]
+    handles(user, session, "m1")
+    make_queue(world, arguments)  # nobody has changed it
+
+
+def test_the_warning_is_for_those_who_show_a_token(world, tmp_path):
+    make_queue(world, TTL)
+    tokens = tmp_path / "tokens"
+    tokens.write_text("a-token-of-an-example\n")
+    user = world.patient_user_service("--auth-token-file", str(tokens)).wait_ready()
+    assert user.get("/readyz").json() == {"status": "ready"}
+
+
+def test_a_queue_that_discards_is_told_until_it_is_another(world):
+    make_queue(world, TTL)
+    user = world.patient_user_service().wait_ready()
+    assert "x-message-ttl" in user.get("/readyz").json()["warning"]
+    world.delete()
+    world.broker.close_connections_of("guest")
+    eventually(lambda: len(user.events("broker.connected")) > 1 and user.is_ready(), "it is connected again")
+    assert user.get("/readyz").json() == {"status": "ready"}
+    with world.one_channel() as channel:
+        channel.queue_declare(world.queue, durable=True, arguments=QUORUM)
+
+
+def test_the_queue_of_dead_letters_discards(world):
+    make_queue(world, TTL, world.dead)
+    session = world.session_service().wait_ready()
+    world.publish(b"not json", message_id="poison", delivery_mode=2)
+    eventually(lambda: world.count(world.dead) == 1, "its copy is there")
+    assert [e["queue"] for e in session.events("queue.discards")] == [world.dead]
+    warning = session.get("/readyz").json()["warning"]
+    assert world.dead in warning and "x-message-ttl" in warning
+
+
 def test_a_queue_that_would_lose_messages_is_not_used(world):
     """One that ends with the broker, or with its last consumer, is not what was asked for, whatever else it is."""
     with world.one_channel() as channel:
