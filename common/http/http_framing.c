@@ -43,9 +43,9 @@ static void record_header(struct http_request *request, struct slice name, struc
 {
     switch (name.length) {
     case sizeof("Origin") - 1:
-        if (strcasecmp(name.data, "Origin") == 0 &&
-            http_cors_allows(request->server->options.cors_origins, value)) {
-            request->origin = value;
+        if (strcasecmp(name.data, "Origin") == 0) {
+            bool is_allowed = http_cors_allows(request->server->options.cors_origins, value);
+            *(is_allowed ? &request->origin : &request->other_origin) = value;
         }
         break;
     case sizeof("Connection") - 1:

@@ -61,9 +61,10 @@ struct http_request {
     bool is_preflight;     /* a browser asks what a page of an allowed origin may do */
     bool is_trusted;
     bool is_logged;
-    struct slice id;          /* X-Request-Id, the library's; empty: none that is valid */
-    struct slice traceparent; /* the same */
-    struct slice origin;      /* the same; only of an allowed one */
+    struct slice id;           /* X-Request-Id, the library's; empty: none that is valid */
+    struct slice traceparent;  /* the same */
+    struct slice origin;       /* the same; only of an allowed one */
+    struct slice other_origin; /* the same; one that is not allowed */
     bool body_too_large;
     bool body_unwelcome; /* no room for it */
     size_t body_seen_bytes;

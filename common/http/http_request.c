@@ -163,12 +163,31 @@ static bool is_preflight(const struct http_request *request, const char *method)
            http_request_header(request, "Access-Control-Request-Method").length > 0;
 }
 
+/* A browser sends some requests that change something for a page of any origin, and asks nobody. To
+ * a service without tokens it would give the page whatever may be done from this machine. A request
+ * without an origin is not of a page. */
+static bool is_of_foreign_page(const struct http_request *request, const char *method)
+{
+    return request->other_origin.data != NULL && request->server->tokens == NULL &&
+           !method_matches(MHD_HTTP_METHOD_GET, method) &&
+           strcmp(method, MHD_HTTP_METHOD_OPTIONS) != 0 &&
+           !http_is_origin_of(request->other_origin,
+                              http_request_header(request, MHD_HTTP_HEADER_HOST));
+}
+
 /* Leaves the refusal in request->reply where the request shows no token that is known and needs
  * one. Also of what is not there an unknown client learns nothing. */
 static void check_access(struct http_request *request, const char *method)
 {
     request->is_trusted = shows_token(request);
     request->is_preflight = is_preflight(request, method);
+    if (is_of_foreign_page(request, method)) {
+        request->route = NULL;
+        http_set_problem(request, 403, "foreign-origin", "Forbidden",
+                         "a page of another origin may not use this service: an operator can name "
+                         "its origin with --cors-origin, or require tokens");
+        return;
+    }
     if (request->is_trusted || request->is_preflight || is_open(request)) {
         return;
     }

@@ -109,6 +109,31 @@ bool http_is_origin(struct slice text)
            colon[3] != ':' && http_is_host((struct slice){colon + 3, text.length - scheme - 3});
 }
 
+static struct slice without_end(struct slice text, const char *end)
+{
+    size_t length = strlen(end);
+    bool ends_so =
+        text.length > length && memcmp(text.data + text.length - length, end, length) == 0;
+    return ends_so ? (struct slice){text.data, text.length - length} : text;
+}
+
+bool http_is_origin_of(struct slice origin, struct slice host)
+{
+    if (!http_is_origin(origin)) {
+        return false;
+    }
+    const char *colon = memchr(origin.data, ':', origin.length);
+    size_t scheme = (size_t)(colon - origin.data);
+    struct slice own = {colon + 3, origin.length - scheme - 3};
+    const char *port = scheme == 4 && strncasecmp(origin.data, "http", scheme) == 0    ? ":80"
+                       : scheme == 5 && strncasecmp(origin.data, "https", scheme) == 0 ? ":443"
+                                                                                       : "";
+    own = without_end(own, port);
+    host = without_end(host, port);
+    return host.length > 0 && own.length == host.length &&
+           strncasecmp(own.data, host.data, host.length) == 0;
+}
+
 bool http_is_request_id(struct slice text)
 {
     for (size_t i = 0; i < text.length; i++) {

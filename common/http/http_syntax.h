@@ -23,6 +23,10 @@ bool http_is_host(struct slice text);
 /* scheme "://" host [":" port], as a browser writes it: without a path. */
 bool http_is_origin(struct slice text);
 
+/* Whether the origin is that of the host to which a request went (its header Host): a page of that
+ * host asks. The default port of the origin's scheme may be missing in either. */
+bool http_is_origin_of(struct slice origin, struct slice host);
+
 /* An id that a client or a proxy has given to a request: 1 to HTTP_REQUEST_ID_BYTES_MAX visible
  * ASCII characters. */
 enum { HTTP_REQUEST_ID_BYTES_MAX = 128 };

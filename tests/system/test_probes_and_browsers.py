@@ -94,6 +94,48 @@ def test_a_page_of_an_allowed_origin(world, tokens):
     assert ask(user, "/users/save", "OPTIONS", Origin=APP).status_code == 401
 
 
+FOREIGN = ["http://evil.example", "https://127.0.0.1:1", "http://localhost", "null", "", "evil", "http://"]
+
+
+@pytest.mark.parametrize("origin", FOREIGN)
+def test_a_page_of_another_origin_changes_nothing(world, origin):
+    """Without tokens a browser would send a form, or text, for any page that its user opens."""
+    world.declare()
+    user = world.patient_user_service().wait_ready()
+    for method, path in (("POST", "/users/save"), ("DELETE", "/users/7"), ("PUT", "/users/save"), ("POST", "/nothing")):
+        refused = ask(user, path, method, "name=Ada", Content_Type="application/x-www-form-urlencoded", Origin=origin)
+        assert refused.status_code == 403 and refused.json()["type"] == "/problems/foreign-origin", refused.text
+        assert "--cors-origin" in refused.json()["detail"]
+    assert [e["status"] for e in user.events("http.refused")] == [403] * 4
+    assert world.count() == 0
+    assert ask(user, "/users", Origin=origin).status_code == 200
+    session = world.session_service()
+    assert ask(session, "/sessions/7", "DELETE", Origin=origin).status_code == 403
+
+
+def test_who_is_no_page_of_another_origin_saves(world, tokens):
+    world.declare()
+    user = world.patient_user_service("--cors-origin", APP).wait_ready()
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    own = user.base
+    assert own.startswith("http://127.0.0.1:")
+    for headers in ({}, {"Origin": APP}, {"Origin": own}, {"Origin": own.upper()},
+                    {"Origin": "http://users.example.org", "Host": "users.example.org"},
+                    {"Origin": "http://users.example.org", "Host": "users.example.org:80"},
+                    {"Origin": "https://users.example.org:443", "Host": "Users.Example.org"}):
+        saved = requests.post(user.base + "/users/save", "name=Ada", headers=dict(form, **headers), timeout=PATIENCE_S)
+        assert saved.status_code == 200, saved.text
+    # Who shows a token has it from nobody's browser.
+    guarded = world.patient_user_service(*tokens)
+    eventually(lambda: ask(guarded, "/readyz", **BEARER).json()["status"] == "ready", "it is ready")
+    assert ask(guarded, "/users/save", "POST", "name=Ada", Origin="http://evil.example", Authorization="Bearer " + TOKEN,
+               Content_Type="application/x-www-form-urlencoded").status_code == 200
+    # All origins are allowed where that is what was asked for.
+    open_to_all = world.patient_user_service("--cors-origin", "*").wait_ready()
+    assert ask(open_to_all, "/users/save", "POST", "name=Ada", Origin="null",
+               Content_Type="application/x-www-form-urlencoded").status_code == 200
+
+
 @BOTH
 def test_all_origins_and_none(name, world):
     service = world.service(name, "--cors-origin", "*")

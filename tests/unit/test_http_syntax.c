@@ -210,6 +210,40 @@ static void origins(void **state)
     }
 }
 
+static void the_origin_of_a_host(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *origin, *host;
+        bool is_own;
+    } rows[] = {
+        {"http://a.example", "a.example", true},
+        {"https://A.example", "a.EXAMPLE", true},
+        {"http://a.example:3000", "a.example:3000", true},
+        {"http://a.example:80", "a.example", true},
+        {"http://a.example", "a.example:80", true},
+        {"https://a.example:443", "a.example", true},
+        {"http://[::1]:3000", "[::1]:3000", true},
+        {"http://a.example:443", "a.example", false},
+        {"https://a.example", "a.example:80", false},
+        {"http://a.example:3000", "a.example", false},
+        {"http://a.example", "a.example:3000", false},
+        {"http://a.example:8080", "a.example:80", false},
+        {"http://evil.example", "a.example", false},
+        {"http://a.example.evil", "a.example", false},
+        {"http://evil.a.example", "a.example", false},
+        {"null", "null", false},
+        {"http://", "", false},
+        {"", "", false},
+        {"a.example", "a.example", false},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        if (http_is_origin_of(slice_of(rows[i].origin), slice_of(rows[i].host)) != rows[i].is_own) {
+            fail_msg("%s of %s", rows[i].origin, rows[i].host);
+        }
+    }
+}
+
 static void request_ids(void **state)
 {
     (void)state;
@@ -247,11 +281,17 @@ static void lists(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_tokens),   cmocka_unit_test(test_field_values),
-        cmocka_unit_test(test_trim_end), cmocka_unit_test(test_lengths),
-        cmocka_unit_test(test_hosts),    cmocka_unit_test(test_targets),
-        cmocka_unit_test(test_paths),    cmocka_unit_test(origins),
-        cmocka_unit_test(request_ids),   cmocka_unit_test(lists),
+        cmocka_unit_test(test_tokens),
+        cmocka_unit_test(test_field_values),
+        cmocka_unit_test(test_trim_end),
+        cmocka_unit_test(test_lengths),
+        cmocka_unit_test(test_hosts),
+        cmocka_unit_test(test_targets),
+        cmocka_unit_test(test_paths),
+        cmocka_unit_test(origins),
+        cmocka_unit_test(the_origin_of_a_host),
+        cmocka_unit_test(request_ids),
+        cmocka_unit_test(lists),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
