@@ -3,13 +3,13 @@
 # Usage: test-machines.sh [--require] NAME... [--] [ARGUMENT...]
 #        test-machines.sh --list
 # ARGUMENT... goes to each NAME; it begins at the first that is no name, or after --.
-#   cluster, docker: of pytest.
+#   cluster, docker, upgrade: of pytest.
 #   packages: [--release bookworm|trixie], then of pytest. The release is this machine's where nothing else is said.
 #   other-debian: [bookworm|trixie], then the steps of scripts/test.sh. The release is the one that this machine has not.
 # Needs root or sudo. What cannot run on this machine says SKIPPED, and the end is 77; with --require it is a failure.
 # All that is started and mounted lives in namespaces, and all files in a temporary folder; both are gone at the end,
 # however it comes. DEBIAN_MIRROR: where packages come from. CLUSTER_ROUNDS, CLUSTER_SEED, CLUSTER_OPTIONS: see
-# tests/machines/cluster/test_cluster.py. SERVICES_BUILD_DIR: the build that the cluster is tested with.
+# tests/machines/cluster/test_cluster.py. SERVICES_BUILD_DIR: the build that the cluster and the upgrade are tested with.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # shellcheck source=tests/machines/library.sh
@@ -20,7 +20,7 @@ usage() {
     exit 2
 }
 
-all=(cluster docker packages other-debian)
+all=(cluster docker packages upgrade other-debian)
 # Each with the comment at the top of its file.
 list() {
     local name

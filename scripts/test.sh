@@ -35,10 +35,11 @@ coverage      | all   | tools    | lines and branches that the tests run
 cluster       | ci    | machines | a cluster of brokers that loses its leader and is partitioned
 packages      | ci    | machines | Debian packages and systemd units on a booted machine
 docker        | ci    | machines | the compose files on a Docker engine
+upgrade       | ci    | machines | RabbitMQ 3.10 and 4.0 side by side, and the way from the one to the other
 other-debian  | ci    | machines | the plain steps and clang in a fresh root of the other Debian
 "
 # These wait for machines more than they work. All but the last have networks of their own.
-beside="cluster packages docker other-debian"
+beside="cluster packages docker upgrade other-debian"
 times=build/test-times # name and seconds of each step that passed
 pytest=(/usr/bin/python3 -m pytest -q -rs)
 
@@ -120,6 +121,7 @@ step_bench() { scripts/bench.sh --quick; }
 step_coverage() { scripts/coverage.sh; }
 step_cluster() { scripts/build.sh release && scripts/test-machines.sh cluster; }
 step_packages() { scripts/test-machines.sh packages; }
+step_upgrade() { scripts/build.sh release && scripts/test-machines.sh upgrade; }
 step_docker() { scripts/test-machines.sh docker; }
 step_other_debian() { scripts/test-machines.sh other-debian -- unit repo system demo clang; }
 
