@@ -35,7 +35,7 @@ coverage      | all   | tools    | lines and branches that the tests run
 cluster       | ci    | machines | a cluster of brokers that loses its leader and is partitioned
 packages      | ci    | machines | Debian packages and systemd units on a booted machine
 docker        | ci    | machines | the compose files on a Docker engine
-upgrade       | ci    | machines | RabbitMQ 3.10 and 4.0 side by side, and the way from the one to the other
+upgrade       | all   | machines | RabbitMQ 3.10 and 4.0 side by side, and the way from the one to the other
 other-debian  | ci    | machines | the plain steps and clang in a fresh root of the other Debian
 "
 # These wait for machines more than they work. All but the last have networks of their own.
