@@ -98,6 +98,29 @@ MUST_CHECK enum outcome broker_declare_and_wait(struct broker *broker,
 MUST_CHECK enum outcome broker_count_and_wait(struct broker *broker, const char *queue,
                                               bool *ret_exists, uint64_t *ret_count,
                                               struct error *ret_error);
+/* Counts the consumers of a queue that exists. TRANSIENT: it does not, among other reasons. After a
+ * failure free it. */
+MUST_CHECK enum outcome broker_count_consumers_and_wait(struct broker *broker, const char *queue,
+                                                        uint64_t *ret_count,
+                                                        struct error *ret_error);
+
+/* A lock is an exclusive queue: the broker gives it to one connection at a time, and deletes it
+ * when that connection has ended, however it ends. */
+enum broker_lock {
+    BROKER_LOCK_HELD,
+    BROKER_LOCK_OF_ANOTHER, /* connection */
+    BROKER_LOCK_DENIED,     /* the user lacks the right to it */
+};
+
+/* Tries to take the lock. *ret_why has the broker's words where it is not held. A refusal is an
+ * error in the broker's log. */
+MUST_CHECK enum outcome broker_lock_and_wait(struct broker *broker, const char *name,
+                                             enum broker_lock *ret_lock, struct error *ret_why,
+                                             struct error *ret_error);
+/* Of a lock that another connection seems to hold. INVALID: there is an ordinary queue of that
+ * name, which nobody will ever release. A refusal is an error in the broker's log. */
+MUST_CHECK enum outcome broker_check_lock(struct broker *broker, const char *name,
+                                          struct error *ret_error);
 MUST_CHECK enum outcome broker_enable_confirms(struct broker *broker, struct error *ret_error);
 /* Whether there is such an exchange, not the default one, and the user may publish to it. The right
  * to one topic only a message can show. TRANSIENT: there is none, among other reasons. INVALID: the
@@ -137,6 +160,12 @@ MUST_CHECK enum outcome broker_append_ack(struct broker *broker, uint64_t delive
 MUST_CHECK enum outcome broker_append_declare(struct broker *broker,
                                               const struct broker_queue *queue, bool passive,
                                               struct error *ret_error);
+
+/* Takes the lock that this connection holds once more: it is gone where somebody has deleted it, or
+ * a policy lets unused queues expire. The reply arrives as BROKER_EVENT_DECLARED, or as
+ * OUTCOME_BROKEN: another connection has it. */
+MUST_CHECK enum outcome broker_append_lock(struct broker *broker, const char *name,
+                                           struct error *ret_error);
 
 /* Has no reply; where it fails the channel is closed. */
 MUST_CHECK enum outcome broker_append_bind(struct broker *broker, const char *queue,
@@ -181,7 +210,8 @@ struct broker_event {
     enum broker_event_type type;
     uint64_t tag; /* ACK, NACK */
     bool multiple;
-    struct slice text; /* RETURN: message id; BLOCKED: the broker's reason */
+    struct slice text;  /* RETURN: message id; BLOCKED: the broker's reason; DECLARED: the queue */
+    uint64_t consumers; /* DECLARED: of the queue, our own included */
     struct broker_delivery delivery;
 };
 
@@ -195,6 +225,10 @@ MUST_CHECK enum outcome broker_read(struct broker *broker, struct broker_event *
 /* After a failed broker_read(): the broker has closed the channel because of what was sent on it,
  * and would close the next one. */
 bool broker_has_refused(const struct broker *broker);
+
+/* True: nothing was sent for two heartbeats, because this process was held up. The broker may have
+ * given the connection up, and have delivered to others what came over it. */
+bool broker_is_given_up(const struct broker *broker, uint64_t now_ms);
 
 /* Sends a heartbeat if one is due. A connection that is not read from for a while needs it. BROKEN:
  * as broker_flush(). */

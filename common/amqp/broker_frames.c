@@ -59,6 +59,11 @@ enum outcome broker_begin_reading(struct broker *broker, struct error *ret_error
     return OUTCOME_OK;
 }
 
+bool broker_is_given_up(const struct broker *broker, uint64_t now_ms)
+{
+    return broker->heartbeat_ms > 0 && now_ms >= broker->said_ms + 2 * broker->heartbeat_ms;
+}
+
 enum outcome broker_heartbeat_if_due(struct broker *broker, struct error *ret_error)
 {
     bool is_due = broker->heartbeat_ms > 0 && broker_unsent_bytes(broker) == 0 &&

@@ -19,6 +19,11 @@ static enum outcome ask_for_queue(struct broker *broker, const struct broker_que
                                  broker->timeout_ms, ret_answer, ret_refusal, ret_error);
 }
 
+static enum outcome cut_off(struct error *ret_error)
+{
+    return error_set(ret_error, OUTCOME_TRANSIENT, "queue.declare: the broker's answer is cut off");
+}
+
 static enum outcome look_for(struct broker *broker, const struct broker_queue *queue,
                              const char *not_declared, struct error *ret_error)
 {
@@ -154,6 +159,22 @@ enum outcome broker_declare_and_wait(struct broker *broker, const struct broker_
                : outcome;
 }
 
+enum outcome broker_count_consumers_and_wait(struct broker *broker, const char *queue,
+                                             uint64_t *ret_count, struct error *ret_error)
+{
+    const struct broker_queue counted = {.name = queue};
+    struct broker_cursor answer;
+    struct broker_refusal refusal;
+    enum outcome outcome = ask_for_queue(broker, &counted, true, &answer, &refusal, ret_error);
+    if (outcome != OUTCOME_OK) {
+        return outcome;
+    }
+    (void)broker_take_short_string(&answer); /* its name */
+    (void)broker_take_integer(&answer, 4);   /* its ready messages */
+    *ret_count = broker_take_integer(&answer, 4);
+    return answer.failed ? cut_off(ret_error) : OUTCOME_OK;
+}
+
 enum outcome broker_count_and_wait(struct broker *broker, const char *queue, bool *ret_exists,
                                    uint64_t *ret_count, struct error *ret_error)
 {
@@ -165,9 +186,7 @@ enum outcome broker_count_and_wait(struct broker *broker, const char *queue, boo
         (void)broker_take_short_string(&answer); /* its name */
         *ret_count = broker_take_integer(&answer, 4);
         *ret_exists = true;
-        return answer.failed ? error_set(ret_error, OUTCOME_TRANSIENT,
-                                         "queue.declare: the broker's answer is cut off")
-                             : OUTCOME_OK;
+        return answer.failed ? cut_off(ret_error) : OUTCOME_OK;
     }
     if (refusal.code == REFUSED_NOT_FOUND) {
         *ret_exists = false;

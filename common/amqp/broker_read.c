@@ -215,6 +215,9 @@ static enum outcome read_method(struct broker *broker, const struct broker_frame
         break;
     case AMQP_QUEUE_DECLARE_OK_METHOD:
         ret_event->type = BROKER_EVENT_DECLARED;
+        ret_event->text = broker_take_short_string(&arguments);
+        (void)broker_take_integer(&arguments, 4); /* its ready messages */
+        ret_event->consumers = broker_take_integer(&arguments, 4);
         break;
     case AMQP_CONNECTION_BLOCKED_METHOD:
         broker->blocked = true;

@@ -8,7 +8,12 @@
 #include "common/amqp/message.h"
 #include "common/base/error.h"
 
-enum { REFUSED_ACCESS = 403, REFUSED_NOT_FOUND = 404, REFUSED_PRECONDITION = 406 };
+enum {
+    REFUSED_ACCESS = 403,
+    REFUSED_NOT_FOUND = 404,
+    REFUSED_LOCKED = 405,
+    REFUSED_PRECONDITION = 406
+};
 
 struct broker_refusal {
     int code;        /* 403; 0: none */

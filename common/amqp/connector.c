@@ -16,12 +16,17 @@ enum {
         15000, /* only a person can mend it: do not fill the broker's log */
     SAME_ERROR_LOG_INTERVAL_MS = 30000,
     END_WAIT_MS = 1000,
+    LOCK_LOOK_MS = 1000,
+    /* An attempt is an error in the broker's log. Without a reason they become ever rarer. */
+    LOCK_ATTEMPT_BASE_MS = 1000,
+    LOCK_ATTEMPT_CAP_MS = 30000,
 };
 
 struct connector {
     struct connector_options options;
     struct worker worker;
     atomic_bool wanted, reset_backoff;
+    atomic_bool holds_lock; /* the connection that was made last */
     atomic_uint_least64_t attempts, failed_rounds;
 
     /* The thread's own. */
@@ -31,11 +36,14 @@ struct connector {
     struct backoff backoff;
     struct error logged_error;
     uint64_t logged_ms;
+    struct error logged_not_locked;
 
     pthread_mutex_t lock; /* guards what follows, and the owner: who has stopped us is not woken */
     struct broker *ready;
     struct error last_error;
     struct broker_queue_finding finding; /* the thread writes it; others read what it discards */
+    bool stands_by;
+    struct error standby_reason;
 };
 
 struct broker_queue connector_queue(const struct connector_options *options)
@@ -113,6 +121,96 @@ static enum outcome set_up_exchange(struct connector *connector, struct broker *
     return outcome == OUTCOME_OK ? broker_enable_confirms(broker, ret_error) : outcome;
 }
 
+/* Waits so long, or until it is to stop. */
+static void wait_for(struct connector *connector, uint32_t wait_ms)
+{
+    uint64_t now_ms = clock_monotonic_ms();
+    uint64_t deadline_ms = now_ms + wait_ms;
+    while (now_ms < deadline_ms && !worker_is_stopping(&connector->worker)) {
+        worker_clear_wake(&connector->worker);
+        worker_wait(&connector->worker, (int)(deadline_ms - now_ms));
+        now_ms = clock_monotonic_ms();
+    }
+}
+
+/* The owner is not woken once it has stopped us. */
+static void stand_by(struct connector *connector, const struct error *why)
+{
+    pthread_mutex_lock(&connector->lock);
+    if (!worker_is_stopping(&connector->worker) && !connector->stands_by) {
+        connector->stands_by = true;
+        connector->standby_reason = *why;
+        worker_wake(connector->options.owner);
+    }
+    pthread_mutex_unlock(&connector->lock);
+}
+
+/* Until nobody consumes from the queue, or for `longest_ms`: a quorum queue goes on counting the
+ * consumers of a node that is down. */
+static enum outcome wait_until_free(struct connector *connector, struct broker *broker,
+                                    uint64_t longest_ms, struct error *ret_error)
+{
+    uint64_t until_ms = clock_monotonic_ms() + longest_ms;
+    uint64_t consumers = 1;
+    enum outcome outcome = OUTCOME_OK;
+    while (outcome == OUTCOME_OK && consumers > 0 && clock_monotonic_ms() < until_ms) {
+        wait_for(connector, LOCK_LOOK_MS);
+        outcome = worker_is_stopping(&connector->worker)
+                      ? error_set(ret_error, OUTCOME_TRANSIENT, "stopped")
+                      : broker_count_consumers_and_wait(broker, connector->options.queue,
+                                                        &consumers, ret_error);
+    }
+    return outcome;
+}
+
+/* Once, and again where it has changed. */
+static void log_not_locked(struct connector *connector, const struct error *why)
+{
+    if (strcmp(why->text, connector->logged_not_locked.text) != 0) {
+        connector->logged_not_locked = *why;
+        log_at(&event_queue_not_locked, log_string("queue", connector->options.queue),
+               log_string("lock", connector->options.lock), log_string("error", why->text));
+    }
+}
+
+/* Without the right to the lock there is none to wait for. */
+static enum outcome take_lock(struct connector *connector, struct broker *broker,
+                              struct error *ret_error)
+{
+    const char *name = connector->options.lock;
+    enum broker_lock lock = BROKER_LOCK_HELD;
+    uint64_t longest_ms = LOCK_ATTEMPT_BASE_MS;
+    struct error why;
+    enum outcome outcome = broker_lock_and_wait(broker, name, &lock, &why, ret_error);
+    if (outcome == OUTCOME_OK && lock == BROKER_LOCK_OF_ANOTHER) {
+        outcome = broker_check_lock(broker, name, ret_error);
+    }
+    while (outcome == OUTCOME_OK && lock == BROKER_LOCK_OF_ANOTHER) {
+        stand_by(connector, &why);
+        outcome = wait_until_free(connector, broker, longest_ms, ret_error);
+        longest_ms = 2 * longest_ms < LOCK_ATTEMPT_CAP_MS ? 2 * longest_ms : LOCK_ATTEMPT_CAP_MS;
+        if (outcome == OUTCOME_OK) {
+            outcome = broker_lock_and_wait(broker, name, &lock, &why, ret_error);
+        }
+    }
+    if (outcome == OUTCOME_OK && lock == BROKER_LOCK_DENIED) {
+        log_not_locked(connector, &why);
+    }
+    connector->holds_lock = outcome == OUTCOME_OK && lock == BROKER_LOCK_HELD;
+    return outcome;
+}
+
+static enum outcome begin_consuming(struct connector *connector, struct broker *broker,
+                                    struct error *ret_error)
+{
+    const struct connector_options *options = &connector->options;
+    enum outcome outcome =
+        options->lock[0] != '\0' ? take_lock(connector, broker, ret_error) : OUTCOME_OK;
+    return outcome == OUTCOME_OK
+               ? broker_consume(broker, options->queue, options->prefetch, ret_error)
+               : outcome;
+}
+
 static enum outcome set_up(struct connector *connector, struct broker *broker,
                            struct error *ret_error)
 {
@@ -122,7 +220,7 @@ static enum outcome set_up(struct connector *connector, struct broker *broker,
     }
     enum outcome outcome = set_up_queue(connector, broker, ret_error);
     if (outcome == OUTCOME_OK && options->prefetch > 0) {
-        return broker_consume(broker, options->queue, options->prefetch, ret_error);
+        return begin_consuming(connector, broker, ret_error);
     }
     if (outcome == OUTCOME_OK) {
         outcome = broker_enable_confirms(broker, ret_error);
@@ -184,18 +282,6 @@ static void log_failure(struct connector *connector, const struct broker_address
            log_string("error", error->text), log_integer("retry_ms", wait_ms));
 }
 
-/* Waits so long, or until it is to stop. */
-static void wait_for(struct connector *connector, uint32_t wait_ms)
-{
-    uint64_t now_ms = clock_monotonic_ms();
-    uint64_t deadline_ms = now_ms + wait_ms;
-    while (now_ms < deadline_ms && !worker_is_stopping(&connector->worker)) {
-        worker_clear_wake(&connector->worker);
-        worker_wait(&connector->worker, (int)(deadline_ms - now_ms));
-        now_ms = clock_monotonic_ms();
-    }
-}
-
 /* Takes the broker. */
 static void succeed_locked(struct connector *connector, const struct broker_address *address,
                            struct broker *broker)
@@ -206,6 +292,7 @@ static void succeed_locked(struct connector *connector, const struct broker_addr
     connector->last_error.text[0] = '\0';
     connector->failed_hosts = 0;
     connector->wanted = false;
+    connector->stands_by = false;
     connector->ready = broker;
     worker_wake(connector->options.owner);
 }
@@ -215,6 +302,10 @@ static uint32_t fail_locked(struct connector *connector, const struct broker_add
                             enum outcome outcome, const struct error *error)
 {
     connector->last_error = *error;
+    if (connector->stands_by) {
+        connector->stands_by = false;
+        worker_wake(connector->options.owner);
+    }
     next_host(connector);
     bool round_failed = ++connector->failed_hosts % connector->hosts.count == 0;
     uint32_t wait_ms = wait_after_failure_ms(connector, outcome, round_failed);
@@ -329,6 +420,20 @@ struct broker *connector_take(struct connector *connector)
     connector->ready = NULL;
     pthread_mutex_unlock(&connector->lock);
     return broker;
+}
+
+bool connector_stands_by(struct connector *connector, struct error *ret_why)
+{
+    pthread_mutex_lock(&connector->lock);
+    bool stands_by = connector->stands_by;
+    *ret_why = connector->standby_reason;
+    pthread_mutex_unlock(&connector->lock);
+    return stands_by;
+}
+
+bool connector_holds_lock(const struct connector *connector)
+{
+    return connector->holds_lock;
 }
 
 void connector_last_error(struct connector *connector, struct error *ret_error)

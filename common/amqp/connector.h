@@ -18,6 +18,7 @@ struct connector_options {
     struct broker_route route; /* of what is published; both NULL: to the queue. With an exchange
                                 * the queue is that of others, */
     bool bind;                 /* but for this: then it is declared, and bound to the exchange */
+    char lock[SHORT_STRING_BYTES_MAX + 1]; /* "": none; to be held by who consumes */
     uint16_t prefetch; /* consumes from the queue with it; 0: enables confirms instead, and checks
                         * that the user may publish */
     struct worker *owner; /* is woken when a connection is ready, and when a round over all hosts
@@ -43,6 +44,13 @@ void connector_succeeded(struct connector *connector);
 
 /* Returns a connection that the caller owns, or NULL while there is none yet. */
 MUST_CHECK struct broker *connector_take(struct connector *connector);
+
+/* Returns whether the lock is waited for, on a connection that is there. If so, `ret_why` has the
+ * broker's words. The owner is woken when that changes. Any thread. */
+MUST_CHECK bool connector_stands_by(struct connector *connector, struct error *ret_why);
+
+/* Returns whether the connection that was made last holds the lock. Any thread. */
+bool connector_holds_lock(const struct connector *connector);
 
 /* Copies the reason why the last attempt failed, "" if none has failed. */
 void connector_last_error(struct connector *connector, struct error *ret_error);

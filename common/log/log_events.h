@@ -81,6 +81,11 @@
     EVENT(event_queue_not_declared, INFO, "queue.not_declared",                                    \
           "The user of the broker may not declare the queue. It exists, and is used as it is.",    \
           "")                                                                                      \
+    EVENT(event_queue_not_locked, WARNING, "queue.not_locked",                                     \
+          "The user of the broker may not declare the queue that is the lock. Nothing keeps a "    \
+          "second session-service from the queue: each would get a part of the messages.",         \
+          "Give the user the right to configure the queue that the line names, or set --consumer " \
+          "shared where no second one is ever started.")                                           \
     EVENT(event_broker_blocked, WARNING, "broker.blocked",                                         \
           "The broker takes no publishes: it has an alarm, or it refuses or confirms too late. "   \
           "The user-service puts saves into its outbox; in the session-service the copies of "     \
