@@ -42,12 +42,13 @@ static void append_member(struct buffer *body, const char *name, const char *tex
     }
 }
 
-static void reply_ready(struct http_request *request, const char *reason, const char *warning)
+static void reply_ready(struct http_request *request, const char *status, const char *reason,
+                        const char *warning)
 {
     bool says_why = http_request_is_trusted(request);
     struct buffer body;
     buffer_init(&body, 16 * ERROR_TEXT_BYTES);
-    buffer_append_format(&body, "{\"status\":\"%s\"", reason[0] == '\0' ? "ready" : "degraded");
+    buffer_append_format(&body, "{\"status\":\"%s\"", status);
     append_member(&body, "detail", says_why ? reason : "");
     append_member(&body, "warning", says_why ? warning : "");
     buffer_append_text(&body, "}\n");
@@ -59,12 +60,17 @@ void http_reply_readiness(struct http_request *request, bool is_ready, const cha
 {
     bool says_why = http_request_is_trusted(request);
     if (is_ready) {
-        reply_ready(request, reason, warning);
+        reply_ready(request, reason[0] == '\0' ? "ready" : "degraded", reason, warning);
         return;
     }
     http_request_reply_problem(
         request, 503, "not-ready", "Not Ready",
         says_why ? reason : "the service is not ready; who shows a token is told why");
+}
+
+void http_reply_standby(struct http_request *request, const char *reason, const char *warning)
+{
+    reply_ready(request, "standby", reason, warning);
 }
 
 #define ROW(...) METRIC_ROW(struct log_metrics, __VA_ARGS__)

@@ -17,6 +17,9 @@ void http_get_healthz(struct http_request *request, void *context);
 void http_reply_readiness(struct http_request *request, bool is_ready, const char *reason,
                           const char *warning);
 
+/* What GET /readyz says of a service that is ready to take over from another one. */
+void http_reply_standby(struct http_request *request, const char *reason, const char *warning);
+
 /* How to add a metric is said in common/metrics/metrics.h. */
 #define LOG_METRICS(METRIC)                                                                        \
     METRIC(lost_writes, COUNTER, "log_lost_writes_total",                                          \

@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* AMQP's limit, less the ".dead" of the queue beside it. */
+/* AMQP's limit, less the ".dead" or ".lock" of the queues beside it. */
 enum { QUEUE_NAME_BYTES_MAX = 255 - 5 };
 
 static enum outcome check_queue(const char *queue, struct error *ret_error)

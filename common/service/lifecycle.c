@@ -241,9 +241,11 @@ static void show_status(const struct lifecycle_watch *watch, const struct reload
     state->reloads = reload->count;
     state->reason = reason;
     char text[NOTIFY_STATUS_BYTES];
+    bool stands_by = watch->stands_by != NULL && watch->stands_by(watch->context);
     const char *verdict = !is_ready                ? "not ready: "
-                          : reason.text[0] != '\0' ? "degraded: "
-                                                   : "ready; connected to the broker";
+                          : reason.text[0] == '\0' ? "ready; connected to the broker"
+                          : stands_by              ? "stand-by: "
+                                                   : "degraded: ";
     (void)snprintf(text, sizeof(text), "%s%s%s%s", verdict, reason.text,
                    reload->count > 0 ? "; " : "", reload->status);
     notify_status(text);

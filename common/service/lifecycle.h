@@ -36,6 +36,9 @@ struct lifecycle_watch {
     size_t worker_count;
     /* Returns whether the service is ready, and if not, why. True with a reason means degraded. */
     bool (*is_ready)(void *context, struct error *ret_reason);
+    /* Returns whether a service that is ready only waits to take over from another one. May be
+     * NULL: it never does. */
+    bool (*stands_by)(void *context);
     void *context;
 };
 

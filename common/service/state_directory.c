@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,16 +31,14 @@ enum outcome state_directory_choose(const char *option, const char *service,
     return OUTCOME_OK;
 }
 
-static enum outcome refuse(const struct state_directory *directory, int descriptor,
-                           struct error *ret_error)
+static void name_holder(const struct state_directory *directory, int descriptor,
+                        struct error *ret_error)
 {
     char process[PROCESS_BYTES] = "";
     ssize_t length = pread(descriptor, process, sizeof(process) - 1, 0);
     process[length > 0 ? strspn(process, "0123456789") : 0] = '\0';
-    return error_set(ret_error, OUTCOME_INVALID,
-                     "--state-dir %s is in use by process %s; each needs a state directory of its "
-                     "own",
-                     directory->path, process[0] == '\0' ? "(unknown)" : process);
+    error_set(ret_error, OUTCOME_INVALID, "--state-dir %s is in use by process %s", directory->path,
+              process[0] == '\0' ? "(unknown)" : process);
 }
 
 static bool write_process(int descriptor)
@@ -52,7 +49,8 @@ static bool write_process(int descriptor)
            pwrite(descriptor, process, (size_t)length, 0) == (ssize_t)length;
 }
 
-enum outcome state_directory_hold(struct state_directory *directory, struct error *ret_error)
+enum outcome state_directory_try(struct state_directory *directory, bool *ret_is_held,
+                                 struct error *ret_error)
 {
     if (mkdir(directory->path, 0700) != 0 && errno != EEXIST) {
         return error_set_errno(ret_error, OUTCOME_INVALID, errno, "--state-dir: create %s",
@@ -65,17 +63,34 @@ enum outcome state_directory_hold(struct state_directory *directory, struct erro
         return error_set_errno(ret_error, OUTCOME_INVALID, errno, "--state-dir: open %s", path);
     }
     if (flock(descriptor, LOCK_EX | LOCK_NB) != 0) {
-        enum outcome outcome =
-            errno == EWOULDBLOCK
-                ? refuse(directory, descriptor, ret_error)
-                : error_set_errno(ret_error, OUTCOME_INVALID, errno, "--state-dir: lock %s", path);
+        enum outcome outcome = OUTCOME_OK;
+        if (errno == EWOULDBLOCK) {
+            name_holder(directory, descriptor, ret_error);
+            *ret_is_held = false;
+        } else {
+            outcome =
+                error_set_errno(ret_error, OUTCOME_INVALID, errno, "--state-dir: lock %s", path);
+        }
         close(descriptor);
         return outcome;
     }
     /* On a full disk the number is missing, and the lock is held all the same. */
     (void)write_process(descriptor);
     directory->lock_descriptor = descriptor;
+    *ret_is_held = true;
     return OUTCOME_OK;
+}
+
+enum outcome state_directory_hold(struct state_directory *directory, struct error *ret_error)
+{
+    bool is_held = false;
+    struct error holder;
+    enum outcome outcome = state_directory_try(directory, &is_held, &holder);
+    if (outcome == OUTCOME_OK && is_held) {
+        return OUTCOME_OK;
+    }
+    return error_set(ret_error, OUTCOME_INVALID, "%s%s", holder.text,
+                     outcome == OUTCOME_OK ? "; each needs a state directory of its own" : "");
 }
 
 void state_directory_release(struct state_directory *directory)

@@ -4,6 +4,8 @@
 
 #include "common/base/error.h"
 
+#include <stdbool.h>
+
 enum { STATE_DIRECTORY_PATH_BYTES = 1024 };
 
 struct state_directory {
@@ -21,5 +23,10 @@ MUST_CHECK enum outcome state_directory_choose(const char *option, const char *s
  * holds it (the text names that process), or it cannot be used. */
 MUST_CHECK enum outcome state_directory_hold(struct state_directory *directory,
                                              struct error *ret_error);
+
+/* Does the same, but where another process holds it, it returns OK and *ret_is_held is false;
+ * `ret_error` names that process. */
+MUST_CHECK enum outcome state_directory_try(struct state_directory *directory, bool *ret_is_held,
+                                            struct error *ret_error);
 
 void state_directory_release(struct state_directory *directory);

@@ -80,8 +80,18 @@ static void test_one_process_holds_it(void **state)
     assert_int_equal(hold_elsewhere(&error), OUTCOME_INVALID);
     assert_non_null(strstr(error.text, process));
     assert_non_null(strstr(error.text, folder));
+    struct state_directory other = directory;
+    bool is_held = true;
+    other.lock_descriptor = -1;
+    assert_int_equal(state_directory_try(&other, &is_held, &error), OUTCOME_OK);
+    assert_false(is_held);
+    assert_int_equal(other.lock_descriptor, -1);
+    assert_non_null(strstr(error.text, "in use by process"));
     state_directory_release(&directory);
     state_directory_release(&directory);
+    assert_int_equal(state_directory_try(&other, &is_held, &error), OUTCOME_OK);
+    assert_true(is_held && other.lock_descriptor >= 0);
+    state_directory_release(&other);
     assert_int_equal(hold_elsewhere(&error), OUTCOME_OK);
     assert_int_equal(state_directory_hold(&directory, &error), OUTCOME_OK);
     state_directory_release(&directory);
