@@ -35,7 +35,7 @@ cat >/run/rabbitmq/definitions.json <<END
     {"user": "user-service", "vhost": "/",
      "configure": "^session$", "write": "^amq\\\\.default$", "read": "^$"},
     {"user": "session-service", "vhost": "/",
-     "configure": "^session(\\\\.dead)?$", "write": "^amq\\\\.default$",
+     "configure": "^session(\\\\.dead|\\\\.lock)?$", "write": "^amq\\\\.default$",
      "read": "^session(\\\\.dead)?$"}
   ]
 }

@@ -62,12 +62,14 @@ static enum batch_end read_batch(struct consumer *consumer, struct error *ret_er
             consumer->proved = true;
             break;
         }
+        case BROKER_EVENT_DECLARED:
+            consumer_record_others(consumer, event.text, event.consumers);
+            break;
         case BROKER_EVENT_ACK:
         case BROKER_EVENT_NACK:
         case BROKER_EVENT_RETURN:
         case BROKER_EVENT_BLOCKED:
         case BROKER_EVENT_UNBLOCKED:
-        case BROKER_EVENT_DECLARED:
         case BROKER_EVENT_EMPTY:
             break;
         }
@@ -149,8 +151,11 @@ static void disconnect(struct consumer *consumer, enum batch_end end, const stru
 
 static void take_connection(struct consumer *consumer, uint64_t now_ms)
 {
+    struct error why;
+    bool stands_by = connector_stands_by(consumer->connector, &why); /* before it succeeds */
     consumer->broker = connector_take(consumer->connector);
     if (consumer->broker == NULL) {
+        consumer_show_standby(consumer, stands_by, &why);
         return;
     }
     assert(!consumer->paused);
@@ -160,6 +165,7 @@ static void take_connection(struct consumer *consumer, uint64_t now_ms)
         metric_add(&consumer->status->reconnects, 1);
     }
     consumer_status_connected(consumer->status);
+    consumer_end_standby(consumer, now_ms);
     log_at(&event_consumer_consuming, log_string("queue", consumer->settings->common.queue),
            log_integer("prefetch", consumer->settings->prefetch));
 }
@@ -192,6 +198,9 @@ static enum outcome finish_batch(struct consumer *consumer, uint64_t now_ms,
     record_stall(consumer);
     /* While the copies leave no room to read, or the store takes nothing, nothing else does. */
     enum outcome outcome = broker_heartbeat_if_due(consumer->broker, ret_error);
+    if (outcome == OUTCOME_OK && is_reading(consumer)) {
+        outcome = consumer_ask_for_others(consumer, now_ms, ret_error);
+    }
     return outcome != OUTCOME_OK ? outcome : send_acks(consumer, ret_error);
 }
 
@@ -213,8 +222,12 @@ static void turn(struct consumer *consumer)
         }
         return;
     }
-    report_proof(consumer, now_ms);
     struct error error = {.text = ""};
+    if (consumer_check_hold(consumer, now_ms, &error) != OUTCOME_OK) {
+        disconnect(consumer, BATCH_BROKEN, &error);
+        return;
+    }
+    report_proof(consumer, now_ms);
     enum batch_end end = BATCH_COMPLETE;
     if (!consumer->paused) {
         end = read_batch(consumer, &error);
@@ -321,8 +334,10 @@ static void drain(struct consumer *consumer)
 void consumer_run(void *owner)
 {
     struct consumer *consumer = owner;
-    consumer_prune(consumer, clock_monotonic_ms());
-    connect_again(consumer);
+    if (consumer_await_directory(consumer)) {
+        consumer_prune(consumer, clock_monotonic_ms());
+        connect_again(consumer);
+    }
     while (worker_begin_turn(&consumer->worker)) {
         turn(consumer);
         if (wait_for_events(consumer, is_reading(consumer), time_to_wait_ms(consumer))) {

@@ -14,6 +14,8 @@
  *     v     |             broken      |
  *  paused, disconnected <-------------+
  *
+ * While another session-service has the state directory or the lock of the queue, the consumer is
+ * disconnected, and stands by: it shows so, and takes the next connection when the lock is free.
  * The start leads to "paused, disconnected" if the store already fails at the first pruning.
  * A pause keeps the connection and the batch, and makes no new connection. The broker counts
  * deliveries and may drop a message that it has delivered too often. Deliveries of a lost
@@ -24,13 +26,16 @@
 #include "session-service/settings.h"
 #include "session-service/store/store.h"
 
+#include "common/service/state_directory.h"
 #include "common/threads/worker.h"
 
 struct consumer;
 
 /* Borrows the settings for the life of the process. Also borrows the status, and the store, which
- * only the consumer uses after consumer_start(). Starts nothing. */
-MUST_CHECK enum outcome consumer_create(const struct settings *settings, struct store *store,
+ * only the consumer uses after consumer_start(). If the directory of the store is not held yet, the
+ * consumer waits for that first. Starts nothing. */
+MUST_CHECK enum outcome consumer_create(const struct settings *settings,
+                                        struct state_directory *directory, struct store *store,
                                         struct consumer_status *status,
                                         struct consumer **ret_consumer, struct error *ret_error);
 
@@ -44,7 +49,8 @@ struct worker *consumer_worker(struct consumer *consumer);
 /* Is called after the worker has ended, or before consumer_start(). NULL is fine. */
 void consumer_free(struct consumer *consumer);
 
-/* Returns true while deliveries are taken. If not, `ret_reason` says why. Any thread. */
+/* Returns true while deliveries are taken, and also while it stands by; then, and if it returns
+ * false, `ret_reason` says why. Any thread. */
 MUST_CHECK bool consumer_is_ready(struct consumer *consumer, struct error *ret_reason);
 
 /* Writes what an operator should know of the queues although all is handled, or "". Any thread. */

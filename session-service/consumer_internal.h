@@ -1,6 +1,6 @@
 /* What the consumer's source files share: its state, its life (consumer_lifecycle.c), the handling
- * of a batch (consumer_batch.c), and what is different for messages that were delivered before
- * (consumer_suspects.c). */
+ * of a batch (consumer_batch.c), what is different for messages that were delivered before
+ * (consumer_suspects.c), and the lock of the queue (consumer_standby.c). */
 #pragma once
 
 #include "session-service/ack_window.h"
@@ -11,6 +11,7 @@
 
 #include "common/amqp/connector.h"
 #include "common/base/backoff.h"
+#include "common/service/state_directory.h"
 
 #define CONSUMER_NAME "consumer"
 
@@ -31,7 +32,8 @@ struct consumer {
     struct dead_letters *dead_letters;
     struct broker *broker; /* NULL: none */
     struct ack_window window;
-    struct store *store; /* borrowed */
+    struct state_directory *directory; /* borrowed; its file is opened once it is held */
+    struct store *store;               /* borrowed */
     struct delivery_batch batch;
     struct in_hand in_hand;
     /* Copies of messages that were given up or move are on their way: nothing is handled. */
@@ -46,8 +48,13 @@ struct consumer {
     uint64_t connections, connected_ms;
     bool more; /* the batch was closed before everything was read */
     bool proved, proof_reported;
-    bool stalled; /* the copies leave no room: nothing is read */
-    bool held_up; /* stalled, or all that the broker may send are impossible messages */
+    bool stalled;         /* the copies leave no room: nothing is read */
+    bool stands_by;       /* the connector waits for the lock */
+    bool holds_lock;      /* the connection does */
+    bool has_stood_by;    /* since there was a connection last */
+    uint64_t count_at_ms; /* when the consumers of the queue are counted next */
+    uint64_t others;      /* consumers, as counted last */
+    bool held_up;         /* stalled, or all that the broker may send are impossible messages */
 };
 
 /* The function of the thread. It returns when the worker is stopped. */
@@ -88,6 +95,25 @@ uint64_t consumer_copies_wait_ms(const struct consumer *consumer, uint64_t now_m
  * what is handled next may end the process. */
 MUST_CHECK enum outcome consumer_move_worn(struct consumer *consumer, uint64_t now_ms,
                                            struct error *ret_error);
+
+/* Writes the name of the lock of `queue`. */
+void consumer_lock_name(const char *queue, char ret_name[SHORT_STRING_BYTES_MAX + 1]);
+/* Waits until this process holds the state directory, and shows meanwhile that it stands by. False:
+ * the worker is to end. */
+MUST_CHECK bool consumer_await_directory(struct consumer *consumer);
+/* While there is no connection: shows whether it stands by, as the connector said last. */
+void consumer_show_standby(struct consumer *consumer, bool stands_by, const struct error *why);
+/* A connection was taken: it stands by no longer. */
+void consumer_end_standby(struct consumer *consumer, uint64_t now_ms);
+/* TRANSIENT: the broker may have given the connection up meanwhile, and another session-service may
+ * have what came over it. */
+MUST_CHECK enum outcome consumer_check_hold(const struct consumer *consumer, uint64_t now_ms,
+                                            struct error *ret_error);
+/* Has the lock taken again and the consumers of the queue counted, now and then. The answers are
+ * broker events. */
+MUST_CHECK enum outcome consumer_ask_for_others(struct consumer *consumer, uint64_t now_ms,
+                                                struct error *ret_error);
+void consumer_record_others(struct consumer *consumer, struct slice queue, uint64_t consumers);
 
 /* Prunes a few expired rows of the store, at most once per interval. */
 void consumer_prune(struct consumer *consumer, uint64_t now_ms);

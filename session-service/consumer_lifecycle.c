@@ -25,21 +25,25 @@ static enum outcome create_parts(struct consumer *consumer, struct error *ret_er
         struct connector_options options =
             common_settings_connection(&settings->common, CONSUMER_NAME);
         options.prefetch = (uint16_t)settings->prefetch;
+        if (settings->consumer == CONSUMER_EXCLUSIVE) {
+            consumer_lock_name(options.queue, options.lock);
+        }
         options.owner = &consumer->worker;
         outcome = connector_create(&options, &consumer->connector, ret_error);
     }
     return outcome;
 }
 
-enum outcome consumer_create(const struct settings *settings, struct store *store,
-                             struct consumer_status *status, struct consumer **ret_consumer,
-                             struct error *ret_error)
+enum outcome consumer_create(const struct settings *settings, struct state_directory *directory,
+                             struct store *store, struct consumer_status *status,
+                             struct consumer **ret_consumer, struct error *ret_error)
 {
     struct consumer *consumer = calloc(1, sizeof(*consumer));
     if (consumer == NULL) {
         return error_set(ret_error, OUTCOME_BUSY, "no memory for the consumer");
     }
     consumer->settings = settings;
+    consumer->directory = directory;
     consumer->store = store;
     consumer->status = status;
     in_hand_init(&consumer->in_hand, store_directory(store));

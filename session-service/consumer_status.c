@@ -19,13 +19,28 @@ void consumer_status_done(struct consumer_status *status)
 
 static void show_consuming(struct consumer_status *status)
 {
-    metric_set(&status->broker_connected, status->connected);
+    metric_set(&status->broker_connected,
+               status->connected || (status->standing_by && !status->without_store));
+    metric_set(&status->active, status->connected);
+    metric_set(&status->standby, status->standing_by);
     metric_set(&status->consuming, status->connected && !status->stalled && !status->paused);
 }
 
 void consumer_status_connected(struct consumer_status *status)
 {
     atomic_store(&status->connected, true);
+    atomic_store(&status->standing_by, false);
+    show_consuming(status);
+}
+
+void consumer_status_stand_by(struct consumer_status *status, const struct error *why,
+                              bool has_store)
+{
+    pthread_mutex_lock(&status->lock);
+    status->standby_reason = *why;
+    pthread_mutex_unlock(&status->lock);
+    atomic_store(&status->without_store, !has_store);
+    atomic_store(&status->standing_by, true);
     show_consuming(status);
 }
 
@@ -35,6 +50,9 @@ void consumer_status_disconnected(struct consumer_status *status, const struct e
     status->last_error = *error;
     pthread_mutex_unlock(&status->lock);
     atomic_store(&status->connected, false);
+    atomic_store(&status->standing_by, false);
+    atomic_store(&status->without_store, false);
+    metric_set(&status->other_consumers, 0);
     show_consuming(status);
 }
 
@@ -77,6 +95,9 @@ bool consumer_status_is_ready(struct consumer_status *status, const struct error
     pthread_mutex_lock(&status->lock);
     if (status->paused) {
         error_set(ret_reason, OUTCOME_BUSY, "not consuming: %.400s", status->pause.text);
+    } else if (status->standing_by) {
+        is_ready = true;
+        *ret_reason = status->standby_reason;
     } else if (!status->connected) {
         const char *cause =
             connecting->text[0] != '\0' ? connecting->text : status->last_error.text;
@@ -91,6 +112,16 @@ bool consumer_status_is_ready(struct consumer_status *status, const struct error
     }
     pthread_mutex_unlock(&status->lock);
     return is_ready;
+}
+
+bool consumer_status_stands_by(const struct consumer_status *status)
+{
+    return atomic_load(&status->standing_by);
+}
+
+bool consumer_status_has_store(const struct consumer_status *status)
+{
+    return !atomic_load(&status->without_store);
 }
 
 #define ROW(...) METRIC_ROW(struct consumer_status, __VA_ARGS__)

@@ -17,6 +17,19 @@
           "back or purge it.")                                                                     \
     EVENT(event_consumer_consuming, INFO, "consumer.consuming",                                    \
           "The consumer is connected, and takes deliveries from the queue.", "")                   \
+    EVENT(event_consumer_standby, INFO, "consumer.standby",                                        \
+          "Another session-service has the lock of the queue, or the state directory. This one "   \
+          "consumes nothing, and takes over when the other one ends or loses its connection.",     \
+          "")                                                                                      \
+    EVENT(event_consumer_active, WARNING, "consumer.active",                                       \
+          "The session-service has stood by, and consumes now. With a store of its own it knows "  \
+          "nothing of what the one before has stored.",                                            \
+          "See what has become of the one before.")                                                \
+    EVENT(event_consumer_not_alone, WARNING, "consumer.not_alone",                                 \
+          "The session-service has the lock of the queue, and so many others consume from it all " \
+          "the same: other programs, or a session-service that takes no lock. What they get "      \
+          "never reaches this store. A cluster also counts the consumers of a node that is down.", \
+          "Find the other consumers (rabbitmqctl list_consumers), and stop them.")                 \
     EVENT(event_consumer_cancelled, WARNING, "consumer.cancelled",                                 \
           "The broker has cancelled the consumer: the queue was deleted, or has moved to another " \
           "node. The consumer connects again, and declares the queue where it is missing.",        \

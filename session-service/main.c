@@ -2,7 +2,6 @@
 #include "common/base/clock.h"
 #include "common/base/digest.h"
 #include "common/service/lifecycle.h"
-#include "common/service/state_directory.h"
 #include "session-service/consumer.h"
 #include "session-service/dead_letters_command/dead_letters_command.h"
 #include "session-service/log_events.h"
@@ -30,20 +29,25 @@ static enum outcome check(struct error *ret_error)
     return state_directory_choose(settings.state_dir, settings_program.name, &directory, ret_error);
 }
 
-/* What only a person can mend ends the start; everything else the consumer waits for. */
+/* What only a person can mend ends the start; everything else the consumer waits for. Where another
+ * process has the directory, the file is that one's. */
 static enum outcome open_store(struct error *ret_error)
 {
-    enum outcome outcome = state_directory_hold(&directory, ret_error);
-    if (outcome == OUTCOME_OK) {
-        const struct store_options options = {
-            .directory = directory.path,
-            .session_ttl_ms = settings.session_ttl_ms,
-            .inbox_retention_ms = settings.inbox_retention_ms,
-            .clock_tolerance_ms = settings.clock_tolerance_ms,
-        };
-        outcome = store_create(&options, &store, ret_error);
-    }
+    bool is_held = false;
+    struct error holder;
+    enum outcome outcome = state_directory_try(&directory, &is_held, &holder);
     if (outcome != OUTCOME_OK) {
+        *ret_error = holder;
+        return outcome;
+    }
+    const struct store_options options = {
+        .directory = directory.path,
+        .session_ttl_ms = settings.session_ttl_ms,
+        .inbox_retention_ms = settings.inbox_retention_ms,
+        .clock_tolerance_ms = settings.clock_tolerance_ms,
+    };
+    outcome = store_create(&options, &store, ret_error);
+    if (outcome != OUTCOME_OK || !is_held) {
         return outcome;
     }
     outcome = store_open(store, ret_error);
@@ -65,7 +69,7 @@ static enum outcome create(struct error *ret_error)
         outcome = sessions_create(store, &sessions, ret_error);
     }
     if (outcome == OUTCOME_OK) {
-        outcome = consumer_create(&settings, store, &status, &consumer, ret_error);
+        outcome = consumer_create(&settings, &directory, store, &status, &consumer, ret_error);
     }
     if (outcome != OUTCOME_OK) {
         return outcome;
@@ -94,6 +98,7 @@ static enum outcome start(struct lifecycle_watch *ret_watch, struct error *ret_e
                     sessions_worker(sessions)},
         .worker_count = 3,
         .is_ready = routes_is_ready,
+        .stands_by = routes_stand_by,
         .context = &routes,
     };
     outcome = sessions_start(sessions, http_server_worker(server), ret_error);

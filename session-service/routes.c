@@ -16,13 +16,22 @@ bool routes_is_ready(void *context, struct error *ret_reason)
            consumer_is_ready(routes->consumer, ret_reason);
 }
 
+bool routes_stand_by(void *context)
+{
+    return consumer_status_stands_by(((struct routes *)context)->status);
+}
+
 static void get_readyz(struct http_request *request, void *context)
 {
     struct error reason = {.text = ""};
     struct error warning;
     bool is_ready = routes_is_ready(context, &reason);
     consumer_warning(((struct routes *)context)->consumer, &warning);
-    http_reply_readiness(request, is_ready, is_ready ? "" : reason.text, warning.text);
+    if (is_ready && reason.text[0] != '\0') {
+        http_reply_standby(request, reason.text, warning.text);
+    } else {
+        http_reply_readiness(request, is_ready, reason.text, warning.text);
+    }
 }
 
 #define ROW(...) METRIC_ROW(struct routes_metrics, __VA_ARGS__)
@@ -44,24 +53,45 @@ static void get_metrics(struct http_request *request, void *context)
     http_reply_metrics(request, routes->server, &text);
 }
 
+/* The file is the other process's until that one has ended. */
+static bool has_store(struct http_request *request, const struct routes *routes)
+{
+    if (consumer_status_has_store(routes->status)) {
+        return true;
+    }
+    http_request_reply_problem(request, 503, "store-unavailable", "Service Unavailable",
+                               "this session-service stands by: another process has the store");
+    return false;
+}
+
 static void get_sessions(struct http_request *request, void *context)
 {
-    sessions_list(request, ((struct routes *)context)->sessions);
+    struct routes *routes = context;
+    if (has_store(request, routes)) {
+        sessions_list(request, routes->sessions);
+    }
+}
+
+static void ask(struct http_request *request, struct routes *routes, enum question question)
+{
+    if (has_store(request, routes)) {
+        sessions_ask(request, routes->sessions, question);
+    }
 }
 
 static void get_session(struct http_request *request, void *context)
 {
-    sessions_ask(request, ((struct routes *)context)->sessions, ASK_SESSION);
+    ask(request, context, ASK_SESSION);
 }
 
 static void delete_session(struct http_request *request, void *context)
 {
-    sessions_ask(request, ((struct routes *)context)->sessions, ASK_END_SESSION);
+    ask(request, context, ASK_END_SESSION);
 }
 
 static void get_user(struct http_request *request, void *context)
 {
-    sessions_ask(request, ((struct routes *)context)->sessions, ASK_USER);
+    ask(request, context, ASK_USER);
 }
 
 void routes_on_wake(void *context)

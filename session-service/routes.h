@@ -34,3 +34,6 @@ extern const size_t routes_count;
 
 /* Returns whether the service can do its work now. If not, the reason says why. Any thread. */
 bool routes_is_ready(void *context, struct error *ret_reason);
+/* Returns whether it stands by. If it is ready, the reason of routes_is_ready() says for whom. Any
+ * thread. */
+bool routes_stand_by(void *context);

@@ -3,10 +3,16 @@
 
 #include "common/service/common_settings.h"
 
+enum consumer_mode { CONSUMER_EXCLUSIVE, CONSUMER_SHARED };
+
 #define SESSION_LISTEN_DEFAULT "127.0.0.1:3001"
 
 /* How to add an option is said in common/options/options.h. */
 #define SESSION_OPTIONS(OPTION)                                                                    \
+    OPTION(consumer, CHOICE(enum consumer_mode, "MODE", "exclusive|shared"), "consumer",           \
+           "exclusive",                                                                            \
+           "exclusive: one session-service at a time consumes from the queue, and others stand "   \
+           "by; shared: consumes whoever else does, which divides the users between the stores")   \
     OPTION(prefetch, INTEGER(1, 2000), "prefetch", "500",                                          \
            "deliveries the broker may have waiting for their ack")                                 \
     OPTION(max_message_bytes, SIZE(1024, 64 * 1024 * 1024), "max-message-bytes", "1MiB",           \

@@ -86,6 +86,17 @@ def test_ready_status_and_stopping(name, world, broker, manager):
     assert not manager.told("WATCHDOG=1")
 
 
+def test_one_that_stands_by_says_so_and_lives(world, manager):
+    """Its watchdog is fed, and its status says for whom it stands by."""
+    active = world.session_service().wait_ready()
+    world.session_service(environment=manager.environment(WATCHDOG_USEC="1000000"))
+    eventually(lambda: manager.told("STATUS=stand-by: another session-service"), "it stands by")
+    fed = len(manager.told("WATCHDOG=1"))
+    eventually(lambda: len(manager.told("WATCHDOG=1")) > fed + 4, "its watchdog is fed")
+    active.stop()
+    eventually(lambda: manager.told("STATUS=")[-1] == "STATUS=ready; connected to the broker", "it takes over")
+
+
 def slow_down(pid, thread):
     """Makes each wait of one thread of a process last longer than any test; ends when it is killed."""
     for task in os.listdir("/proc/%d/task" % pid):
@@ -121,7 +132,9 @@ class Watched:
         self.thread = thread
         self.manager = Manager(directory, "notify-" + thread)
         world.closers.append(self.manager.close)
-        self.service = world.service(name, environment=self.manager.environment(WATCHDOG_USEC="1000000"))
+        # All of them work, on one queue.
+        options = ("--consumer", "shared") if name == "session-service" else ()
+        self.service = world.service(name, *options, environment=self.manager.environment(WATCHDOG_USEC="1000000"))
         self.fed = self.turns = 0
 
     def count(self):

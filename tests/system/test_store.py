@@ -232,11 +232,31 @@ def test_a_message_that_ends_the_process_is_put_aside(world, tmp_path):
     assert world.is_empty()
 
 
-def test_a_second_process_is_refused(world, service):
-    second = subprocess.run(service.arguments_elsewhere(), stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,
-                            text=True, timeout=PATIENCE_S)
-    assert second.returncode == 2
-    assert "in use by process %d" % service.process.pid in second.stderr
+def test_a_second_process_waits_for_the_directory(world, service):
+    """It leaves the file alone, says so, and takes over with all that is in it."""
+    publish_all(world, [("m%d" % i, user(i)) for i in range(20)])
+    eventually(lambda: len(inbox_ids(service.state.name)) == 20, "all are handled")
+    second = world.session_service("--state-dir", service.state.name)
+    reply = eventually(lambda: second.get("/readyz").json()["status"] == "standby" and second.get("/readyz"), "it waits")
+    assert reply.status_code == 200 and "in use by process %d" % service.process.pid in reply.json()["detail"]
+    assert [second.metric("session_service_" + name) for name in ("standby", "active", "broker_connected")] == [1, 0, 0]
+    for path in ("/sessions", "/sessions/x", "/users/u1"):
+        refused = second.get(path)
+        assert refused.status_code == 503 and "another process has the store" in refused.text
+    service.kill()
+    second.wait_ready()
+    publish_all(world, [("m1", user(1)), ("new", user(1000))])
+    eventually(lambda: "new" in second.handled_ids(), "it works")
+    assert [e["outcome"] for e in second.events("user.saved") if e["message_id"] == "m1"] == ["duplicate"]
+    assert len(second.events("consumer.standby")) == len(second.events("consumer.active")) == 1
+    assert len(second.get("/sessions?limit=100").json()["data"]) == 21
+
+
+def test_one_that_waits_for_the_directory_ends_when_asked(world, service):
+    second = world.session_service("--state-dir", service.state.name)
+    eventually(lambda: second.events("consumer.standby"), "it waits")
+    second.stop()
+    service.stop()
 
 
 def test_a_damaged_store_is_refused_and_kept(world, service):

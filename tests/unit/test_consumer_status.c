@@ -89,6 +89,47 @@ static void each_reason_is_told_until_it_has_passed(void **state)
     consumer_status_done(&status);
 }
 
+static void one_that_stands_by_is_ready_and_not_active(void **state)
+{
+    (void)state;
+    struct consumer_status status;
+    struct error told = {.text = ""};
+    const struct error nothing = {.text = ""};
+    consumer_status_init(&status);
+    assert_false(consumer_status_stands_by(&status));
+    consumer_status_stand_by(&status, &(struct error){.text = "another one"}, false);
+    assert_false(consumer_status_has_store(&status));
+    assert_int_equal(shown(&status, "session_service_standby"), 1);
+    assert_int_equal(shown(&status, "session_service_broker_connected"), 0);
+    consumer_status_stand_by(&status, &(struct error){.text = "another one"}, true);
+    assert_true(consumer_status_has_store(&status));
+    assert_true(consumer_status_stands_by(&status));
+    assert_true(consumer_status_is_ready(&status, &nothing, &told));
+    assert_string_equal(told.text, "another one");
+    assert_int_equal(shown(&status, "session_service_standby"), 1);
+    assert_int_equal(shown(&status, "session_service_active"), 0);
+    assert_int_equal(shown(&status, "session_service_consuming"), 0);
+    assert_int_equal(shown(&status, "session_service_broker_connected"), 1);
+
+    consumer_status_connected(&status);
+    assert_false(consumer_status_stands_by(&status));
+    expect_reason(&status, "", "");
+    assert_int_equal(shown(&status, "session_service_standby"), 0);
+    assert_int_equal(shown(&status, "session_service_active"), 1);
+
+    consumer_status_stand_by(&status, &(struct error){.text = "another one"}, true);
+    consumer_status_paused(&status, &(struct error){.text = "disk full"});
+    expect_reason(&status, "", "not consuming: disk full");
+    consumer_status_paused(&status, NULL);
+    metric_set(&status.other_consumers, 1);
+    consumer_status_disconnected(&status, &(struct error){.text = "gone"});
+    expect_reason(&status, "", "not connected to the broker: gone");
+    assert_false(consumer_status_stands_by(&status));
+    assert_int_equal(shown(&status, "session_service_standby"), 0);
+    assert_int_equal(shown(&status, "session_service_other_consumers"), 0);
+    consumer_status_done(&status);
+}
+
 static void a_reason_counts_under_its_name(void **state)
 {
     (void)state;
@@ -116,6 +157,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(it_consumes_only_connected_neither_stalled_nor_paused),
         cmocka_unit_test(each_reason_is_told_until_it_has_passed),
+        cmocka_unit_test(one_that_stands_by_is_ready_and_not_active),
         cmocka_unit_test(a_reason_counts_under_its_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,119 @@
+/* One consumer at a time: what is shown while another one has the state directory or the lock of
+ * the queue, and what makes sure, with the lock, that nobody else has the messages too. */
+#include "session-service/consumer_internal.h"
+
+#include "session-service/log_events.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum {
+    COUNT_FIRST_MS = 5000, /* after a connection; what was closed before it is forgotten by then */
+    COUNT_EVERY_MS = 30000,
+    DIRECTORY_LOOK_MS = 1000,
+};
+
+void consumer_lock_name(const char *queue, char ret_name[SHORT_STRING_BYTES_MAX + 1])
+{
+    /* As long as the name of the queue of dead letters, whose length common_settings_check() has
+     * checked. */
+    (void)snprintf(ret_name, SHORT_STRING_BYTES_MAX + 1, "%.250s.lock", queue);
+}
+
+static void begin_standby(struct consumer *consumer, const struct error *why, bool has_store)
+{
+    consumer->has_stood_by = true;
+    log_at(&event_consumer_standby, log_string("queue", consumer->settings->common.queue),
+           log_string("reason", why->text));
+    consumer_status_stand_by(consumer->status, why, has_store);
+}
+
+bool consumer_await_directory(struct consumer *consumer)
+{
+    struct error shown = {.text = ""};
+    while (consumer->directory->lock_descriptor < 0 && worker_begin_turn(&consumer->worker)) {
+        bool is_held = false;
+        struct error why;
+        enum outcome outcome = state_directory_try(consumer->directory, &is_held, &why);
+        if (outcome == OUTCOME_OK && is_held) {
+            consumer_status_disconnected(consumer->status, &(struct error){.text = ""});
+        } else {
+            if (strcmp(why.text, shown.text) != 0) {
+                begin_standby(consumer, &why, false);
+                shown = why;
+            }
+            worker_clear_wake(&consumer->worker);
+            worker_wait(&consumer->worker, DIRECTORY_LOOK_MS);
+        }
+    }
+    return consumer->directory->lock_descriptor >= 0;
+}
+
+void consumer_show_standby(struct consumer *consumer, bool stands_by, const struct error *why)
+{
+    if (stands_by == consumer->stands_by) {
+        return;
+    }
+    struct error reason;
+    consumer->stands_by = stands_by;
+    if (stands_by) {
+        error_set(&reason, OUTCOME_OK, "another session-service consumes from the queue: %.400s",
+                  why->text);
+        begin_standby(consumer, &reason, true);
+    } else {
+        connector_last_error(consumer->connector, &reason);
+        consumer_status_disconnected(consumer->status, &reason);
+    }
+}
+
+void consumer_end_standby(struct consumer *consumer, uint64_t now_ms)
+{
+    consumer->holds_lock = connector_holds_lock(consumer->connector);
+    consumer->count_at_ms = now_ms + COUNT_FIRST_MS;
+    consumer->others = 0;
+    consumer->stands_by = false;
+    if (consumer->has_stood_by) {
+        consumer->has_stood_by = false;
+        log_at(&event_consumer_active, log_string("queue", consumer->settings->common.queue));
+    }
+}
+
+enum outcome consumer_check_hold(const struct consumer *consumer, uint64_t now_ms,
+                                 struct error *ret_error)
+{
+    if (!consumer->holds_lock || !broker_is_given_up(consumer->broker, now_ms)) {
+        return OUTCOME_OK;
+    }
+    return error_set(ret_error, OUTCOME_TRANSIENT,
+                     "this process was held up for two heartbeats, so that another session-service "
+                     "may have taken over; what was delivered is left to be delivered again");
+}
+
+enum outcome consumer_ask_for_others(struct consumer *consumer, uint64_t now_ms,
+                                     struct error *ret_error)
+{
+    if (!consumer->holds_lock || now_ms < consumer->count_at_ms) {
+        return OUTCOME_OK;
+    }
+    consumer->count_at_ms = now_ms + COUNT_EVERY_MS;
+    char lock[SHORT_STRING_BYTES_MAX + 1];
+    const struct broker_queue queue = {.name = consumer->settings->common.queue};
+    consumer_lock_name(queue.name, lock);
+    enum outcome outcome = broker_append_lock(consumer->broker, lock, ret_error);
+    return outcome == OUTCOME_OK ? broker_append_declare(consumer->broker, &queue, true, ret_error)
+                                 : outcome;
+}
+
+void consumer_record_others(struct consumer *consumer, struct slice queue, uint64_t consumers)
+{
+    if (!slice_equal(queue, slice_of(consumer->settings->common.queue))) {
+        return; /* the lock */
+    }
+    uint64_t others = consumers > 0 ? consumers - 1 : 0;
+    if (others > 0 && consumer->others == 0) {
+        log_at(&event_consumer_not_alone, log_string("queue", consumer->settings->common.queue),
+               log_integer("others", (int64_t)others));
+    }
+    consumer->others = others;
+    metric_set(&consumer->status->other_consumers, (int64_t)others);
+}
