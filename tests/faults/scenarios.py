@@ -101,6 +101,15 @@ def strangers_on_the_queue(stage):
 
 
 @scenario()
+def two_session_services(stage):
+    """Each has a store of its own, and only that of the first one is looked at."""
+    second = stage.second_session(own_store=True)
+    eventually(lambda: second.get("/readyz").status_code == 200, "it is there")
+    save(stage, 40)
+    second.stop()
+
+
+@scenario()
 def killed_around_deletions(stage):
     """A save is there again after its user was deleted, and an older deletion comes after a newer save."""
     gone, back = compact({"id": "gone"}), compact({"id": "back"})

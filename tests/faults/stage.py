@@ -82,7 +82,7 @@ class Stage:
 
     def __init__(self, broker, build=None, users=False, disks=False, queue_type="quorum", options=(), outbox=True,
                  alone=False):
-        self.broker, self.queue_type, self.outbox = broker, queue_type, outbox
+        self.broker, self.queue_type, self.outbox, self.build = broker, queue_type, outbox, build
         self.directory = tempfile.mkdtemp(prefix="faults-")
         self.queue = "faults%d-%d" % (os.getpid(), next(numbers))
         self.dead = self.queue + ".dead"
@@ -90,6 +90,7 @@ class Stage:
         self.attempts = Attempts(os.path.join(self.directory, "attempts"))
         self.strangers = Strangers(broker.url(), self.queue, self.attempts)
         self.paths, self.passwords, self.mounts, self.daemons = {}, {}, [], {}
+        self.seconds = []
         try:
             self.declare()
             for name in ("user", "session"):
@@ -117,6 +118,20 @@ class Stage:
             arguments += ["--confirm-timeout", "1500ms", "--outbox-min-free", "8MiB",
                           "--outbox", "on" if self.outbox else "off", *options]
         return Daemon(service, build, self.directory, *arguments, environment={"AMQP_URL": url})
+
+    def second_session(self, own_store):
+        """Another session-service on the queue, started. With the store of the first one its log counts too."""
+        arguments = self.session.arguments[self.session.arguments.index("--listen") + 2:]
+        directory = tempfile.mkdtemp(prefix="second-", dir=self.directory)
+        if own_store:
+            arguments[arguments.index("--state-dir") + 1] = directory
+        second = Daemon("session-service", self.build, directory, *arguments,
+                        environment={"AMQP_URL": self.session.environment["AMQP_URL"]})
+        self.seconds.append(second)
+        second.start()
+        if not own_store:
+            self.session.logs += second.logs
+        return second
 
     def _url(self, name, user):
         path = self.paths[name] = Proxy(self.broker.port)
@@ -232,7 +247,7 @@ class Stage:
 
     def close(self, keep=False):
         failures = []
-        for daemon in self.daemons.values():
+        for daemon in [*self.daemons.values(), *self.seconds]:
             try:
                 daemon.close()
             except AssertionError as failure:

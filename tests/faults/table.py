@@ -190,6 +190,21 @@ def both_killed(stage, rng):
         daemon.start()
 
 
+@fault("session-taken-over", "session")
+def session_taken_over(stage, rng):
+    """A second one with the same store stands by, and works while the first one is dead."""
+    second = stage.second_session(own_store=False)
+    yield rng.uniform(0.2, 2)
+    stage.session.kill()
+    yield rng.uniform(0.5, 4)
+    if rng.random() < 0.5:
+        second.kill()
+    else:
+        second.signal(signal.SIGTERM)
+        second.ended()
+    stage.session.start()
+
+
 @for_both("restarted")
 def restarted(stage, rng, name):
     stage.daemons[name].signal(signal.SIGTERM)

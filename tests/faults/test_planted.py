@@ -30,6 +30,7 @@ PLANTED = {
     "no-deduplication": ("strangers_on_the_queue", {"double"}),
     "conflict-is-a-duplicate": ("strangers_on_the_queue", {"lost"}),
     "older-overwrites-newer": ("strangers_on_the_queue", {"stale"}),
+    "lock-for-everybody": ("two_session_services", {"lost"}),
     "no-tombstone": ("killed_around_deletions", {"revived", "stale"}),
     "deletion-removes-a-newer-user": ("killed_around_deletions", {"missing"}),
     "log-lines-dropped": ("strangers_on_the_queue", {"unlogged"}),
