@@ -13,20 +13,30 @@ enum {
 };
 
 void acceptor_init(struct acceptor *acceptor, const struct settings *settings,
-                   struct publisher *publisher)
+                   struct publisher *publisher, struct key_writer *key_writer)
 {
-    *acceptor = (struct acceptor){.settings = settings, .publisher = publisher};
+    *acceptor =
+        (struct acceptor){.settings = settings, .publisher = publisher, .key_writer = key_writer};
     STAILQ_INIT(&acceptor->outgoing);
+    STAILQ_INIT(&acceptor->to_write);
     TAILQ_INIT(&acceptor->parked);
+    TAILQ_INIT(&acceptor->unsynced);
     admission_init(&acceptor->admission, (size_t)settings->max_in_flight,
                    (size_t)settings->max_in_flight_bytes,
                    (uint64_t)settings->overload_latency_ms * 1000);
-    key_window_init(&acceptor->keys, (size_t)settings->idempotency_keys);
+    const struct key_window_options keys = {
+        .capacity = (size_t)settings->idempotency_keys,
+        .in_flight_max = (size_t)settings->max_in_flight,
+        .retention_ms = (uint64_t)settings->idempotency_retention_ms,
+    };
+    key_window_init(&acceptor->keys, &keys);
 }
 
 void acceptor_done(struct acceptor *acceptor)
 {
+    acceptor_submit(acceptor);         /* what a disk held back until the threads had ended */
     acceptor_take_completed(acceptor); /* those that were answered before their outcome came */
+    acceptor_submit(acceptor);         /* threads that have ended keep nothing of it */
     key_window_done(&acceptor->keys);
 }
 
@@ -134,6 +144,57 @@ static void accept_new(struct acceptor *acceptor, struct event *event)
     STAILQ_INSERT_TAIL(&acceptor->outgoing, &event->item, next);
 }
 
+/* Half of what may be under way, so that a disk that hangs leaves the other half to requests
+ * without a key. */
+static bool is_writer_behind(const struct acceptor *acceptor)
+{
+    return key_writer_pending(acceptor->key_writer) >=
+           ((size_t)acceptor->settings->max_in_flight + 1) / 2;
+}
+
+/* Nobody waits for what the file is to hold then: without it the next process only knows less. */
+static void settle_key(struct acceptor *acceptor, struct event *event,
+                       struct work_list *ret_waiting)
+{
+    struct key_change change;
+    bool is_changed = key_window_settle(&acceptor->keys, event, ret_waiting, &change);
+    if (is_changed && acceptor->key_writer != NULL) {
+        (void)!key_writer_add(acceptor->key_writer, &acceptor->to_write, &change, NULL, NULL);
+    }
+}
+
+/* Nothing can wait for it yet. */
+static void refuse_claimed(struct acceptor *acceptor, struct event *event,
+                           enum event_outcome outcome)
+{
+    struct work_list waiting;
+    event->outcome = outcome;
+    settle_key(acceptor, event, &waiting);
+    reply_to_event(event);
+    event_free(event);
+}
+
+/* With a new key it is published when the key is in the file. */
+static void accept_claimed(struct acceptor *acceptor, struct event *event)
+{
+    const struct key_change *change =
+        acceptor->key_writer != NULL ? key_window_to_write(event) : NULL;
+    if (change != NULL && is_writer_behind(acceptor)) {
+        refuse_claimed(acceptor, event, EVENT_KEYS_UNAVAILABLE);
+        return;
+    }
+    if (change != NULL && key_writer_add(acceptor->key_writer, &acceptor->to_write, change, event,
+                                         NULL) != OUTCOME_OK) {
+        refuse_claimed(acceptor, event, EVENT_OVERLOADED);
+        return;
+    }
+    acceptor->claimed++;
+    park(acceptor, event);
+    if (change == NULL) {
+        STAILQ_INSERT_TAIL(&acceptor->outgoing, &event->item, next);
+    }
+}
+
 static void accept_with_key(struct acceptor *acceptor, struct event *event)
 {
     enum key_verdict verdict = KEY_NEW;
@@ -145,7 +206,7 @@ static void accept_with_key(struct acceptor *acceptor, struct event *event)
     }
     switch (verdict) {
     case KEY_NEW:
-        accept_new(acceptor, event);
+        accept_claimed(acceptor, event);
         return;
     case KEY_IN_FLIGHT:
         metric_add(&acceptor->repeated, 1);
@@ -174,16 +235,24 @@ void acceptor_accept(struct acceptor *acceptor, struct event *event)
 
 void acceptor_submit(struct acceptor *acceptor)
 {
+    bool has_claimed = acceptor->claimed > 0 || !STAILQ_EMPTY(&acceptor->to_write);
+    if (has_claimed && acceptor->key_writer != NULL) {
+        key_writer_submit(acceptor->key_writer, &acceptor->to_write);
+    }
     publisher_submit(acceptor->publisher, &acceptor->outgoing);
 }
 
-static void finish(struct acceptor *acceptor, struct event *event, uint64_t now_us)
+/* What was late, or lost with its connection, says nothing about how fast events are. */
+static void record_latency(struct acceptor *acceptor, const struct event *event, uint64_t now_us)
 {
-    /* What was late, or lost with its connection, says nothing about how fast events are. */
     if (event->outcome == EVENT_CONFIRMED ||
         (event->outcome == EVENT_STORED && !event->published)) {
         admission_record_confirm(&acceptor->admission, now_us - event->accepted_us, now_us);
     }
+}
+
+static void finish(struct acceptor *acceptor, struct event *event)
+{
     admission_leave(&acceptor->admission, event->body_length);
     if (event->asker.request != NULL) {
         TAILQ_REMOVE(&acceptor->parked, event, parked);
@@ -206,16 +275,50 @@ void acceptor_give_up_late(struct acceptor *acceptor)
 }
 
 /* Those that came with its key while it was under way become what it has become. */
-static void finish_waiting(struct acceptor *acceptor, struct event *event, uint64_t now_us)
+static void finish_claimed(struct acceptor *acceptor, struct event *event, uint64_t now_us)
 {
     struct work_list waiting;
     struct work_item *item = NULL;
-    key_window_settle(&acceptor->keys, event, &waiting);
+    settle_key(acceptor, event, &waiting);
     while ((item = work_list_take(&waiting)) != NULL) {
         struct event *repeated = (struct event *)item;
         repeated->outcome = event->outcome;
         repeated->published = event->published;
-        finish(acceptor, repeated, now_us);
+        record_latency(acceptor, repeated, now_us);
+        finish(acceptor, repeated);
+    }
+    acceptor->claimed--;
+    finish(acceptor, event);
+}
+
+/* Whether the client is told of the outcome only when the key outlives the machine. Otherwise the
+ * key could come with another user then, and be answered with success too. What was not saved needs
+ * no key. */
+static bool awaits_sync(const struct acceptor *acceptor, struct event *event)
+{
+    bool may_be_saved = event->outcome == EVENT_CONFIRMED || event->outcome == EVENT_STORED ||
+                        event->outcome == EVENT_UNKNOWN;
+    uint64_t order = key_window_order(event);
+    if (acceptor->key_writer == NULL || !may_be_saved ||
+        order <= key_writer_synced(acceptor->key_writer)) {
+        return false;
+    }
+    if (order <= key_writer_tried(acceptor->key_writer)) {
+        event->outcome = EVENT_UNKNOWN;
+        return false;
+    }
+    return true;
+}
+
+static void finish_synced(struct acceptor *acceptor, uint64_t now_us)
+{
+    struct event *next = NULL;
+    for (struct event *event = TAILQ_FIRST(&acceptor->unsynced); event != NULL; event = next) {
+        next = TAILQ_NEXT(event, unsynced);
+        if (!awaits_sync(acceptor, event)) {
+            TAILQ_REMOVE(&acceptor->unsynced, event, unsynced);
+            finish_claimed(acceptor, event, now_us);
+        }
     }
 }
 
@@ -225,12 +328,17 @@ void acceptor_take_completed(struct acceptor *acceptor)
     struct work_list completed;
     struct work_item *item = NULL;
     worker_take_all(publisher_completed(acceptor->publisher), &completed);
+    finish_synced(acceptor, now_us);
     while ((item = work_list_take(&completed)) != NULL) {
         struct event *event = (struct event *)item;
-        if (event->key != NULL) {
-            finish_waiting(acceptor, event, now_us);
+        record_latency(acceptor, event, now_us);
+        if (event->key == NULL) {
+            finish(acceptor, event);
+        } else if (awaits_sync(acceptor, event)) {
+            TAILQ_INSERT_TAIL(&acceptor->unsynced, event, unsynced);
+        } else {
+            finish_claimed(acceptor, event, now_us);
         }
-        finish(acceptor, event, now_us);
     }
 }
 
@@ -240,5 +348,9 @@ METRIC_TABLE(append_metrics, struct acceptor, ACCEPTOR_METRICS(ROW))
 void acceptor_append_metrics(struct acceptor *acceptor, struct buffer *text)
 {
     metric_set(&acceptor->limit, (int64_t)acceptor->admission.limit);
+    metric_set(&acceptor->remembered, (int64_t)acceptor->keys.remembered);
     append_metrics(text, acceptor);
+    if (acceptor->key_writer != NULL) {
+        key_writer_append_metrics(acceptor->key_writer, text);
+    }
 }

@@ -1,5 +1,6 @@
 /* The acceptor does what all endpoints share that accept events: it makes an event of a request,
- * hands it over to the publisher, and makes a reply of its outcome. HTTP thread.
+ * hands it over to the publisher, or first to the key writer, and makes a reply of its outcome.
+ * HTTP thread.
  *
  * routes.c asks acceptor_admits() before an endpoint looks at the request. The endpoint then calls
  *
@@ -14,23 +15,28 @@
 #include "common/http/http_server.h"
 #include "user-service/admission.h"
 #include "user-service/event_clock.h"
-#include "user-service/key_window.h"
-#include "user-service/publisher.h"
+#include "user-service/key_writer.h"
 #include "user-service/reply.h"
 
 /* How to add a metric is said in common/metrics/metrics.h. */
 #define ACCEPTOR_METRICS(METRIC)                                                                   \
     METRIC(repeated, COUNTER, "user_service_repeated_keys_total",                                  \
            "Saves that were answered as the first with their Idempotency-Key.")                    \
+    METRIC(remembered, GAUGE, "user_service_idempotency_keys",                                     \
+           "Idempotency-Keys that are remembered, without those in flight.")                       \
     METRIC(limit, GAUGE, "user_service_saves_limit", "Saves that may be under way at once, now.")
 
 struct acceptor {
     const struct settings *settings;
     struct publisher *publisher;
+    struct key_writer *key_writer;   /* NULL: keys are in memory only */
     struct message_id_generator ids; /* endpoints may take ids from it, too */
     struct event_clock clock;        /* of the events */
     enum event_type last_type;       /* of the event before */
     struct work_list outgoing;       /* accepted in this turn of the loop */
+    struct work_list to_write;       /* what the file of the keys is to hold, also of this turn */
+    size_t claimed;                  /* events that have claimed a key, and are not finished */
+    struct event_queue unsynced;     /* completed, and their keys are not on disk yet */
     struct event_queue parked;       /* accepted and not answered */
     struct admission admission;
     unsigned refused_since_start; /* for want of room */
@@ -38,10 +44,11 @@ struct acceptor {
     ACCEPTOR_METRICS(METRIC_MEMBER)
 };
 
-/* Borrows everything. */
+/* Borrows everything. The key writer may be NULL. */
 void acceptor_init(struct acceptor *acceptor, const struct settings *settings,
-                   struct publisher *publisher);
-/* To be called when no request is left, and the publisher and the outbox have stopped. */
+                   struct publisher *publisher, struct key_writer *key_writer);
+/* To be called when no request is left, and the publisher, the outbox and the key writer have
+ * stopped. */
 void acceptor_done(struct acceptor *acceptor);
 
 /* Returns whether there is room for an event of the size of the request's body. False: the request
@@ -63,7 +70,8 @@ void acceptor_submit(struct acceptor *acceptor);
  * second. */
 void acceptor_give_up_late(struct acceptor *acceptor);
 
-/* To be called when the publisher or the outbox has completed events. Replies to their requests. */
+/* To be called when the publisher, the outbox or the key writer has completed events, or keys are
+ * on disk. Replies to their requests. */
 void acceptor_take_completed(struct acceptor *acceptor);
 
 /* Appends its metrics for GET /metrics. */

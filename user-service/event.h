@@ -1,5 +1,6 @@
 /* An event is what a request asks the service to send. It goes from the HTTP thread to the
- * publisher's thread, perhaps to the outbox's thread, and back. Whoever has it owns it alone; the
+ * publisher's thread, perhaps to the outbox's thread, and back. With an Idempotency-Key it goes
+ * first to the thread that writes the keys. Whoever has it owns it alone; the
  * hand-over is the only synchronization. */
 #pragma once
 
@@ -32,7 +33,8 @@ struct asker {
     OUTCOME(EVENT_DRAINING, "draining")         /* the service is stopping: not sent */            \
     OUTCOME(EVENT_UNKNOWN, "unknown") /* sent or stored, and it is unknown whether it is safe */   \
     OUTCOME(EVENT_STORED, "stored")   /* committed to the outbox */                                \
-    OUTCOME(EVENT_OUTBOX_FULL, "outbox_full") /* not sent, and the outbox takes nothing */
+    OUTCOME(EVENT_OUTBOX_FULL, "outbox_full") /* not sent, and the outbox takes nothing */         \
+    OUTCOME(EVENT_KEYS_UNAVAILABLE, "keys_unavailable") /* its key cannot be written: not sent */
 
 #define EVENT_OUTCOME(outcome, name) outcome,
 #define EVENT_OUTCOME_NAME(outcome, name) name,
@@ -43,6 +45,7 @@ struct event {
     TAILQ_ENTRY(event) in_order; /* publisher: all events that it has, oldest first */
     TAILQ_ENTRY(event) waiting;  /* publisher: events that are to be published, oldest first */
     TAILQ_ENTRY(event) parked;   /* HTTP thread only: events not answered yet, oldest first */
+    TAILQ_ENTRY(event) unsynced; /* HTTP thread only: completed, and its key is not on disk yet */
     struct asker asker;          /* HTTP thread only: where its answer goes */
     bool has_key;                /* HTTP thread only: its id is the request's Idempotency-Key */
     struct key_entry *key;       /* HTTP thread only: its entry in the key window; else NULL */
@@ -53,7 +56,8 @@ struct event {
     size_t message_id_length;
     char traceparent[TRACEPARENT_BYTES + 1]; /* "" where the request had none */
     uint64_t occurred_at_ms;                 /* wall clock: when it was accepted */
-    uint64_t accepted_us;       /* monotonic: when it was accepted, or read from the outbox */
+    uint64_t accepted_us;       /* monotonic: when it was accepted, its key was written, or it was
+                                   read from the outbox */
     uint64_t deadline_ms;       /* monotonic; not of one that is forwarded from the outbox */
     uint64_t tag;               /* publisher: its delivery tag; 0: not sent on this connection */
     bool published;             /* publisher: it may have reached a broker */

@@ -38,6 +38,21 @@
     EVENT(event_outbox_left_behind, ERROR, "outbox.left_behind",                                   \
           "The service runs with --outbox off, and the file of the outbox still holds saves. "     \
           "They are not forwarded.",                                                               \
-          "Start once with --outbox on, and wait until user_service_outbox_saves is 0.")
+          "Start once with --outbox on, and wait until user_service_outbox_saves is 0.")           \
+    EVENT(event_keys_refused, ERROR, "keys.refused",                                               \
+          "The file of the Idempotency-Keys cannot be written. Saves with a new key are answered " \
+          "503, or 504 where they had been sent; saves without a key go on.",                      \
+          "Read the error: look at the disk and at the rights of the state directory.")            \
+    EVENT(event_keys_taken, INFO, "keys.taken",                                                    \
+          "The file of the Idempotency-Keys can be written again.", "")                            \
+    EVENT(event_keys_damaged, ERROR, "keys.damaged",                                               \
+          "So many records in the file of the Idempotency-Keys cannot be read, and their keys "    \
+          "are forgotten. One that was being written when the power failed is of a request that "  \
+          "had no answer.",                                                                        \
+          "More than the few of one moment: look at the disk.")                                    \
+    EVENT(event_keys_in_memory, WARNING, "keys.in_memory",                                         \
+          "Without a state directory the Idempotency-Keys are remembered in memory only. After "   \
+          "the end of the process a key can come with another user.",                              \
+          "Give --state-dir a directory that the service may write.")
 
 USER_LOG_EVENTS(LOG_EVENT_DEFINE)

@@ -2,15 +2,17 @@
 #include "common/base/digest.h"
 #include "common/service/lifecycle.h"
 #include "common/service/state_directory.h"
+#include "user-service/log_events.h"
 #include "user-service/routes.h"
 
-enum { LAST_REPLIES_WAIT_MS = 2000 };
+enum { LAST_REPLIES_WAIT_MS = 2000, LAST_KEYS_WAIT_MS = 1000 };
 
 /* Static, so that a connection attempt that must be left behind can still read it. */
 static struct settings settings;
 static struct state_directory directory = {.lock_descriptor = -1};
 
-static struct outbox *outbox; /* NULL: off */
+static struct outbox *outbox;         /* NULL: off */
+static struct key_writer *key_writer; /* NULL: keys are in memory only */
 static struct publisher *publisher;
 static struct routes routes;
 static struct http_server *server;
@@ -41,11 +43,28 @@ static enum outcome open_outbox(struct error *ret_error)
                                  : outbox_create(&settings, directory.path, &outbox, ret_error);
 }
 
+/* Without an outbox the service needs no directory, and says what it cannot do without one. */
+static enum outcome create_key_writer(struct error *ret_error)
+{
+    struct error error = {.text = ""};
+    if (settings.idempotency_keys == 0) {
+        return OUTCOME_OK;
+    }
+    if (outbox == NULL && state_directory_hold(&directory, &error) != OUTCOME_OK) {
+        log_at(&event_keys_in_memory, log_string("error", error.text));
+        return OUTCOME_OK;
+    }
+    return key_writer_create(directory.path, &key_writer, ret_error);
+}
+
 static enum outcome create(struct error *ret_error)
 {
     enum outcome outcome = digest_init(ret_error);
     if (outcome == OUTCOME_OK) {
         outcome = open_outbox(ret_error);
+    }
+    if (outcome == OUTCOME_OK) {
+        outcome = create_key_writer(ret_error);
     }
     if (outcome == OUTCOME_OK) {
         outcome = publisher_create(&settings, outbox == NULL ? NULL : outbox_worker(outbox),
@@ -54,7 +73,13 @@ static enum outcome create(struct error *ret_error)
     if (outcome != OUTCOME_OK) {
         return outcome;
     }
-    routes_init(&routes, &settings, publisher, outbox);
+    routes_init(&routes, &settings, publisher, outbox, key_writer);
+    if (key_writer != NULL) {
+        outcome = key_writer_open(key_writer, &routes.acceptor.keys, ret_error);
+    }
+    if (outcome != OUTCOME_OK) {
+        return outcome;
+    }
     const struct http_server_options options = {
         .max_body_bytes = (size_t)settings.max_body_bytes,
         .receiving_bytes_max = (size_t)settings.max_receive_bytes,
@@ -87,7 +112,18 @@ static enum outcome start(struct lifecycle_watch *ret_watch, struct error *ret_e
         ret_watch->workers[ret_watch->worker_count++] = outbox_worker(outbox);
         outcome = outbox_start(outbox, publisher, ret_error);
     }
+    if (outcome == OUTCOME_OK && key_writer != NULL) {
+        ret_watch->workers[ret_watch->worker_count++] = key_writer_worker(key_writer);
+        outcome = key_writer_start(key_writer, publisher, ret_error);
+    }
     return outcome == OUTCOME_OK ? http_server_start(server, ret_error) : outcome;
+}
+
+/* What it has goes to the publisher. A disk that hangs does not keep that from ending. */
+static bool stop_key_writer(void)
+{
+    worker_stop(key_writer_worker(key_writer));
+    return worker_join(key_writer_worker(key_writer), LAST_KEYS_WAIT_MS, NULL);
 }
 
 /* Every accepted request is answered: what is confirmed in time with success, the rest when the
@@ -100,7 +136,11 @@ static bool drain(void)
     }
     worker_stop(http);
     bool ended = worker_join(http, (uint64_t)settings.common.drain_timeout_ms, NULL);
+    bool has_written = key_writer == NULL || stop_key_writer();
     worker_end(publisher_worker(publisher));
+    if (!has_written) {
+        worker_end(key_writer_worker(key_writer));
+    }
     if (outbox != NULL) {
         worker_end(outbox_worker(outbox));
     }
@@ -112,6 +152,7 @@ static void free_all(void)
     routes_done(&routes);
     http_server_free(server);
     outbox_free(outbox);
+    key_writer_free(key_writer);
     publisher_free(publisher);
     state_directory_release(&directory);
 }

@@ -58,6 +58,7 @@ static enum event_outcome refusal(const struct event *event)
     case EVENT_DRAINING:
     case EVENT_STORED:
     case EVENT_OUTBOX_FULL:
+    case EVENT_KEYS_UNAVAILABLE:
     case EVENT_OUTCOMES:
         break;
     }

@@ -9,7 +9,7 @@
     METRIC(in_flight, GAUGE, "user_service_saves_in_flight",                                       \
            "Saves that were sent, from the oldest that is not confirmed on.")                      \
     METRIC(confirm_latency, HISTOGRAM, "user_service_confirm_latency_seconds",                     \
-           "From accepting a save to the broker's confirm.")                                       \
+           "From accepting a save, or from writing its Idempotency-Key, to the broker's confirm.") \
     METRIC(connected, GAUGE, "user_service_broker_connected",                                      \
            "1 while there is a connection to a broker.")                                           \
     METRIC(blocked, GAUGE, "user_service_broker_blocked",                                          \

@@ -25,6 +25,8 @@ static const struct refusal refusals[EVENT_OUTCOMES] = {
     [EVENT_STORED] = {"stored", ""},
     [EVENT_OUTBOX_FULL] = {"outbox-full",
                            "the broker cannot be reached and the outbox takes no more"},
+    [EVENT_KEYS_UNAVAILABLE] = {"keys-unavailable",
+                                "the Idempotency-Key cannot be written to disk"},
 };
 
 static void append_string(struct buffer *json, struct slice text)
@@ -127,6 +129,7 @@ void reply_to_event(const struct event *event)
     case EVENT_OVERLOADED:
     case EVENT_DRAINING:
     case EVENT_OUTBOX_FULL:
+    case EVENT_KEYS_UNAVAILABLE:
         reply_refused(&event->asker, event->outcome);
         return;
     case EVENT_OUTCOMES:

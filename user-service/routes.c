@@ -10,10 +10,10 @@
         .done = (done_text), .invalid = (invalid_text), .replies = routes->replies.name};
 
 void routes_init(struct routes *routes, const struct settings *settings,
-                 struct publisher *publisher, struct outbox *outbox)
+                 struct publisher *publisher, struct outbox *outbox, struct key_writer *key_writer)
 {
     routes->outbox = outbox;
-    acceptor_init(&routes->acceptor, settings, publisher);
+    acceptor_init(&routes->acceptor, settings, publisher, key_writer);
     ENDPOINTS(INIT_ENDPOINT, )
 }
 
@@ -48,6 +48,16 @@ static void handle_at(struct http_request *request, struct routes *routes,
     }
 ENDPOINTS(HANDLE_AT_ENDPOINT, )
 
+static bool loops_make_progress(const struct routes *routes, struct error *ret_reason)
+{
+    struct key_writer *key_writer = routes->acceptor.key_writer;
+    return worker_makes_progress(publisher_worker(routes->acceptor.publisher), ret_reason) &&
+           worker_makes_progress(http_server_worker(routes->server), ret_reason) &&
+           (routes->outbox == NULL ||
+            worker_makes_progress(outbox_worker(routes->outbox), ret_reason)) &&
+           (key_writer == NULL || worker_makes_progress(key_writer_worker(key_writer), ret_reason));
+}
+
 bool routes_is_ready(void *context, struct error *ret_reason)
 {
     struct routes *routes = context;
@@ -55,10 +65,7 @@ bool routes_is_ready(void *context, struct error *ret_reason)
         error_set(ret_reason, OUTCOME_OK, "draining");
         return false;
     }
-    if (!worker_makes_progress(publisher_worker(routes->acceptor.publisher), ret_reason) ||
-        !worker_makes_progress(http_server_worker(routes->server), ret_reason) ||
-        (routes->outbox != NULL &&
-         !worker_makes_progress(outbox_worker(routes->outbox), ret_reason))) {
+    if (!loops_make_progress(routes, ret_reason)) {
         return false;
     }
     if (publisher_get_state(routes->acceptor.publisher, ret_reason) == PUBLISHER_CONNECTED) {

@@ -23,10 +23,12 @@ struct routes {
     struct http_server *server;
 };
 
-/* Borrows everything; the routes must stay where they are. The caller sets the server. */
+/* Borrows everything; the routes must stay where they are. The outbox and the key writer may be
+ * NULL. The caller sets the server. */
 void routes_init(struct routes *routes, const struct settings *settings,
-                 struct publisher *publisher, struct outbox *outbox);
-/* To be called when no request is left, and the publisher and the outbox have stopped. */
+                 struct publisher *publisher, struct outbox *outbox, struct key_writer *key_writer);
+/* To be called when no request is left, and the publisher, the outbox and the key writer have
+ * stopped. */
 void routes_done(struct routes *routes);
 
 extern const struct http_route routes_table[];

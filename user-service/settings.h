@@ -34,12 +34,16 @@ enum bind_mode { BIND_OFF, BIND_ON };
     OPTION(idempotency_keys, INTEGER(0, 1000000), "idempotency-keys", "10000",                     \
            "so many of the last Idempotency-Keys are remembered: with one of them a save is "      \
            "answered as the first time")                                                           \
+    OPTION(idempotency_retention_ms, DURATION(1000, INT64_C(3650) * 24 * 3600 * 1000),             \
+           "idempotency-retention", "168h",                                                        \
+           "and none for longer than this; not less than the session-service's "                   \
+           "--inbox-retention")                                                                    \
     OPTION(outbox, CHOICE(enum outbox_mode, "MODE", "on|off"), "outbox", "on",                     \
            "on: what the broker does not confirm now is kept on disk, answered 202, and "          \
            "forwarded")                                                                            \
     OPTION(state_dir, TEXT("DIR"), "state-dir", NULL,                                              \
-           "where the outbox is, for one process at a time; without it $STATE_DIRECTORY, else "    \
-           "/var/lib/user-service")                                                                \
+           "where the outbox and the Idempotency-Keys are, for one process at a time; without it " \
+           "$STATE_DIRECTORY, else /var/lib/user-service")                                         \
     OPTION(outbox_max_bytes, SIZE(64 * 1024, INT64_C(1024) * 1024 * 1024 * 1024),                  \
            "outbox-max-bytes", "1GiB",                                                             \
            "bytes of the saves in the outbox at most; more are answered 503")                      \

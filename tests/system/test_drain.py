@@ -66,7 +66,7 @@ def threads(pid):
 
 def test_what_comes_when_the_publisher_has_ended(away):
     """A disk that hangs keeps one save, and with it the HTTP loop: what that takes meanwhile is answered too."""
-    user = away.user_service("--confirm-timeout", "600s", "--drain-timeout", "1s")
+    user = away.user_service("--confirm-timeout", "600s", "--drain-timeout", "1s", "--request-timeout", "600s")
     pid = user.process.pid
     body = b'{"name":"Ada"}'
     with socket.create_connection(("127.0.0.1", user.port), timeout=PATIENCE_S) as slow:

@@ -85,6 +85,7 @@ static void settle_a_key_twice(void)
 {
     struct key_window window;
     struct work_list waiting;
+    struct key_change change;
     char body[] = "{}";
     struct event event = {.message_id = "k",
                           .message_id_length = 1,
@@ -93,12 +94,13 @@ static void settle_a_key_twice(void)
                           .outcome = EVENT_CONFIRMED};
     enum key_verdict verdict = KEY_REUSED;
     enum event_outcome outcome = EVENT_OUTCOMES;
-    key_window_init(&window, 2);
+    const struct key_window_options options = {.capacity = 2, .in_flight_max = 1};
+    key_window_init(&window, &options);
     if (key_window_claim(&window, &event, &verdict, &outcome, NULL) != OUTCOME_OK) {
         _exit(1);
     }
-    key_window_settle(&window, &event, &waiting);
-    key_window_settle(&window, &event, &waiting);
+    (void)!key_window_settle(&window, &event, &waiting, &change);
+    (void)!key_window_settle(&window, &event, &waiting, &change);
 }
 
 static struct database *open_database(void)
