@@ -14,6 +14,8 @@ SAVED, DELETED = "user.saved", "user.deleted"
 # What a message of each type does to its user, as the checker's rules for users know it.
 SAVES, DELETES = "saves", "deletes"
 TYPES = {SAVED: SAVES, DELETED: DELETES}
+# What the second of two messages with one id may become.
+CONFLICT = "id-conflict"
 # What a message that was delivered too often may become, whatever it is.
 ALWAYS = "too-many-redeliveries"
 

@@ -8,13 +8,14 @@ something could not be read, or nothing was shown.
 
 import argparse
 import base64
+import collections
 import hashlib
 import json
 import os
 import sqlite3
 import sys
 
-from attempts import ALWAYS, DELETES, FAILED, OK, SAVED, TYPES, UNKNOWN
+from attempts import ALWAYS, CONFLICT, DELETES, FAILED, OK, SAVED, TYPES, UNKNOWN
 
 STORE = "session-service.db"
 SHOWN = 5
@@ -29,6 +30,7 @@ RULES = {
     "revived": "a user is there, and the newest that is known of him is a deletion",
     "unlogged": "handled, without a line in the log",
     "unfounded": "the log says handled, the inbox does not know it",
+    "reused": "one Idempotency-Key, and two requests with it were answered with success",
     "misplaced": "a dead letter for a reason that it cannot have, or an effect of what can have none",
 }
 
@@ -193,6 +195,7 @@ class Judgement:
 
     def judge(self):
         self._judge_attempts()
+        self._judge_keys()
         self._judge_inbox()
         self._judge_dead()
         self._judge_users()
@@ -216,6 +219,12 @@ class Judgement:
                 self.broken["refused"].append(key[0])
             if has_effect and not attempted.effect:
                 self.broken["misplaced"].append(key[0] or "bare " + key[1])
+
+    def _judge_keys(self):
+        """Who publishes two messages under one id, and may, is not the user-service."""
+        ok = [message_id for (message_id, _), attempted in self.attempts.items()
+              if message_id is not None and attempted.is_ok() and CONFLICT not in attempted.reasons]
+        self.broken["reused"] += sorted(one for one, count in collections.Counter(ok).items() if count > 1)
 
     def _judge_known(self, message_id, payload):
         if (message_id, payload) in self.attempts:

@@ -98,10 +98,18 @@ class Clients:
         elif what < 0.06:
             client.save(message_id, payload)
             client.save(message_id, payload)
-        elif what < 0.09:
+        elif what < 0.08:
+            self._use_again(client, message_id, payload, rng)
+        elif what < 0.11:
             self._insist(client.erase, message_id, "shared%d" % rng.randrange(SHARED_USERS), rng)
         else:
             self._insist(client.save, message_id, payload, rng)
+
+    def _use_again(self, client, message_id, payload, rng):
+        """A key comes again with another user, at once or after whatever has happened meanwhile."""
+        client.save(message_id, payload)
+        self.stopping.wait(rng.choice((0, 0.1, 3)))
+        client.save(message_id, payload[:-1] + ',"other":true}')
 
     def _insist(self, request, message_id, about, rng):
         """Some clients ask again, with the same key, where they do not know what came of it."""

@@ -138,6 +138,16 @@ def killed_around_deletions(stage):
 
 
 @scenario()
+def keys_come_with_other_users_after_a_kill(stage):
+    for end in (stage.user.kill, stage.user.stop):
+        keys = ["key%d" % next(stage.numbers) for _ in range(10)]
+        table.use_keys(stage, keys, 1)
+        end()
+        stage.user.start().wait_ready()
+        table.use_keys(stage, keys, 2)
+
+
+@scenario()
 def publishes_are_refused(stage):
     stage.session.stop()
     table.set_length(stage, stage.queue, 1)

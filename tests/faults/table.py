@@ -12,6 +12,7 @@ import subprocess
 from support.tracing import inject
 from support.wait import PATIENCE_S, eventually
 
+from clients import Client, Clients, compact
 from stage import TMPFS_BYTES, as_root, is_root
 
 FAULTS = {}  # name: (generator function, what it occupies, what it needs)
@@ -220,6 +221,30 @@ def stopped_by_signal(stage, rng, name):
     stage.daemons[name].signal(signal.SIGCONT)
 
 
+def use_keys(stage, keys, number):
+    """A user of each; with another number they are others."""
+    client = Client(Clients(stage.user.port, stage.attempts, stage.queue))
+    for key in keys:
+        client.save(key, compact({"id": key, "n": number}))
+    client.close()
+
+
+@fault("keys-used-again", "user")
+def keys_used_again(stage, rng):
+    """After each end of the process the keys come with other users: each may be answered with success for one."""
+    for _ in range(rng.randrange(1, 3)):
+        keys = ["again%d" % next(stage.numbers) for _ in range(rng.randrange(1, 8))]
+        use_keys(stage, keys, 1)
+        if rng.random() < 0.5:
+            stage.user.kill()
+        else:
+            stage.user.signal(signal.SIGTERM)
+            stage.user.ended()
+        stage.user.start()
+        use_keys(stage, keys, 2)
+        yield rng.uniform(0, 1)
+
+
 def failing_calls(stage, rng, name, calls, error):
     tracer = inject(stage.daemons[name].process.pid, calls, "error=" + error)
     yield rng.uniform(0.5, 3)
@@ -234,7 +259,7 @@ def fsync_fails(stage, rng, name):
 
 @for_both("writes-fail", needs=("strace",))
 def writes_fail(stage, rng, name):
-    """Only SQLite writes with this call."""
+    """Only SQLite and the file of the keys write with this call."""
     return failing_calls(stage, rng, name, "pwrite64", "ENOSPC")
 
 

@@ -212,6 +212,13 @@ def drop_the_line_of_a_deletion(run):
     run.lines.pop()
 
 
+def take_a_key_again(run):
+    """Whatever has become of the second one."""
+    run.attempts.append(("m1", user(1, n=7), True, [], OK))
+    run.dead.append(("m1", user(1, n=7), "too-many-redeliveries"))
+    run.lines.append({"event": "user.dead_lettered", "message_id": "m1"})
+
+
 @pytest.mark.parametrize("damage, rule", [
     (lose, "lost"), (lose_a_dead_letter, "lost"), (lose_a_bare_one, "lost"),
     (lose_what_was_sent_twice, "lost"), (make_one_up, "unexpected"),
@@ -223,7 +230,7 @@ def drop_the_line_of_a_deletion(run):
     (log_what_was_not_handled, "unfounded"), (put_a_good_one_aside, "misplaced"),
     (apply_poison, "misplaced"), (revive, "revived"), (revive_by_an_older_save, "revived"),
     (delete_what_is_newer, "missing"), (lose_a_deletion, "lost"),
-    (drop_the_line_of_a_deletion, "unlogged"),
+    (drop_the_line_of_a_deletion, "unlogged"), (take_a_key_again, "reused"),
 ], ids=lambda value: getattr(value, "__name__", value))
 def test_a_broken_rule_is_named(run, damage, rule):
     damage(run)

@@ -37,6 +37,7 @@ PLANTED = {
     "dead-letter-dropped": ("strangers_on_the_queue", {"lost"}),
     "dead-letter-acked-before-its-copy": ("dead_letters_are_refused_and_the_process_is_killed", {"lost"}),
     "ack-reaches-too-far": ("dead_letters_are_refused_and_the_process_is_killed", {"lost"}),
+    "key-not-written": ("keys_come_with_other_users_after_a_kill", {"reused", "misplaced"}),
     "not-persistent": ("broker_is_restarted", {"lost"}),
 }
 
