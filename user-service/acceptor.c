@@ -32,6 +32,16 @@ void acceptor_init(struct acceptor *acceptor, const struct settings *settings,
     key_window_init(&acceptor->keys, &keys);
 }
 
+enum outcome acceptor_restore(struct acceptor *acceptor, struct error *ret_error)
+{
+    if (acceptor->key_writer == NULL) {
+        return OUTCOME_OK;
+    }
+    enum outcome outcome = key_writer_open(acceptor->key_writer, &acceptor->keys, ret_error);
+    event_clock_continue(&acceptor->clock, acceptor->keys.restored_ms, clock_wall_ms());
+    return outcome;
+}
+
 void acceptor_done(struct acceptor *acceptor)
 {
     acceptor_submit(acceptor);         /* what a disk held back until the threads had ended */

@@ -47,6 +47,9 @@ struct acceptor {
 /* Borrows everything. The key writer may be NULL. */
 void acceptor_init(struct acceptor *acceptor, const struct settings *settings,
                    struct publisher *publisher, struct key_writer *key_writer);
+/* Restores what the file of the keys holds, if there is a key writer. To be called before any
+ * thread is started. INVALID: the file needs an operator. */
+MUST_CHECK enum outcome acceptor_restore(struct acceptor *acceptor, struct error *ret_error);
 /* To be called when no request is left, and the publisher, the outbox and the key writer have
  * stopped. */
 void acceptor_done(struct acceptor *acceptor);

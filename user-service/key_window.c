@@ -182,6 +182,9 @@ enum outcome key_window_restore(struct key_window *window, const struct key_chan
     if (record->order > window->last_order) {
         window->last_order = record->order;
     }
+    if (record->order != 0 && record->at_ms > window->restored_ms) {
+        window->restored_ms = record->at_ms;
+    }
     if (record->order == 0 || is_old(window, record, now_ms)) {
         TAILQ_INSERT_TAIL(&window->unused, entry, link);
         return OUTCOME_OK;

@@ -40,6 +40,7 @@ struct key_window {
     size_t remembered;       /* entries in by_age */
     uint32_t places;         /* given to entries, in use or unused */
     uint64_t last_order;
+    uint64_t restored_ms; /* the latest time of what was restored */
 };
 
 enum key_verdict {

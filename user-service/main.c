@@ -74,9 +74,7 @@ static enum outcome create(struct error *ret_error)
         return outcome;
     }
     routes_init(&routes, &settings, publisher, outbox, key_writer);
-    if (key_writer != NULL) {
-        outcome = key_writer_open(key_writer, &routes.acceptor.keys, ret_error);
-    }
+    outcome = acceptor_restore(&routes.acceptor, ret_error);
     if (outcome != OUTCOME_OK) {
         return outcome;
     }

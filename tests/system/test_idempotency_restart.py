@@ -8,6 +8,7 @@ import threading
 import pytest
 import requests
 
+from support.preload import preload
 from support.proxy import Proxy
 from support.services import Service
 from support.store import inbox_ids
@@ -126,6 +127,20 @@ def test_an_unknown_outcome_is_kept_and_what_was_not_saved_is_not(world, broker,
     assert_reused(user, "unknown")
     assert user.save(EVE, Idempotency_Key="refused").status_code == 200
     assert user.save(ADA, Idempotency_Key="unknown").status_code == 200
+
+
+@pytest.mark.parametrize("end", [end_by_sigterm, end_by_kill])
+def test_a_clock_that_is_set_back_meanwhile_makes_no_save_older(world, state, tmp_path, end):
+    flag = tmp_path / "back"
+    environment = preload(tmp_path, "clock_back", CLOCK_BACK_FILE=str(flag))
+    times = []
+    for key in ("k1", "k2", "k3"):
+        user = world.patient_user_service("--state-dir", state, environment=environment).wait_ready()
+        assert user.save(ADA, Idempotency_Key=key).status_code == 200
+        times.append(world.get()[1].headers["saved_at_ms"])
+        end(user)
+        flag.touch()
+    assert times[0] < times[1] < times[2] < times[0] + 60000
 
 
 def test_a_state_directory_without_the_file_gets_one(world, state):

@@ -71,6 +71,24 @@ static void test_it_runs_ahead_only_so_far(void **state)
     assert_in_range(last_ms, NOW_MS, NOW_MS + 2 * BACK_MS + EVENT_CLOCK_SPARE_MS + 1);
 }
 
+/* After a restart: as if the process had gone on. */
+static void test_it_goes_on_from_the_process_before(void **state)
+{
+    (void)state;
+    struct event_clock clock = {0};
+    event_clock_continue(&clock, NOW_MS + HOUR_MS, NOW_MS);
+    assert_int_equal(event_clock_next(&clock, NOW_MS, false), NOW_MS + HOUR_MS + 1);
+    assert_int_equal(event_clock_next(&clock, NOW_MS, false), NOW_MS + HOUR_MS + 2);
+    event_clock_continue(&clock, NOW_MS - 1000, NOW_MS);
+    assert_int_equal(event_clock_next(&clock, NOW_MS, false), NOW_MS);
+    /* A time that cannot be right would be given out for ever. */
+    clock = (struct event_clock){0};
+    event_clock_continue(&clock, NOW_MS + EVENT_CLOCK_AHEAD_MS_MAX + 1, NOW_MS);
+    assert_int_equal(event_clock_next(&clock, NOW_MS, false), NOW_MS);
+    event_clock_continue(&clock, UINT64_MAX, NOW_MS);
+    assert_int_equal(event_clock_next(&clock, NOW_MS + 1, false), NOW_MS + 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -78,6 +96,7 @@ int main(void)
         cmocka_unit_test(test_another_type_is_later),
         cmocka_unit_test(test_behind_the_next_is_greater),
         cmocka_unit_test(test_it_runs_ahead_only_so_far),
+        cmocka_unit_test(test_it_goes_on_from_the_process_before),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
