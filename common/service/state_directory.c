@@ -49,21 +49,58 @@ static bool write_process(int descriptor)
            pwrite(descriptor, process, (size_t)length, 0) == (ssize_t)length;
 }
 
+/* Creates the folder so that it outlives the machine. What its parent does not let us read is not
+ * synced, and then the name is as durable as the file system makes it by itself. */
+static enum outcome create_folder(const char *path, struct error *ret_error)
+{
+    if (mkdir(path, 0700) != 0) {
+        return errno == EEXIST ? OUTCOME_OK
+                               : error_set_errno(ret_error, OUTCOME_INVALID, errno,
+                                                 "--state-dir: create %s", path);
+    }
+    char parent[STATE_DIRECTORY_PATH_BYTES + FILE_NAME_BYTES];
+    (void)snprintf(parent, sizeof(parent), "%s/..", path);
+    int descriptor = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (descriptor < 0) {
+        return OUTCOME_OK;
+    }
+    enum outcome outcome =
+        fsync(descriptor) == 0
+            ? OUTCOME_OK
+            : error_set_errno(ret_error, OUTCOME_INVALID, errno, "--state-dir: sync %s", parent);
+    close(descriptor);
+    return outcome;
+}
+
+/* It may have been removed between the opening and the locking. Another process could then lock one
+ * of the same name as well. */
+static enum outcome remember_lock(struct named_file *lock, int descriptor, struct error *ret_error)
+{
+    struct stat held;
+    enum outcome outcome = named_file_remember(lock, ret_error);
+    if (outcome == OUTCOME_OK && fstat(descriptor, &held) == 0 &&
+        named_file_compare(lock, 0, &held) == NAMED_FILE_IN_PLACE) {
+        return OUTCOME_OK;
+    }
+    return error_set(ret_error, OUTCOME_INVALID,
+                     "--state-dir: %s was removed or replaced while it was locked; start again",
+                     lock->path);
+}
+
 enum outcome state_directory_try(struct state_directory *directory, bool *ret_is_held,
                                  struct error *ret_error)
 {
-    if (mkdir(directory->path, 0700) != 0 && errno != EEXIST) {
-        return error_set_errno(ret_error, OUTCOME_INVALID, errno, "--state-dir: create %s",
-                               directory->path);
+    enum outcome outcome = create_folder(directory->path, ret_error);
+    if (outcome != OUTCOME_OK) {
+        return outcome;
     }
-    char path[STATE_DIRECTORY_PATH_BYTES + FILE_NAME_BYTES];
-    (void)snprintf(path, sizeof(path), "%s/lock", directory->path);
+    char *path = directory->lock.path;
+    (void)snprintf(path, sizeof(directory->lock.path), "%s/lock", directory->path);
     int descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (descriptor < 0) {
         return error_set_errno(ret_error, OUTCOME_INVALID, errno, "--state-dir: open %s", path);
     }
     if (flock(descriptor, LOCK_EX | LOCK_NB) != 0) {
-        enum outcome outcome = OUTCOME_OK;
         if (errno == EWOULDBLOCK) {
             name_holder(directory, descriptor, ret_error);
             *ret_is_held = false;
@@ -71,6 +108,11 @@ enum outcome state_directory_try(struct state_directory *directory, bool *ret_is
             outcome =
                 error_set_errno(ret_error, OUTCOME_INVALID, errno, "--state-dir: lock %s", path);
         }
+        close(descriptor);
+        return outcome;
+    }
+    outcome = remember_lock(&directory->lock, descriptor, ret_error);
+    if (outcome != OUTCOME_OK) {
         close(descriptor);
         return outcome;
     }
@@ -99,4 +141,5 @@ void state_directory_release(struct state_directory *directory)
         close(directory->lock_descriptor);
         directory->lock_descriptor = -1;
     }
+    directory->lock.is_known = false;
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "common/base/error.h"
+#include "common/base/named_file.h"
 
 #include <stdbool.h>
 
@@ -10,7 +11,8 @@ enum { STATE_DIRECTORY_PATH_BYTES = 1024 };
 
 struct state_directory {
     char path[STATE_DIRECTORY_PATH_BYTES];
-    int lock_descriptor; /* held until the process ends, however it ends */
+    int lock_descriptor;    /* held until the process ends, however it ends */
+    struct named_file lock; /* while it stands under its name, no other process gets hold of it */
 };
 
 /* Chooses the folder: `option` if it is not NULL, else the first of $STATE_DIRECTORY (systemd),
