@@ -1,6 +1,7 @@
 /* What the HTTP server's source files share; with them the only code that sees libmicrohttpd. */
 #pragma once
 
+#include "common/base/named_file.h"
 #include "common/http/http_linger.h"
 #include "common/http/http_server.h"
 #include "common/http/http_syntax.h"
@@ -96,6 +97,7 @@ enum { HTTP_LISTENERS_MAX = 16, HTTP_ACCEPT_PAUSE_MS = 100 /* where descriptors 
 
 struct http_listeners {
     int descriptors[HTTP_LISTENERS_MAX];
+    struct named_file places[HTTP_LISTENERS_MAX]; /* of those in the file system */
     size_t count;
     bool are_passed; /* the service manager has them too */
 };
@@ -146,7 +148,8 @@ struct http_framing http_check_framing(struct http_request *request, const struc
 MUST_CHECK enum outcome http_listen(const char *listen, struct http_listeners *ret_listeners,
                                     struct error *ret_error);
 
-/* Closes them, and removes those of the file system that are not passed. */
+/* Closes them, and removes those of the file system that are not passed, unless another process has
+ * replaced them. */
 void http_listeners_close(struct http_listeners *listeners);
 
 /* The addresses that listening sockets have, as --listen would say them. */

@@ -279,6 +279,11 @@ static enum outcome open_place(const struct place *place, bool has_ipv4,
         }
         return outcome;
     }
+    if (family == AF_UNIX) { /* one that is removed already stays unknown */
+        struct named_file *name = &listeners->places[listeners->count];
+        (void)snprintf(name->path, sizeof(name->path), "%s", place->text);
+        (void)!named_file_remember(name, NULL);
+    }
     listeners->descriptors[listeners->count++] = descriptor;
     return OUTCOME_OK;
 }
@@ -309,14 +314,10 @@ enum outcome http_listen(const char *listen_address, struct http_listeners *ret_
 void http_listeners_close(struct http_listeners *listeners)
 {
     while (listeners->count > 0) {
-        int descriptor = listeners->descriptors[--listeners->count];
-        struct sockaddr_un local = {.sun_family = AF_UNSPEC};
-        socklen_t length = sizeof(local);
-        if (!listeners->are_passed &&
-            getsockname(descriptor, (struct sockaddr *)&local, &length) == 0 &&
-            local.sun_family == AF_UNIX) {
-            (void)unlink(local.sun_path);
+        const struct named_file *name = &listeners->places[--listeners->count];
+        if (name->is_known && named_file_look_up(name) == NAMED_FILE_IN_PLACE) {
+            (void)unlink(name->path);
         }
-        close(descriptor);
+        close(listeners->descriptors[listeners->count]);
     }
 }
