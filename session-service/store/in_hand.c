@@ -57,28 +57,52 @@ static bool parse(const char record[RECORD_BYTES], struct in_hand *in_hand)
     return true;
 }
 
-enum outcome in_hand_open(struct in_hand *in_hand, struct error *ret_error)
+/* What stands under the name now, created where nothing does. */
+static enum outcome open_file(struct in_hand *in_hand, struct error *ret_error)
 {
-    if (in_hand->descriptor >= 0) {
-        return OUTCOME_OK;
-    }
-    char path[IN_HAND_PATH_BYTES];
-    int length = snprintf(path, sizeof(path), "%s/" FILE_NAME, in_hand->directory);
-    if (length < 0 || (size_t)length >= sizeof(path)) {
+    struct named_file *name = &in_hand->name;
+    int length = snprintf(name->path, sizeof(name->path), "%s/" FILE_NAME, in_hand->directory);
+    if (length < 0 || (size_t)length >= sizeof(name->path)) {
         return error_set(ret_error, OUTCOME_INVALID, "the path of the state directory is too long");
     }
-    in_hand->descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (in_hand->descriptor < 0) {
+    in_hand->descriptor = open(name->path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (in_hand->descriptor < 0 || named_file_remember(name, NULL) != OUTCOME_OK) {
         return fail(in_hand, "open it", ret_error);
     }
+    return OUTCOME_OK;
+}
+
+/* What an operator has put there says nothing about the deaths of this process. */
+static enum outcome open_again(struct in_hand *in_hand, struct error *ret_error)
+{
+    in_hand_done(in_hand);
+    enum outcome outcome = open_file(in_hand, ret_error);
+    if (outcome == OUTCOME_OK) {
+        outcome = in_hand_mark(in_hand, in_hand->doubtful, (struct slice){0}, ret_error);
+    }
+    if (outcome != OUTCOME_OK) {
+        in_hand_done(in_hand);
+    }
+    return outcome;
+}
+
+enum outcome in_hand_open(struct in_hand *in_hand, struct error *ret_error)
+{
+    if (in_hand->descriptor >= 0 && named_file_look_up(&in_hand->name) == NAMED_FILE_IN_PLACE) {
+        return OUTCOME_OK;
+    }
+    if (in_hand->is_read) {
+        return open_again(in_hand, ret_error);
+    }
+    enum outcome outcome = open_file(in_hand, ret_error);
     char record[RECORD_BYTES] = "";
-    enum outcome outcome = OUTCOME_OK;
-    if (pread(in_hand->descriptor, record, sizeof(record), 0) < 0) {
+    if (outcome == OUTCOME_OK && pread(in_hand->descriptor, record, sizeof(record), 0) < 0) {
         outcome = fail(in_hand, "read it", ret_error);
-    } else {
+    } else if (outcome == OUTCOME_OK) {
         (void)parse(record, in_hand);
         outcome = in_hand_mark(in_hand, in_hand->doubtful, (struct slice){0}, ret_error);
     }
+    in_hand->is_read = outcome == OUTCOME_OK;
     if (outcome != OUTCOME_OK) {
         in_hand_done(in_hand);
     }

@@ -11,17 +11,20 @@
 #pragma once
 
 #include "common/base/error.h"
+#include "common/base/named_file.h"
 #include "common/base/slice.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 
-enum { IN_HAND_KEY_BYTES = 160, IN_HAND_PATH_BYTES = 1100 };
+enum { IN_HAND_KEY_BYTES = 160 };
 
 struct in_hand {
     const char *directory; /* borrowed */
     int descriptor;        /* owned; -1: not open */
-    size_t doubtful;       /* so many of the next messages were in hand at a death */
+    struct named_file name;
+    bool is_read;    /* what the process before has left is known */
+    size_t doubtful; /* so many of the next messages were in hand at a death */
     /* Of the process before, until the owner has counted it: "" where it did not die in handling.
      */
     char died_at[IN_HAND_KEY_BYTES];
@@ -33,7 +36,8 @@ void in_hand_init(struct in_hand *in_hand, const char *directory);
 void in_hand_done(struct in_hand *in_hand);
 
 /* Opens the file where it is not open, reads what the process before has left, and removes the key
- * from it, so that one death is counted once at the most. BUSY: not now. */
+ * from it, so that one death is counted once at the most. Where the next process would find another
+ * file, or none, it is opened anew. BUSY: not now. */
 MUST_CHECK enum outcome in_hand_open(struct in_hand *in_hand, struct error *ret_error);
 
 /* How many messages may be begun together: `max`, or after a death half of those that were in hand

@@ -219,6 +219,28 @@ static void a_folder_that_is_not_there_is_for_later(void **state)
     in_hand_done(&in_hand);
 }
 
+/* What stands there then is this process's again, and accuses nobody. */
+static void a_file_that_was_removed_or_replaced_is_opened_anew(void **state)
+{
+    static const char foreign[] = "in-hand-1 1 innocent\n";
+    struct fixture *fixture = *state;
+    for (int i = 0; i < 2; i++) {
+        fixture->in_hand.died_at[0] = '\0';
+        assert_int_equal(unlink(fixture->path), 0);
+        if (i == 1) {
+            FILE *file = fopen(fixture->path, "w");
+            assert_non_null(file);
+            assert_int_equal(fwrite(foreign, 1, strlen(foreign), file), strlen(foreign));
+            assert_int_equal(fclose(file), 0);
+        }
+        assert_int_equal(in_hand_open(&fixture->in_hand, NULL), OUTCOME_OK);
+        expect_death(fixture, "", false);
+        mark(fixture, 1, "m1");
+        die(fixture);
+        expect_death(fixture, "m1", true);
+    }
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -233,6 +255,7 @@ int main(void)
         TEST(no_group_is_larger_than_the_batch),
         TEST(the_longest_key_fits),
         TEST(another_file_is_an_empty_one),
+        TEST(a_file_that_was_removed_or_replaced_is_opened_anew),
         cmocka_unit_test(a_folder_that_is_not_there_is_for_later),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
