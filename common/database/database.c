@@ -31,15 +31,26 @@ enum outcome database_create(const struct database_options *options, struct data
         free(database);
         return error_set(ret_error, OUTCOME_INVALID, "the path of the state directory is too long");
     }
+    static const char *const ends[DATABASE_NAMES] = {
+        [DATABASE_FILE] = "", [DATABASE_LOG] = "-wal", [DATABASE_INDEX] = "-shm"};
+    for (size_t i = DATABASE_FILE; i < DATABASE_NAMES; i++) {
+        struct named_file *name = &database->names[i];
+        (void)snprintf(name->path, sizeof(name->path), "%s%s", database->path, ends[i]);
+    }
+    struct named_file *folder = &database->names[DATABASE_FOLDER];
+    (void)snprintf(folder->path, sizeof(folder->path), "%s", options->directory);
+    pthread_mutex_init(&database->names_lock, NULL);
     *ret_database = database;
     return OUTCOME_OK;
 }
 
 void database_free(struct database *database)
 {
-    if (database != NULL) {
-        database_close(database);
+    if (database == NULL) {
+        return;
     }
+    database_close(database);
+    pthread_mutex_destroy(&database->names_lock);
     free(database);
 }
 
@@ -74,13 +85,18 @@ enum outcome database_open(struct database *database, struct error *ret_error)
     if (database_is_open(database)) {
         return OUTCOME_OK;
     }
+    /* Not beside another process, and no second log beside the one that the first connection has.
+     */
+    enum outcome outcome = database_in_place(database, ret_error);
+    if (outcome != OUTCOME_OK) {
+        return outcome;
+    }
     /* Nobody asks how much memory SQLite has, and to count it takes a lock at each allocation. It
      * refuses this once it was used. */
     (void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
     int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE |
                 (database->options.second ? 0 : SQLITE_OPEN_CREATE);
     int code = sqlite3_open_v2(database->path, &database->handle, flags, NULL);
-    enum outcome outcome = OUTCOME_OK;
     if (code != SQLITE_OK) {
         outcome = database_fail(database, code, "open it", ret_error);
     } else {
@@ -89,6 +105,9 @@ enum outcome database_open(struct database *database, struct error *ret_error)
         (void)sqlite3_db_config(database->handle, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
         (void)sqlite3_db_config(database->handle, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
         outcome = database_set_up(database, ret_error);
+    }
+    if (outcome == OUTCOME_OK) {
+        outcome = database_remember_names(database, ret_error);
     }
     if (outcome == OUTCOME_OK) {
         STATE_SET(transitions, database->state, IDLE);
@@ -108,6 +127,8 @@ void database_close(struct database *database)
     }
     (void)sqlite3_close(database->handle); /* fails only with statements left */
     database->handle = NULL;
+    database->is_in_doubt = false;
+    database_forget_names(database);
     STATE_SET(transitions, database->state, CLOSED);
 }
 
@@ -135,7 +156,11 @@ enum outcome database_commit(struct database *database, struct error *ret_error)
      * lock it fails before that. */
     int code = sqlite3_errcode(database->handle) & 0xff;
     bool is_undone = code == SQLITE_FULL || code == SQLITE_BUSY;
-    return outcome == OUTCOME_BUSY && !is_undone ? OUTCOME_BROKEN : outcome;
+    if (outcome == OUTCOME_BUSY && !is_undone) {
+        outcome = OUTCOME_BROKEN;
+    }
+    /* Last of all: whatever stood under the names before, this is what the caller answers for. */
+    return outcome == OUTCOME_OK ? database_in_place(database, ret_error) : outcome;
 }
 
 void database_rollback(struct database *database, enum outcome why)
@@ -147,12 +172,18 @@ void database_rollback(struct database *database, enum outcome why)
         statement_reset(&database->statements[i]);
     }
     bool in_doubt = why == OUTCOME_BROKEN || why == OUTCOME_INVALID;
+    bool stays_open = !in_doubt || database_in_place(database, NULL) != OUTCOME_OK;
+    if (!database_is_open(database)) {
+        return; /* it has just come back to its place */
+    }
     /* Some failures have ended the transaction themselves; closing ends any. */
-    if (!in_doubt && sqlite3_get_autocommit(database->handle) == 0) {
-        in_doubt = database_execute(database, "ROLLBACK", NULL) != OUTCOME_OK;
+    if (stays_open && sqlite3_get_autocommit(database->handle) == 0) {
+        in_doubt = database_execute(database, "ROLLBACK", NULL) != OUTCOME_OK || in_doubt;
     }
     STATE_SET(transitions, database->state, IDLE);
-    if (in_doubt) {
+    if (in_doubt && database->is_displaced) {
+        database->is_in_doubt = true;
+    } else if (in_doubt) {
         database_close(database);
     }
 }

@@ -16,10 +16,19 @@
  * The table of transitions in database.c is asserted, and so is that the owner of the file writes
  * in transactions only.
  *
+ * A commit counts only where the next process finds it: in the file, the log (-wal) and its index
+ * (-shm) that stand under their names, beside the lock that keeps other processes away. Who removes
+ * or replaces one of them leaves this process with files that nobody opens again. They are then
+ * displaced, which each commit looks for after its sync (database_in_place()). What is displaced
+ * stays open, even after a failure that closes any other file: what it holds is nowhere else. It is
+ * used again when the same files stand in their places; another file is opened by no process that
+ * has not begun with it, so a restart is the way out. docs/guarantee.md says what follows from it.
+ *
  * A connection and its statements belong to one thread at a time. */
 #pragma once
 
 #include "common/base/error.h"
+#include "common/base/named_file.h"
 #include "common/base/slice.h"
 
 #include <stdbool.h>
@@ -55,6 +64,11 @@ struct database_options {
     /* This is another connection of a process that has opened the file already: it creates, checks
      * and migrates nothing, and needs no application_id and no migrations. */
     bool second;
+    /* Of a second connection: the first one, whose files are the right ones. NULL: not known.
+     * Outlives this one, and may be used by another thread meanwhile. */
+    struct database *first;
+    /* By whose name other processes see that the directory is held; NULL: by none. */
+    const struct named_file *lock;
     /* The log is written back into the file at this length; a batch may be beyond it. 0: at a
      * length that suits a large file. Writing back may need as much room again. */
     int64_t journal_bytes_max;
@@ -70,10 +84,28 @@ void database_free(struct database *database);
 MUST_CHECK bool database_exists(const struct database *database);
 MUST_CHECK bool database_is_open(const struct database *database);
 
+/* Says whether the file, what SQLite keeps beside it and the lock stand under their names; while
+ * the file is not open, only whether the lock does. At most four system calls. TRANSIENT: they do
+ * not, and the text names the first that does not, and what to do. If only the log is missing, what
+ * it holds is written into the file. In no transaction. */
+MUST_CHECK enum outcome database_in_place(struct database *database, struct error *ret_error);
+/* Whether the last look has found something else under the name of the file or its log, so that
+ * the next process does not find what is in them. */
+MUST_CHECK bool database_is_out_of_reach(const struct database *database);
+
+/* Writes what the file holds to a new one, durably: under the name of the file if nothing stands
+ * there, so that the next process opens it, else under a name beside it that ends with the time.
+ * The text then says which. Needs as much room again, and takes long for a large file. Call it
+ * while the file is displaced, in no transaction. TRANSIENT, BUSY: not now, such as without the
+ * directory. */
+MUST_CHECK enum outcome database_write_out(struct database *database, int64_t now_ms,
+                                           struct error *ret_path);
+
 /* Opens the file if it is not open: creates it if there is none, checks it, and brings its schema
  * up to date. INVALID: the file is damaged, of another program, or newer than this program. The
  * file stays as it is. There is one exception: if a damaged schema shows only while it is brought
- * up to date, its log was already written back. BUSY, TRANSIENT, BROKEN: try again later. */
+ * up to date, its log was already written back. BUSY, TRANSIENT, BROKEN: try again later. TRANSIENT
+ * also: the lock is displaced, or for a second connection anything of the first. */
 MUST_CHECK enum outcome database_open(struct database *database, struct error *ret_error);
 /* Rolls back and closes the file. The log stays for the next open. */
 void database_close(struct database *database);
@@ -82,12 +114,13 @@ void database_close(struct database *database);
  * of database_open(). */
 MUST_CHECK enum outcome database_begin(struct database *database, struct error *ret_error);
 /* Commits. INVALID: the file is damaged. BUSY: the disk is full, or another connection writes; the
- * transaction did not take effect. After any other failure, such as a lack of memory, it is unknown
+ * transaction did not take effect. TRANSIENT: it is committed, and the transaction has ended, but
+ * in files that are displaced. After any other failure, such as a lack of memory, it is unknown
  * whether the transaction will be in the file when the file is opened again. */
 MUST_CHECK enum outcome database_commit(struct database *database, struct error *ret_error);
 /* Ends a transaction that failed, and all statements; `why` is the outcome of the failure. BROKEN
- * and INVALID leave in doubt what is on disk, and also close the file. Outside of a transaction it
- * does no harm. */
+ * and INVALID leave in doubt what is on disk, and also close a file that is not displaced. Outside
+ * of a transaction it does no harm. */
 void database_rollback(struct database *database, enum outcome why);
 
 /* Returns a statement, borrowed until the file is closed. The file must be open. */

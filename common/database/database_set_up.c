@@ -175,7 +175,7 @@ static enum outcome migrate(struct database *database, int64_t version, struct e
 }
 
 /* What the log holds goes into the file, synced: see the header. The answer 0 means: all of it. */
-static enum outcome write_back(struct database *database, struct error *ret_error)
+enum outcome database_write_back(struct database *database, struct error *ret_error)
 {
     int64_t busy = 0;
     enum outcome outcome =
@@ -221,7 +221,15 @@ static enum outcome use_log(struct database *database, struct error *ret_error)
     char sql[SQL_BYTES_MAX];
     (void)snprintf(sql, sizeof(sql), "PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = %lld",
                    (long long)(journal_bytes(database) / PAGE_BYTES));
-    return outcome == OUTCOME_OK ? database_execute(database, sql, ret_error) : outcome;
+    if (outcome == OUTCOME_OK) {
+        outcome = database_execute(database, sql, ret_error);
+    }
+    /* A log that this file did not have before is begun by the first read, and a write back that is
+     * the first fails. */
+    int64_t tables = 0;
+    return outcome == OUTCOME_OK
+               ? ask_integer(database, "SELECT count(*) FROM sqlite_schema", &tables, ret_error)
+               : outcome;
 }
 
 enum outcome database_set_up(struct database *database, struct error *ret_error)
@@ -242,7 +250,7 @@ enum outcome database_set_up(struct database *database, struct error *ret_error)
         outcome = use_log(database, ret_error);
     }
     if (outcome == OUTCOME_OK && version > 0) { /* a new file has no log yet */
-        outcome = write_back(database, ret_error);
+        outcome = database_write_back(database, ret_error);
     }
     return outcome == OUTCOME_OK && !is_current ? migrate(database, version, ret_error) : outcome;
 }

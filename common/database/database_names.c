@@ -1,0 +1,204 @@
+/* Looks whether the files of a database stand under their names, and keeps what is in them where
+ * they do not. */
+#include "common/database/database_internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+enum outcome database_remember_names(struct database *database, struct error *ret_error)
+{
+    enum outcome outcome = OUTCOME_OK;
+    pthread_mutex_lock(&database->names_lock);
+    for (size_t i = 0; outcome == OUTCOME_OK && i < DATABASE_NAMES; i++) {
+        outcome = named_file_remember(&database->names[i], ret_error);
+    }
+    pthread_mutex_unlock(&database->names_lock);
+    int has_moved = 0;
+    if (outcome == OUTCOME_OK &&
+        sqlite3_file_control(database->handle, "main", SQLITE_FCNTL_HAS_MOVED, &has_moved) ==
+            SQLITE_OK &&
+        has_moved != 0) {
+        return error_set(ret_error, OUTCOME_TRANSIENT, "%s was replaced while it was opened",
+                         database->path);
+    }
+    return outcome;
+}
+
+void database_forget_names(struct database *database)
+{
+    pthread_mutex_lock(&database->names_lock);
+    for (size_t i = 0; i < DATABASE_NAMES; i++) {
+        database->names[i].is_known = false;
+    }
+    pthread_mutex_unlock(&database->names_lock);
+}
+
+/* What a look at a name has found, with the errno of NAMED_FILE_UNSEEN. */
+struct look {
+    enum named_file_state state;
+    int error_number;
+};
+
+static struct look look_at(const struct named_file *file)
+{
+    enum named_file_state state = named_file_look_up(file);
+    return (struct look){state, state == NAMED_FILE_UNSEEN ? errno : 0};
+}
+
+/* The names of the file and what is beside it, in the order of enum database_name; then the lock.
+ */
+enum { LOCK = DATABASE_NAMES, LOOKS };
+
+static bool look_at_all(struct database *database, struct look ret_looks[LOOKS])
+{
+    struct database *first = database->options.first == NULL ? database : database->options.first;
+    bool all = true;
+    pthread_mutex_lock(&first->names_lock);
+    for (size_t i = 0; i < LOOKS; i++) {
+        const struct named_file *file = i == LOCK              ? database->options.lock
+                                        : i == DATABASE_FOLDER ? NULL
+                                                               : &first->names[i];
+        ret_looks[i] = file == NULL ? (struct look){NAMED_FILE_IN_PLACE, 0} : look_at(file);
+        all = all && ret_looks[i].state == NAMED_FILE_IN_PLACE;
+    }
+    if (!all) { /* only to say so: who has the files in another folder has them in no other place */
+        ret_looks[DATABASE_FOLDER] = look_at(&first->names[DATABASE_FOLDER]);
+    }
+    pthread_mutex_unlock(&first->names_lock);
+    return all;
+}
+
+static bool is_gone(struct look look)
+{
+    return look.state == NAMED_FILE_REMOVED || look.state == NAMED_FILE_REPLACED;
+}
+
+/* The log is lost, and nobody can have begun another one: all that it holds fits into the file that
+ * stands in its place. */
+static bool can_write_back(const struct database *database, const struct look looks[LOOKS])
+{
+    return !database->options.second && database_is_open(database) &&
+           looks[DATABASE_LOG].state == NAMED_FILE_REMOVED &&
+           looks[DATABASE_FILE].state == NAMED_FILE_IN_PLACE &&
+           looks[DATABASE_INDEX].state == NAMED_FILE_IN_PLACE &&
+           looks[LOCK].state == NAMED_FILE_IN_PLACE;
+}
+
+static enum outcome describe(const struct database *database, const struct look looks[LOOKS],
+                             const char *kept, struct error *ret_error)
+{
+    const struct database *first =
+        database->options.first == NULL ? database : database->options.first;
+    size_t i = 0;
+    while (looks[i].state == NAMED_FILE_IN_PLACE) {
+        i++;
+    }
+    const char *path = i == LOCK ? database->options.lock->path : first->names[i].path;
+    const char *risk = i == LOCK ? "another process may use the directory"
+                                 : "what is stored now would be lost with this process";
+    const char *way_out = "put the same files back, or restart the service";
+    if (looks[i].state == NAMED_FILE_UNSEEN) {
+        char scratch[128];
+        return error_set(ret_error, OUTCOME_TRANSIENT,
+                         "%s cannot be looked at (%s), and may not be what is open; give the "
+                         "rights back, or restart the service",
+                         path, strerror_r(looks[i].error_number, scratch, sizeof(scratch)));
+    }
+    return error_set(ret_error, OUTCOME_TRANSIENT, "%s was %s under the running service: %s; %s%s",
+                     path, looks[i].state == NAMED_FILE_REMOVED ? "removed" : "replaced", risk,
+                     kept, way_out);
+}
+
+enum outcome database_in_place(struct database *database, struct error *ret_error)
+{
+    struct look looks[LOOKS];
+    database->is_displaced = !look_at_all(database, looks);
+    database->is_out_of_reach = is_gone(looks[DATABASE_FILE]) || is_gone(looks[DATABASE_LOG]);
+    if (!database->is_displaced && database->is_in_doubt) {
+        database_close(database);
+        return error_set(ret_error, OUTCOME_TRANSIENT,
+                         "%s is back in its place, and is opened again after a failure",
+                         database->path);
+    }
+    if (!database->is_displaced) {
+        return OUTCOME_OK;
+    }
+    const char *kept = "";
+    if (can_write_back(database, looks) && database_write_back(database, NULL) == OUTCOME_OK) {
+        kept = "what was stored before is in the file; ";
+        database->is_out_of_reach = false;
+    }
+    return describe(database, looks, kept, ret_error);
+}
+
+bool database_is_out_of_reach(const struct database *database)
+{
+    return database->is_out_of_reach;
+}
+
+/* A log, or an older journal, that is left of another file would be taken for this file's. */
+static bool names_are_free(const struct database *database)
+{
+    static const char *const ends[] = {"", "-wal", "-shm", "-journal"};
+    char name[DATABASE_PATH_BYTES + 16];
+    for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
+        (void)snprintf(name, sizeof(name), "%s%s", database->path, ends[i]);
+        if (access(name, F_OK) == 0 || errno != ENOENT) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static enum outcome sync_path(const char *path, int flags, struct error *ret_error)
+{
+    int descriptor = open(path, O_RDONLY | O_CLOEXEC | flags);
+    if (descriptor < 0 || fsync(descriptor) != 0) {
+        enum outcome outcome =
+            error_set_errno(ret_error, OUTCOME_TRANSIENT, errno, "sync %s", path);
+        if (descriptor >= 0) {
+            (void)close(descriptor);
+        }
+        return outcome;
+    }
+    (void)close(descriptor);
+    return OUTCOME_OK;
+}
+
+static enum outcome copy_to(struct database *database, const char *path, struct error *ret_error)
+{
+    char *sql = sqlite3_mprintf("VACUUM INTO %Q", path);
+    if (sql == NULL) {
+        return error_set(ret_error, OUTCOME_BUSY, "no memory to write %s", path);
+    }
+    enum outcome outcome = database_execute(database, sql, ret_error);
+    sqlite3_free(sql);
+    return outcome == OUTCOME_OK ? sync_path(path, 0, ret_error) : outcome;
+}
+
+enum outcome database_write_out(struct database *database, int64_t now_ms, struct error *ret_path)
+{
+    char copy[DATABASE_PATH_BYTES + 40];
+    const char *folder = database->names[DATABASE_FOLDER].path;
+    (void)snprintf(copy, sizeof(copy), "%s.saved-%lld", database->path, (long long)now_ms);
+    if (access(folder, W_OK | X_OK) != 0) {
+        return error_set_errno(ret_path, OUTCOME_TRANSIENT, errno, "%s", folder);
+    }
+    enum outcome outcome = copy_to(database, copy, ret_path);
+    if (outcome != OUTCOME_OK) {
+        (void)unlink(copy);
+        return outcome;
+    }
+    /* A whole file or none, and never over another one. */
+    bool is_named = names_are_free(database) && link(copy, database->path) == 0;
+    if (is_named) {
+        (void)unlink(copy);
+    }
+    outcome = sync_path(folder, O_DIRECTORY, ret_path);
+    return outcome == OUTCOME_OK
+               ? error_set(ret_path, OUTCOME_OK, "%s", is_named ? database->path : copy)
+               : outcome;
+}
