@@ -42,6 +42,7 @@ static enum outcome open_store(struct error *ret_error)
     }
     const struct store_options options = {
         .directory = directory.path,
+        .lock = &directory.lock,
         .session_ttl_ms = settings.session_ttl_ms,
         .inbox_retention_ms = settings.inbox_retention_ms,
         .clock_tolerance_ms = settings.clock_tolerance_ms,

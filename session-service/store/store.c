@@ -28,6 +28,7 @@ enum outcome store_create(const struct store_options *options, struct store **re
         .version = store_version,
         .statements = statements,
         .statement_count = STATEMENTS,
+        .lock = options->lock,
     };
     struct store *store = calloc(1, sizeof(*store));
     if (store == NULL) {
@@ -63,7 +64,8 @@ enum outcome store_open(struct store *store, struct error *ret_error)
 
 enum outcome store_begin(struct store *store, struct error *ret_error)
 {
-    return database_begin(store->database, ret_error);
+    enum outcome outcome = database_in_place(store->database, ret_error);
+    return outcome == OUTCOME_OK ? database_begin(store->database, ret_error) : outcome;
 }
 
 enum outcome store_end(struct store *store, enum outcome outcome, struct error *ret_error)

@@ -10,6 +10,7 @@
 
 #include "common/base/error.h"
 #include "common/base/message_id.h"
+#include "common/base/named_file.h"
 #include "common/base/slice.h"
 
 #include <stdbool.h>
@@ -18,10 +19,11 @@
 struct store;
 
 struct store_options {
-    const char *directory;      /* borrowed; held by this process */
-    int64_t session_ttl_ms;     /* a session ends this long after the last save */
-    int64_t inbox_retention_ms; /* how long ids, tombstones and attempts are kept */
-    int64_t clock_tolerance_ms; /* how far ahead a time may be and be believed */
+    const char *directory;         /* borrowed; held by this process */
+    const struct named_file *lock; /* borrowed: by which it is held; NULL: by none */
+    int64_t session_ttl_ms;        /* a session ends this long after the last save */
+    int64_t inbox_retention_ms;    /* how long ids, tombstones and attempts are kept */
+    int64_t clock_tolerance_ms;    /* how far ahead a time may be and be believed */
 };
 
 /* Opens nothing. */
@@ -38,11 +40,12 @@ const char *store_directory(const struct store *store);
 MUST_CHECK enum outcome store_open(struct store *store, struct error *ret_error);
 
 /* Begins a transaction, and opens the store if it is not open. The outcomes are those of
- * store_open(). */
+ * store_open(). TRANSIENT also: the next process would not find the store (database.h). */
 MUST_CHECK enum outcome store_begin(struct store *store, struct error *ret_error);
 /* Ends a transaction. `outcome` says whether everything in it has succeeded. If it is OK, commits.
  * If it is not, or if the commit fails, rolls back. Returns the failure; BROKEN and INVALID also
- * close the store. With a failure it does no harm outside of a transaction. */
+ * close the store. TRANSIENT: it is committed to a store that the next process would not find. With
+ * a failure it does no harm outside of a transaction. */
 MUST_CHECK enum outcome store_end(struct store *store, enum outcome outcome,
                                   struct error *ret_error);
 

@@ -37,6 +37,8 @@ enum outcome store_reader_create(const struct store *store, struct store_reader 
         .statements = texts,
         .statement_count = QUESTIONS,
         .second = true,
+        .first = store->database,
+        .lock = store->options.lock,
     };
     struct store_reader *reader = calloc(1, sizeof(*reader));
     if (reader == NULL) {
@@ -130,6 +132,18 @@ static enum outcome append_row(struct statement *statement, enum question questi
     return outcome;
 }
 
+/* An end counts only where the next process finds it, as a commit of the store does. */
+static enum outcome end_session(struct store_reader *reader, struct statement *statement,
+                                bool *ret_found, struct error *ret_error)
+{
+    enum outcome outcome = database_in_place(reader->database, ret_error);
+    if (outcome == OUTCOME_OK) {
+        outcome = statement_run(statement, ret_error);
+        *ret_found = database_changes(reader->database) > 0;
+    }
+    return outcome == OUTCOME_OK ? database_in_place(reader->database, ret_error) : outcome;
+}
+
 enum outcome store_reader_ask(struct store_reader *reader, enum question question, struct slice key,
                               int64_t limit, int64_t now_ms, struct buffer *json, bool *ret_found,
                               struct error *ret_error)
@@ -144,8 +158,7 @@ enum outcome store_reader_ask(struct store_reader *reader, enum question questio
     statement_bind_integer(statement, 2, now_ms);
     *ret_found = true;
     if (question == ASK_END_SESSION) {
-        outcome = statement_run(statement, ret_error);
-        *ret_found = database_changes(reader->database) > 0;
+        outcome = end_session(reader, statement, ret_found, ret_error);
     } else {
         buffer_append_text(json, "{\"success\":true,\"data\":");
         outcome = question == ASK_SESSIONS
