@@ -34,6 +34,7 @@ struct asker {
     OUTCOME(EVENT_UNKNOWN, "unknown") /* sent or stored, and it is unknown whether it is safe */   \
     OUTCOME(EVENT_STORED, "stored")   /* committed to the outbox */                                \
     OUTCOME(EVENT_OUTBOX_FULL, "outbox_full") /* not sent, and the outbox takes nothing */         \
+    OUTCOME(EVENT_OUTBOX_DISPLACED, "outbox_displaced") /* not sent; its files are gone */         \
     OUTCOME(EVENT_KEYS_UNAVAILABLE, "keys_unavailable") /* its key cannot be written: not sent */
 
 #define EVENT_OUTCOME(outcome, name) outcome,

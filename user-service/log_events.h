@@ -32,6 +32,18 @@
           "Read the error: give the disk room, raise --outbox-max-bytes, or see why the broker "   \
           "does not take what is in it.")                                                          \
     EVENT(event_outbox_takes, INFO, "outbox.takes", "The outbox takes saves again.", "")           \
+    EVENT(event_outbox_displaced, ERROR, "outbox.displaced",                                       \
+          "Files of the outbox or its lock were removed or replaced under the running service. "   \
+          "Nothing more is stored. What was stored is still forwarded, and the line says how "     \
+          "many saves that are, and the ids of the oldest.",                                       \
+          "Put the same files back, or restart the service; where saves are left, wait for "       \
+          "outbox.written_out, or until user_service_outbox_saves is 0.")                          \
+    EVENT(                                                                                         \
+        event_outbox_written_out, WARNING, "outbox.written_out",                                   \
+        "After outbox.displaced, the saves that were in no other file that the next start finds "  \
+        "were written to this one.",                                                               \
+        "Restart the service. If the file is not user-service.db in the state directory, have "    \
+        "its saves forwarded as docs/operations.md says.")                                         \
     EVENT(event_outbox_unreadable, ERROR, "outbox.unreadable",                                     \
           "A row in the file of the outbox is not a save. It is kept, and not forwarded.",         \
           "Read the row with sqlite3; restore a back-up where the file is damaged.")               \

@@ -40,7 +40,7 @@ static enum outcome open_outbox(struct error *ret_error)
     }
     enum outcome outcome = state_directory_hold(&directory, ret_error);
     return outcome != OUTCOME_OK ? outcome
-                                 : outbox_create(&settings, directory.path, &outbox, ret_error);
+                                 : outbox_create(&settings, &directory, &outbox, ret_error);
 }
 
 /* Without an outbox the service needs no directory, and says what it cannot do without one. */

@@ -13,7 +13,7 @@ enum {
     RETRY_CAP_MS = 5000,
 };
 
-enum outcome outbox_create(const struct settings *settings, const char *directory,
+enum outcome outbox_create(const struct settings *settings, const struct state_directory *directory,
                            struct outbox **ret_outbox, struct error *ret_error)
 {
     struct outbox *outbox = calloc(1, sizeof(*outbox));
@@ -25,8 +25,10 @@ enum outcome outbox_create(const struct settings *settings, const char *director
     pthread_mutex_init(&outbox->lock, NULL);
     backoff_init(&outbox->forward_backoff, RETRY_BASE_MS, RETRY_CAP_MS, clock_monotonic_us());
     backoff_init(&outbox->store_backoff, RETRY_BASE_MS, RETRY_CAP_MS, clock_monotonic_us());
+    backoff_init(&outbox->write_out_backoff, RETRY_BASE_MS, RETRY_CAP_MS, clock_monotonic_us());
     const struct outbox_store_options options = {
-        .directory = directory,
+        .directory = directory->path,
+        .lock = &directory->lock,
         .bytes_max = settings->outbox_max_bytes,
         .free_bytes_min = settings->outbox_min_free_bytes,
     };

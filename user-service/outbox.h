@@ -11,6 +11,9 @@
  *                                                            v
  *                                                         deleted
  *
+ * When the files of the outbox were removed or replaced under the process, nothing more is stored.
+ * What is in them is still forwarded, and is written to a new file where that is possible.
+ *
  * A row that is not an event (damaged, or written by another program) is logged and counted once,
  * and stays where it is. An event is forwarded with its own message id. An event that is forwarded
  * twice is a duplicate to the session-service. */
@@ -28,7 +31,8 @@ enum { OUTBOX_FORWARDED_MAX = 512 };
 
 /* Borrows the settings and the directory, which this process must hold. Opens the file. INVALID:
  * the file needs an operator. A failure that may pass is only logged, and opening is retried. */
-MUST_CHECK enum outcome outbox_create(const struct settings *settings, const char *directory,
+MUST_CHECK enum outcome outbox_create(const struct settings *settings,
+                                      const struct state_directory *directory,
                                       struct outbox **ret_outbox, struct error *ret_error);
 
 /* Logs how many events an earlier process has left in the directory. A process without an outbox
@@ -53,6 +57,10 @@ void outbox_free(struct outbox *outbox);
 
 /* Returns whether the outbox would take an event now, and if not, why. Any thread. */
 MUST_CHECK bool outbox_has_room(struct outbox *outbox, struct error *ret_reason);
+
+/* Returns false while the files of the outbox were removed or replaced, and why. What it promises
+ * is not true then of a save that the broker does not confirm, and of what it held. Any thread. */
+MUST_CHECK bool outbox_is_in_place(struct outbox *outbox, struct error *ret_reason);
 
 /* Appends its metrics for GET /metrics, and gathers their values first. Any thread. */
 void outbox_append_metrics(struct outbox *outbox, struct buffer *text);

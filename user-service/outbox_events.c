@@ -44,7 +44,7 @@ void outbox_take_arriving(struct outbox *outbox)
 
 /* What the broker itself has said, or not said, of an event stays true; the others have nowhere to
  * go. */
-static enum event_outcome refusal(const struct event *event)
+static enum event_outcome refusal(const struct outbox *outbox, const struct event *event)
 {
     switch (event->outcome) {
     case EVENT_NACKED:
@@ -58,11 +58,15 @@ static enum event_outcome refusal(const struct event *event)
     case EVENT_DRAINING:
     case EVENT_STORED:
     case EVENT_OUTBOX_FULL:
+    case EVENT_OUTBOX_DISPLACED:
     case EVENT_KEYS_UNAVAILABLE:
     case EVENT_OUTCOMES:
         break;
     }
-    return event->published ? EVENT_UNKNOWN : EVENT_OUTBOX_FULL;
+    if (event->published) {
+        return EVENT_UNKNOWN;
+    }
+    return outbox->is_displaced ? EVENT_OUTBOX_DISPLACED : EVENT_OUTBOX_FULL;
 }
 
 static int64_t bytes_at_hand(const struct outbox *outbox)
@@ -98,23 +102,41 @@ static enum outcome insert_at_hand(struct outbox *outbox, struct error *ret_erro
     return OUTCOME_OK;
 }
 
-enum commit { COMMITTED, NOT_COMMITTED, COMMIT_IN_DOUBT };
+/* COMMIT_DISPLACED: to files that the next process would not find. */
+enum commit { COMMITTED, COMMIT_DISPLACED, NOT_COMMITTED, COMMIT_IN_DOUBT };
 
+static enum commit commit_of(enum outcome outcome)
+{
+    switch (outcome) {
+    case OUTCOME_OK:
+        return COMMITTED;
+    case OUTCOME_TRANSIENT:
+        return COMMIT_DISPLACED;
+    case OUTCOME_BUSY:
+        return NOT_COMMITTED;
+    case OUTCOME_INVALID:
+    case OUTCOME_BROKEN:
+        break;
+    }
+    return COMMIT_IN_DOUBT;
+}
+
+/* Into displaced files nothing more is stored. What the broker has confirmed is deleted there all
+ * the same, so that the rest can be forwarded. */
 static enum commit commit_batch(struct outbox *outbox, struct error *ret_error)
 {
+    bool is_in_place = outbox_store_in_place(outbox->store, ret_error) == OUTCOME_OK;
     enum outcome outcome = outbox_store_begin(outbox->store, ret_error);
     for (size_t i = 0; outcome == OUTCOME_OK && i < outbox->settled_count; i++) {
         outcome = outbox_store_delete(outbox->store, outbox->settled[i], ret_error);
     }
-    if (outcome == OUTCOME_OK) {
+    if (outcome == OUTCOME_OK && is_in_place) {
         outcome = insert_at_hand(outbox, ret_error);
     }
     enum commit commit = NOT_COMMITTED;
     if (outcome == OUTCOME_OK) {
         outcome = outbox_store_commit(outbox->store, ret_error);
-        commit = outcome == OUTCOME_OK     ? COMMITTED
-                 : outcome == OUTCOME_BUSY ? NOT_COMMITTED
-                                           : COMMIT_IN_DOUBT;
+        commit = commit_of(outcome);
     }
     if (outcome != OUTCOME_OK) {
         outbox_store_rollback(outbox->store, outcome);
@@ -122,10 +144,12 @@ static enum commit commit_batch(struct outbox *outbox, struct error *ret_error)
     return commit;
 }
 
-static enum event_outcome outcome_of(const struct event *event, enum commit commit)
+/* What was stored in displaced files may still be forwarded. */
+static enum event_outcome outcome_of(const struct outbox *outbox, const struct event *event,
+                                     enum commit commit)
 {
     if (!event->is_stored || commit == NOT_COMMITTED) {
-        return refusal(event);
+        return refusal(outbox, event);
     }
     return commit == COMMITTED ? EVENT_STORED : EVENT_UNKNOWN;
 }
@@ -136,11 +160,23 @@ static void answer_at_hand(struct outbox *outbox, enum commit commit)
     STAILQ_FOREACH(item, &outbox->at_hand, next)
     {
         struct event *event = (struct event *)item;
-        event->outcome = outcome_of(event, commit);
+        event->outcome = outcome_of(outbox, event, commit);
         metric_add(
             event->outcome == EVENT_STORED ? &outbox->metrics.stored : &outbox->metrics.refused, 1);
     }
     worker_push(publisher_completed(outbox->publisher), &outbox->at_hand);
+}
+
+/* After a failure of the file. A file that cannot be used may be one that was removed. */
+static void wait_after(struct outbox *outbox, const struct error *failure)
+{
+    struct error error;
+    outbox->store_at_ms = outbox->now_ms + wait_ms(&outbox->store_backoff);
+    if (outbox_store_in_place(outbox->store, &error) == OUTCOME_OK) {
+        outbox_record_trouble(outbox, failure);
+    } else {
+        outbox_record_displaced(outbox, &error);
+    }
 }
 
 void outbox_store_batch(struct outbox *outbox)
@@ -151,12 +187,14 @@ void outbox_store_batch(struct outbox *outbox)
     struct error error = {.text = ""};
     bool is_due = outbox->now_ms >= outbox->store_at_ms;
     enum commit commit = is_due ? commit_batch(outbox, &error) : NOT_COMMITTED;
-    if (commit == COMMITTED) {
+    if (commit == COMMITTED || commit == COMMIT_DISPLACED) {
         outbox->settled_count = 0;
         backoff_reset(&outbox->store_backoff);
-    } else if (is_due) {
-        outbox->store_at_ms = outbox->now_ms + wait_ms(&outbox->store_backoff);
-        outbox_record_trouble(outbox, &error);
+    }
+    if (commit == COMMIT_DISPLACED) {
+        outbox_record_displaced(outbox, &error);
+    } else if (commit != COMMITTED && is_due) {
+        wait_after(outbox, &error);
     }
     answer_at_hand(outbox, commit);
 }
@@ -224,8 +262,7 @@ void outbox_forward(struct outbox *outbox)
         enum outcome outcome = outbox_store_next(outbox->store, outbox->cursor, &row, &error);
         if (outcome != OUTCOME_OK) {
             outbox_store_rollback(outbox->store, outcome);
-            outbox->store_at_ms = outbox->now_ms + wait_ms(&outbox->store_backoff);
-            outbox_record_trouble(outbox, &error);
+            wait_after(outbox, &error);
             break;
         }
         if (row.sequence == 0) {

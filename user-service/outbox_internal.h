@@ -41,12 +41,15 @@ struct outbox {
     int64_t unreadable_up_to, unreadable_rows; /* the last row that is no event, how many */
     bool forward_again;                        /* one came back unconfirmed */
     uint64_t forward_at_ms, store_at_ms;       /* not before */
-    struct backoff forward_backoff, store_backoff;
+    uint64_t write_out_at_ms;                  /* not before */
+    struct backoff forward_backoff, store_backoff, write_out_backoff;
+    bool is_written_out; /* since the files were displaced */
     uint64_t now_ms;
 
     pthread_mutex_t lock; /* guards what follows */
     struct outbox_store_content content;
     struct error trouble; /* "" where events are taken */
+    bool is_displaced;    /* the trouble is that the files were removed or replaced */
 
     struct outbox_metrics metrics;
 };
@@ -56,6 +59,7 @@ void outbox_take_arriving(struct outbox *outbox);
 void outbox_store_batch(struct outbox *outbox);
 void outbox_forward(struct outbox *outbox);
 
-/* outbox_status.c: the only way that the trouble changes; "" for none. */
+/* outbox_status.c: the only ways that the trouble changes; "" for none. */
 void outbox_record_trouble(struct outbox *outbox, const struct error *error);
+void outbox_record_displaced(struct outbox *outbox, const struct error *error);
 void outbox_show_state(struct outbox *outbox);

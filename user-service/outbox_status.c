@@ -5,20 +5,87 @@
 
 #include "common/base/clock.h"
 
-void outbox_record_trouble(struct outbox *outbox, const struct error *error)
+#include <stdio.h>
+
+enum { IDS_BYTES_MAX = 2000, IDS_MAX = 50 };
+
+/* Changes the trouble, and returns what it was. */
+static struct error set_trouble(struct outbox *outbox, const struct error *error, bool is_displaced)
 {
     pthread_mutex_lock(&outbox->lock);
-    bool is_new = strcmp(outbox->trouble.text, error->text) != 0;
-    bool had = outbox->trouble.text[0] != '\0';
+    struct error before = outbox->trouble;
     outbox->trouble = *error;
+    outbox->is_displaced = is_displaced;
     pthread_mutex_unlock(&outbox->lock);
-    if (!is_new) {
+    return before;
+}
+
+void outbox_record_trouble(struct outbox *outbox, const struct error *error)
+{
+    struct error before = set_trouble(outbox, error, false);
+    if (strcmp(before.text, error->text) == 0) {
         return;
     }
     if (error->text[0] != '\0') {
         log_at(&event_outbox_refuses, log_string("error", error->text));
-    } else if (had) {
+    } else {
         log_event(&event_outbox_takes, NULL, 0);
+    }
+}
+
+/* Writes the message ids of the oldest events, separated by blanks. */
+static void read_ids(struct outbox *outbox, char ret_ids[IDS_BYTES_MAX])
+{
+    struct outbox_store_row row = {.sequence = 0};
+    struct error error;
+    size_t length = 0;
+    size_t count = 0;
+    ret_ids[0] = '\0';
+    while (count++ < IDS_MAX &&
+           outbox_store_next(outbox->store, row.sequence, &row, &error) == OUTCOME_OK &&
+           row.sequence != 0) {
+        if (row.event != NULL && length + row.event->message_id_length + 2 < IDS_BYTES_MAX) {
+            length += (size_t)snprintf(ret_ids + length, IDS_BYTES_MAX - length, "%s%s",
+                                       length == 0 ? "" : " ", row.event->message_id);
+        }
+        event_free(row.event);
+    }
+}
+
+void outbox_record_displaced(struct outbox *outbox, const struct error *error)
+{
+    bool was_displaced = outbox->is_displaced; /* only this thread writes it */
+    (void)set_trouble(outbox, error, true);
+    if (was_displaced) {
+        return;
+    }
+    struct outbox_store_content content;
+    char ids[IDS_BYTES_MAX];
+    outbox_store_content(outbox->store, &content);
+    read_ids(outbox, ids);
+    outbox->is_written_out = false;
+    outbox->write_out_at_ms = outbox->now_ms;
+    log_at(&event_outbox_displaced, log_string("error", error->text),
+           log_integer("saves", content.events), log_string("ids", ids));
+}
+
+/* What is only in files that the next process does not find is written to one that it finds, or
+ * that an operator finds. Tried until there is a directory with room. */
+static void write_out(struct outbox *outbox)
+{
+    struct outbox_store_content content;
+    outbox_store_content(outbox->store, &content);
+    if (content.events == 0 || outbox->is_written_out || outbox->now_ms < outbox->write_out_at_ms ||
+        !outbox_store_is_out_of_reach(outbox->store)) {
+        return;
+    }
+    struct error path;
+    if (outbox_store_write_out(outbox->store, (int64_t)clock_wall_ms(), &path) == OUTCOME_OK) {
+        outbox->is_written_out = true;
+        log_at(&event_outbox_written_out, log_string("file", path.text),
+               log_integer("saves", content.events));
+    } else {
+        outbox->write_out_at_ms = outbox->now_ms + backoff_next_ms(&outbox->write_out_backoff) + 1;
     }
 }
 
@@ -33,6 +100,11 @@ void outbox_show_state(struct outbox *outbox)
         return; /* what the file said last is still so */
     }
     struct error trouble = {.text = ""};
+    if (outbox_store_in_place(outbox->store, &trouble) != OUTCOME_OK) {
+        outbox_record_displaced(outbox, &trouble);
+        write_out(outbox);
+        return;
+    }
     if (outbox_store_open(outbox->store, &trouble) == OUTCOME_OK &&
         outbox_store_has_room(outbox->store, outbox->settings->max_body_bytes, &trouble)) {
         trouble.text[0] = '\0';
@@ -46,6 +118,17 @@ bool outbox_has_room(struct outbox *outbox, struct error *ret_reason)
     *ret_reason = outbox->trouble;
     pthread_mutex_unlock(&outbox->lock);
     return ret_reason->text[0] == '\0';
+}
+
+bool outbox_is_in_place(struct outbox *outbox, struct error *ret_reason)
+{
+    pthread_mutex_lock(&outbox->lock);
+    bool is_displaced = outbox->is_displaced;
+    if (is_displaced) {
+        *ret_reason = outbox->trouble;
+    }
+    pthread_mutex_unlock(&outbox->lock);
+    return !is_displaced;
 }
 
 #define ROW(...) METRIC_ROW(struct outbox_metrics, __VA_ARGS__)

@@ -65,6 +65,7 @@ enum outcome outbox_store_create(const struct outbox_store_options *options,
         .version = sizeof(migrations) / sizeof(migrations[0]),
         .statements = statements,
         .statement_count = STATEMENTS,
+        .lock = options->lock,
         /* What the reserve must hold when nothing more is taken: the log's growth while what was
          * forwarded is deleted, and the file's when the log is written back. */
         .journal_bytes_max = options->free_bytes_min / 2,
@@ -152,11 +153,27 @@ enum outcome outbox_store_commit(struct outbox_store *store, struct error *ret_e
     if (outcome == OUTCOME_OK) {
         outcome = database_commit(store->database, ret_error);
     }
-    if (outcome == OUTCOME_OK) {
+    if (outcome == OUTCOME_OK || outcome == OUTCOME_TRANSIENT) {
         store->inserted_bytes = 0;
         store->committed = store->content;
     }
     return outcome;
+}
+
+enum outcome outbox_store_in_place(struct outbox_store *store, struct error *ret_error)
+{
+    return database_in_place(store->database, ret_error);
+}
+
+bool outbox_store_is_out_of_reach(const struct outbox_store *store)
+{
+    return database_is_out_of_reach(store->database);
+}
+
+enum outcome outbox_store_write_out(struct outbox_store *store, int64_t now_ms,
+                                    struct error *ret_path)
+{
+    return database_write_out(store->database, now_ms, ret_path);
 }
 
 void outbox_store_rollback(struct outbox_store *store, enum outcome why)

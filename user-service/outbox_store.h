@@ -9,14 +9,16 @@
  * a time. */
 #pragma once
 
+#include "common/base/named_file.h"
 #include "user-service/event.h"
 
 struct outbox_store;
 
 struct outbox_store_options {
-    const char *directory;  /* borrowed; held by this process */
-    int64_t bytes_max;      /* of the events in it; more is BUSY */
-    int64_t free_bytes_min; /* on its file system: with less nothing more is taken */
+    const char *directory;         /* borrowed; held by this process */
+    const struct named_file *lock; /* borrowed: by which it is held; NULL: by none */
+    int64_t bytes_max;             /* of the events in it; more is BUSY */
+    int64_t free_bytes_min;        /* on its file system: with less nothing more is taken */
 };
 
 /* Returns whether there is a file to open. Opening creates it. */
@@ -36,12 +38,23 @@ MUST_CHECK enum outcome outbox_store_open(struct outbox_store *store, struct err
 /* Begins a transaction, and opens the file if it is not open. The outcomes are those of
  * outbox_store_open(). */
 MUST_CHECK enum outcome outbox_store_begin(struct outbox_store *store, struct error *ret_error);
-/* BUSY: the transaction did not take effect. After any other failure it is unknown whether the
- * transaction will be in the file when the file is opened again. */
+/* BUSY: the transaction did not take effect. TRANSIENT: it did, but in files that the next process
+ * would not find. After any other failure it is unknown whether the transaction will be in the file
+ * when the file is opened again. */
 MUST_CHECK enum outcome outbox_store_commit(struct outbox_store *store, struct error *ret_error);
 /* Ends a transaction that failed with the outcome `why`. Outside of a transaction it does no
  * harm. */
 void outbox_store_rollback(struct outbox_store *store, enum outcome why);
+
+/* TRANSIENT: the next process would not find the file (database.h). What is in it can be read and
+ * deleted all the same. In no transaction. */
+MUST_CHECK enum outcome outbox_store_in_place(struct outbox_store *store, struct error *ret_error);
+/* While it is not in place: whether what it holds is in no file that the next process finds. */
+MUST_CHECK bool outbox_store_is_out_of_reach(const struct outbox_store *store);
+/* Writes what it holds to a new file, whose path is the text then: where the next process looks for
+ * it, if nothing stands there. TRANSIENT, BUSY: not now. In no transaction. */
+MUST_CHECK enum outcome outbox_store_write_out(struct outbox_store *store, int64_t now_ms,
+                                               struct error *ret_path);
 
 /* Both are called in a transaction. */
 MUST_CHECK enum outcome outbox_store_insert(struct outbox_store *store, const struct event *event,

@@ -25,6 +25,8 @@ static const struct refusal refusals[EVENT_OUTCOMES] = {
     [EVENT_STORED] = {"stored", ""},
     [EVENT_OUTBOX_FULL] = {"outbox-full",
                            "the broker cannot be reached and the outbox takes no more"},
+    [EVENT_OUTBOX_DISPLACED] = {"outbox-displaced", "the broker cannot be reached and the files of "
+                                                    "the outbox were removed or replaced"},
     [EVENT_KEYS_UNAVAILABLE] = {"keys-unavailable",
                                 "the Idempotency-Key cannot be written to disk"},
 };
@@ -129,6 +131,7 @@ void reply_to_event(const struct event *event)
     case EVENT_OVERLOADED:
     case EVENT_DRAINING:
     case EVENT_OUTBOX_FULL:
+    case EVENT_OUTBOX_DISPLACED:
     case EVENT_KEYS_UNAVAILABLE:
         reply_refused(&event->asker, event->outcome);
         return;

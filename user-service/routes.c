@@ -68,6 +68,9 @@ bool routes_is_ready(void *context, struct error *ret_reason)
     if (!loops_make_progress(routes, ret_reason)) {
         return false;
     }
+    if (routes->outbox != NULL && !outbox_is_in_place(routes->outbox, ret_reason)) {
+        return false;
+    }
     if (publisher_get_state(routes->acceptor.publisher, ret_reason) == PUBLISHER_CONNECTED) {
         ret_reason->text[0] = '\0';
         return true;

@@ -70,7 +70,9 @@ static void forwarded_events_are_bounded_by_their_bytes(void **state)
     struct event *first = NULL;
     (void)state;
     assert_int_equal(worker_init(&http, NULL), OUTCOME_OK);
-    assert_int_equal(outbox_create(&settings, folder, &outbox, NULL), OUTCOME_OK);
+    struct state_directory directory = {.lock_descriptor = -1};
+    (void)snprintf(directory.path, sizeof(directory.path), "%s", folder);
+    assert_int_equal(outbox_create(&settings, &directory, &outbox, NULL), OUTCOME_OK);
     assert_int_equal(publisher_create(&settings, &outbox->worker, &publisher, NULL), OUTCOME_OK);
     outbox->publisher = publisher;
     publisher->completed = &http;
