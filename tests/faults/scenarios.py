@@ -1,5 +1,6 @@
 """Short fixed sequences of faults, each made to show one kind of lie; for the builds with planted faults."""
 
+import os
 import random
 
 from support.wait import eventually
@@ -169,6 +170,20 @@ def outbox_cannot_be_written(stage):
     next(fault)
     save(stage, 10)
     next(fault, None)
+    stage.user.kill()
+    stage.user.start()
+    stage.paths["user"].refusing = False
+
+
+@scenario()
+def outbox_is_removed(stage):
+    """What is answered then must be in a file that the next start finds."""
+    stage.paths["user"].refusing = True
+    stage.paths["user"].cut()
+    eventually(lambda: "not connected" in stage.user.get("/readyz").text, "the broker is away")
+    for name in os.listdir(stage.state("user")):
+        os.unlink(os.path.join(stage.state("user"), name))
+    save(stage, 10)
     stage.user.kill()
     stage.user.start()
     stage.paths["user"].refusing = False

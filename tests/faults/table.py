@@ -282,6 +282,19 @@ def disk_full(stage, rng, name):
     as_root("mount", "-o", "remount,size=%d" % TMPFS_BYTES, state)
 
 
+@for_both("files-moved")
+def files_moved(stage, rng, name):
+    """The files of the state and the lock, and back: a copy of the outbox may stand there then."""
+    state = stage.state(name)
+    files = [file for file in os.listdir(state) if file == "lock" or file.endswith((".db", ".db-wal", ".db-shm"))]
+    rng.shuffle(files)
+    for file in files:
+        os.rename(os.path.join(state, file), os.path.join(state, file + ".away"))
+    yield rng.uniform(0.2, 4)
+    for file in files:
+        os.rename(os.path.join(state, file + ".away"), os.path.join(state, file))
+
+
 @for_both("out-of-descriptors")
 def out_of_descriptors(stage, rng, name):
     pid = stage.daemons[name].process.pid

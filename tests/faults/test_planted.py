@@ -27,6 +27,7 @@ PLANTED = {
     "nack-is-success": ("publishes_are_refused", {"lost"}),
     "outbox-deletes-before-the-confirm": ("publishes_are_refused", {"lost"}),
     "stored-before-the-commit": ("outbox_cannot_be_written", {"lost"}),
+    "names-not-looked-at": ("outbox_is_removed", {"lost"}),
     "no-deduplication": ("strangers_on_the_queue", {"double"}),
     "conflict-is-a-duplicate": ("strangers_on_the_queue", {"lost"}),
     "older-overwrites-newer": ("strangers_on_the_queue", {"stale"}),
