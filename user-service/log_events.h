@@ -44,6 +44,11 @@
         "were written to this one.",                                                               \
         "Restart the service. If the file is not user-service.db in the state directory, have "    \
         "its saves forwarded as docs/operations.md says.")                                         \
+    EVENT(event_outbox_write_out_failed, ERROR, "outbox.write_out_failed",                         \
+          "After outbox.displaced, the saves could not be written to a new file. It is tried "     \
+          "again, and is logged once.",                                                            \
+          "Read the error: give the disk room. Until outbox.written_out, restart only when "       \
+          "user_service_outbox_saves is 0.")                                                       \
     EVENT(event_outbox_unreadable, ERROR, "outbox.unreadable",                                     \
           "A row in the file of the outbox is not a save. It is kept, and not forwarded.",         \
           "Read the row with sqlite3; restore a back-up where the file is damaged.")               \

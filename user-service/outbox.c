@@ -11,6 +11,7 @@ enum {
     LONGEST_WAIT_MS = 1000,
     RETRY_BASE_MS = 100,
     RETRY_CAP_MS = 5000,
+    WRITE_OUT_CAP_MS = 60000, /* each attempt may write as much as the outbox holds */
 };
 
 enum outcome outbox_create(const struct settings *settings, const struct state_directory *directory,
@@ -25,7 +26,7 @@ enum outcome outbox_create(const struct settings *settings, const struct state_d
     pthread_mutex_init(&outbox->lock, NULL);
     backoff_init(&outbox->forward_backoff, RETRY_BASE_MS, RETRY_CAP_MS, clock_monotonic_us());
     backoff_init(&outbox->store_backoff, RETRY_BASE_MS, RETRY_CAP_MS, clock_monotonic_us());
-    backoff_init(&outbox->write_out_backoff, RETRY_BASE_MS, RETRY_CAP_MS, clock_monotonic_us());
+    backoff_init(&outbox->write_out_backoff, RETRY_BASE_MS, WRITE_OUT_CAP_MS, clock_monotonic_us());
     const struct outbox_store_options options = {
         .directory = directory->path,
         .lock = &directory->lock,

@@ -43,7 +43,7 @@ struct outbox {
     uint64_t forward_at_ms, store_at_ms;       /* not before */
     uint64_t write_out_at_ms;                  /* not before */
     struct backoff forward_backoff, store_backoff, write_out_backoff;
-    bool is_written_out; /* since the files were displaced */
+    bool is_written_out, write_out_failed; /* since the files were displaced */
     uint64_t now_ms;
 
     pthread_mutex_t lock; /* guards what follows */

@@ -63,20 +63,22 @@ void outbox_record_displaced(struct outbox *outbox, const struct error *error)
     char ids[IDS_BYTES_MAX];
     outbox_store_content(outbox->store, &content);
     read_ids(outbox, ids);
-    outbox->is_written_out = false;
+    outbox->is_written_out = outbox->write_out_failed = false;
+    backoff_reset(&outbox->write_out_backoff);
     outbox->write_out_at_ms = outbox->now_ms;
     log_at(&event_outbox_displaced, log_string("error", error->text),
            log_integer("saves", content.events), log_string("ids", ids));
 }
 
 /* What is only in files that the next process does not find is written to one that it finds, or
- * that an operator finds. Tried until there is a directory with room. */
+ * that an operator finds. Tried until there is a directory, and room. */
 static void write_out(struct outbox *outbox)
 {
     struct outbox_store_content content;
     outbox_store_content(outbox->store, &content);
     if (content.events == 0 || outbox->is_written_out || outbox->now_ms < outbox->write_out_at_ms ||
-        !outbox_store_is_out_of_reach(outbox->store)) {
+        !outbox_store_is_out_of_reach(outbox->store) ||
+        !outbox_store_has_directory(outbox->store)) {
         return;
     }
     struct error path;
@@ -84,8 +86,12 @@ static void write_out(struct outbox *outbox)
         outbox->is_written_out = true;
         log_at(&event_outbox_written_out, log_string("file", path.text),
                log_integer("saves", content.events));
-    } else {
-        outbox->write_out_at_ms = outbox->now_ms + backoff_next_ms(&outbox->write_out_backoff) + 1;
+        return;
+    }
+    outbox->write_out_at_ms = outbox->now_ms + backoff_next_ms(&outbox->write_out_backoff) + 1;
+    if (!outbox->write_out_failed) {
+        outbox->write_out_failed = true;
+        log_at(&event_outbox_write_out_failed, log_string("error", path.text));
     }
 }
 

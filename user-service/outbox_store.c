@@ -170,6 +170,11 @@ bool outbox_store_is_out_of_reach(const struct outbox_store *store)
     return database_is_out_of_reach(store->database);
 }
 
+bool outbox_store_has_directory(const struct outbox_store *store)
+{
+    return database_has_directory(store->database);
+}
+
 enum outcome outbox_store_write_out(struct outbox_store *store, int64_t now_ms,
                                     struct error *ret_path)
 {

@@ -96,8 +96,9 @@ MUST_CHECK bool database_is_out_of_reach(const struct database *database);
 /* Writes what the file holds to a new one, durably: under the name of the file if nothing stands
  * there, so that the next process opens it, else under a name beside it that ends with the time.
  * The text then says which. Needs as much room again, and takes long for a large file. Call it
- * while the file is displaced, in no transaction. TRANSIENT, BUSY: not now, such as without the
- * directory. */
+ * while the file is displaced, in no transaction. A failure leaves nothing behind: try again
+ * later. */
+MUST_CHECK bool database_has_directory(const struct database *database);
 MUST_CHECK enum outcome database_write_out(struct database *database, int64_t now_ms,
                                            struct error *ret_path);
 

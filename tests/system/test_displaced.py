@@ -8,6 +8,7 @@ import sqlite3
 import pytest
 import requests
 
+from support.load import Load
 from support.services import Service
 from support.store import FILE, OUTBOX, inbox_ids, outbox_ids
 from support.wait import PATIENCE_S, eventually
@@ -187,6 +188,32 @@ class TestOutbox:
         away.appear()
         assert [away.get()[1].message_id for _ in range(3)] == ["before%d" % number for number in range(3)]
         assert again.save().status_code in (200, 202)
+
+    def test_it_is_written_out_when_there_is_a_directory_again(self, away, state):
+        user = self.start(away)
+        assert user.save(Idempotency_Key="before").status_code == 202
+        remove_directory(state)
+        not_ready(user)
+        os.mkdir(state, 0o700)
+        written, = eventually(lambda: user.events("outbox.written_out"), "it is written out")
+        assert user.events("outbox.write_out_failed") == []
+        user.kill()
+        assert written["file"] == os.path.join(state, OUTBOX) and outbox_ids(state) == ["before"]
+
+    def test_under_load_no_success_is_lost(self, away, state):
+        user = self.start(away)
+        load = Load(user.port, 8, 10 ** 6, "load").start()
+        try:
+            eventually(lambda: len(load.ok) > 200, "some saves")
+            empty_directory(state)
+            eventually(lambda: load.statuses.get(503, 0) > 50, "nothing more is accepted")
+        finally:
+            load.stop()
+            load.join()
+        assert set(load.statuses) <= {202, 503, 504}, load.statuses
+        eventually(lambda: user.events("outbox.written_out"), "it is written out")
+        user.kill()
+        assert set(load.ok) <= set(outbox_ids(state))
 
     def test_beside_another_file_it_is_written_out_too(self, away, state):
         user = self.start(away)

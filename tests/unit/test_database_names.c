@@ -249,9 +249,11 @@ static void test_without_a_directory_it_is_written_out_later(void **state)
     assert_int_equal(database_in_place(fixture->database, &fixture->error), OUTCOME_TRANSIENT);
     assert_non_null(strstr(fixture->error.text, fixture->folder));
     assert_null(strstr(fixture->error.text, FILE_NAME)); /* not each of the files in it */
-    assert_int_equal(database_write_out(fixture->database, NOW_MS, &fixture->error),
-                     OUTCOME_TRANSIENT);
+    assert_false(database_has_directory(fixture->database));
+    assert_int_not_equal(database_write_out(fixture->database, NOW_MS, &fixture->error),
+                         OUTCOME_OK);
     assert_int_equal(rename(elsewhere, fixture->folder), 0);
+    assert_true(database_has_directory(fixture->database));
     assert_int_equal(commit_one(fixture), OUTCOME_OK);
 }
 
