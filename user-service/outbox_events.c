@@ -126,6 +126,7 @@ static enum commit commit_of(enum outcome outcome)
 static enum commit commit_batch(struct outbox *outbox, struct error *ret_error)
 {
     bool is_in_place = outbox_store_in_place(outbox->store, ret_error) == OUTCOME_OK;
+    outbox->looked_at_ms = outbox->now_ms;
     enum outcome outcome = outbox_store_begin(outbox->store, ret_error);
     for (size_t i = 0; outcome == OUTCOME_OK && i < outbox->settled_count; i++) {
         outcome = outbox_store_delete(outbox->store, outbox->settled[i], ret_error);

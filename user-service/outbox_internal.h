@@ -43,6 +43,7 @@ struct outbox {
     uint64_t forward_at_ms, store_at_ms;       /* not before */
     uint64_t write_out_at_ms;                  /* not before */
     struct backoff forward_backoff, store_backoff, write_out_backoff;
+    uint64_t looked_at_ms;                 /* whether the files are in place */
     bool is_written_out, write_out_failed; /* since the files were displaced */
     uint64_t now_ms;
 

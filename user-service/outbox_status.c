@@ -7,7 +7,7 @@
 
 #include <stdio.h>
 
-enum { IDS_BYTES_MAX = 2000, IDS_MAX = 50 };
+enum { IDS_BYTES_MAX = 2000, IDS_MAX = 50, LOOK_EVERY_MS = 250 };
 
 /* Changes the trouble, and returns what it was. */
 static struct error set_trouble(struct outbox *outbox, const struct error *error, bool is_displaced)
@@ -95,6 +95,12 @@ static void write_out(struct outbox *outbox)
     }
 }
 
+/* Most turns follow soon after a batch that has looked. */
+static bool is_look_due(const struct outbox *outbox)
+{
+    return outbox->is_displaced || outbox->now_ms - outbox->looked_at_ms >= LOOK_EVERY_MS;
+}
+
 void outbox_show_state(struct outbox *outbox)
 {
     struct outbox_store_content content;
@@ -106,13 +112,18 @@ void outbox_show_state(struct outbox *outbox)
         return; /* what the file said last is still so */
     }
     struct error trouble = {.text = ""};
-    if (outbox_store_in_place(outbox->store, &trouble) != OUTCOME_OK) {
-        outbox_record_displaced(outbox, &trouble);
-        write_out(outbox);
-        return;
+    bool takes = outbox_store_open(outbox->store, &trouble) == OUTCOME_OK &&
+                 outbox_store_has_room(outbox->store, outbox->settings->max_body_bytes, &trouble);
+    if (!takes || is_look_due(outbox)) {
+        struct error error;
+        outbox->looked_at_ms = outbox->now_ms;
+        if (outbox_store_in_place(outbox->store, &error) != OUTCOME_OK) {
+            outbox_record_displaced(outbox, &error);
+            write_out(outbox);
+            return;
+        }
     }
-    if (outbox_store_open(outbox->store, &trouble) == OUTCOME_OK &&
-        outbox_store_has_room(outbox->store, outbox->settings->max_body_bytes, &trouble)) {
+    if (takes) {
         trouble.text[0] = '\0';
     }
     outbox_record_trouble(outbox, &trouble);
