@@ -60,6 +60,22 @@ def test_a_list_with_a_path(name, world, tmp_path):
 
 
 @BOTH
+def test_a_socket_that_was_replaced_is_another_process_s(name, world, tmp_path):
+    path = str(tmp_path / "socket")
+    service = world.service(name)
+    service.stop()
+    service.arguments[service.arguments.index("--listen") + 1] = "127.0.0.1:%d, %s" % (service.port, path)
+    service.start()
+    os.unlink(path)
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(path)
+        other.listen()
+        service.stop()
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(path)
+
+
+@BOTH
 def test_both_families_at_one_port(name, world):
     try:
         with socket.socket(socket.AF_INET6) as probe:

@@ -1,6 +1,9 @@
-/* What the outbox forwards at once. The publisher's thread and the HTTP loop are the test's. */
+/* What the outbox stores, and forwards at once. The publisher's thread and the HTTP loop are the
+ * test's. */
 #include "user-service/outbox_internal.h"
 #include "user-service/publisher_internal.h"
+
+#include "tests/support/database_files.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -55,68 +58,137 @@ static void settle(struct outbox *outbox, struct event *event)
     outbox_store_batch(outbox);
 }
 
+static char url[] = "amqp://127.0.0.1:1/";
+static char queue[] = "session";
+
+struct fixture {
+    struct settings settings;
+    struct state_directory directory;
+    struct outbox *outbox;
+    struct publisher *publisher;
+    struct worker http;
+};
+
+static int set_up(void **state)
+{
+    struct fixture *fixture = calloc(1, sizeof(*fixture));
+    assert_non_null(fixture);
+    fixture->settings = (struct settings){.common = {.amqp_url = url, .queue = queue},
+                                          .max_in_flight = 4 * EVENTS,
+                                          .max_in_flight_bytes = IN_FLIGHT_BYTES_MAX,
+                                          .outbox_max_bytes = MIB,
+                                          .outbox_min_free_bytes = MIB};
+    fixture->directory.lock_descriptor = -1;
+    (void)snprintf(fixture->directory.path, sizeof(fixture->directory.path), "%s", folder);
+    assert_int_equal(worker_init(&fixture->http, NULL), OUTCOME_OK);
+    assert_int_equal(outbox_create(&fixture->settings, &fixture->directory, &fixture->outbox, NULL),
+                     OUTCOME_OK);
+    assert_int_equal(
+        publisher_create(&fixture->settings, &fixture->outbox->worker, &fixture->publisher, NULL),
+        OUTCOME_OK);
+    fixture->outbox->publisher = fixture->publisher;
+    fixture->publisher->completed = &fixture->http;
+    publisher_set_state(fixture->publisher, PUBLISHER_CONNECTED, "");
+    *state = fixture;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct fixture *fixture = *state;
+    outbox_free(fixture->outbox);
+    publisher_free(fixture->publisher);
+    worker_done(&fixture->http);
+    free(fixture);
+    remove_database_files(folder, "user-service.db");
+    return 0;
+}
+
+static void store(struct fixture *fixture, struct event *event)
+{
+    STAILQ_INSERT_TAIL(&fixture->outbox->at_hand, &event->item, next);
+}
+
 static void forwarded_events_are_bounded_by_their_bytes(void **state)
 {
-    static char url[] = "amqp://127.0.0.1:1/";
-    static char queue[] = "session";
-    struct settings settings = {.common = {.amqp_url = url, .queue = queue},
-                                .max_in_flight = 4 * EVENTS,
-                                .max_in_flight_bytes = IN_FLIGHT_BYTES_MAX,
-                                .outbox_max_bytes = MIB,
-                                .outbox_min_free_bytes = MIB};
-    struct outbox *outbox = NULL;
-    struct publisher *publisher = NULL;
-    struct worker http;
+    struct fixture *fixture = *state;
+    struct outbox *outbox = fixture->outbox;
+    struct worker *publisher = &fixture->publisher->worker;
     struct event *first = NULL;
-    (void)state;
-    assert_int_equal(worker_init(&http, NULL), OUTCOME_OK);
-    struct state_directory directory = {.lock_descriptor = -1};
-    (void)snprintf(directory.path, sizeof(directory.path), "%s", folder);
-    assert_int_equal(outbox_create(&settings, &directory, &outbox, NULL), OUTCOME_OK);
-    assert_int_equal(publisher_create(&settings, &outbox->worker, &publisher, NULL), OUTCOME_OK);
-    outbox->publisher = publisher;
-    publisher->completed = &http;
-    publisher_set_state(publisher, PUBLISHER_CONNECTED, "");
     for (int i = 0; i < EVENTS; i++) {
-        struct event *event = event_of(i);
-        STAILQ_INSERT_TAIL(&outbox->at_hand, &event->item, next);
+        store(fixture, event_of(i));
     }
     outbox_store_batch(outbox);
-    assert_int_equal(take(&http, &first), EVENTS);
+    assert_int_equal(take(&fixture->http, &first), EVENTS);
     assert_int_equal(first->outcome, EVENT_STORED);
     event_free(first);
 
     outbox_forward(outbox);
-    assert_int_equal(take(&publisher->worker, &first), 3); /* 2,500 bytes, and what is begun */
+    assert_int_equal(take(publisher, &first), 3); /* 2,500 bytes, and what is begun */
     settle(outbox, first);
     outbox_forward(outbox);
-    assert_int_equal(take(&publisher->worker, &first), 1);
+    assert_int_equal(take(publisher, &first), 1);
     settle(outbox, first);
-    settings.max_in_flight_bytes = 1; /* one event goes always */
+    fixture->settings.max_in_flight_bytes = 1; /* one event goes always */
     outbox->forwarded = outbox->forwarded_bytes = 0;
     outbox_forward(outbox);
-    assert_int_equal(take(&publisher->worker, &first), 1);
+    assert_int_equal(take(publisher, &first), 1);
     event_free(first);
-    outbox_free(outbox);
-    publisher_free(publisher);
-    worker_done(&http);
+}
+
+static void expect_outcome(struct fixture *fixture, struct event *event, enum event_outcome outcome)
+{
+    struct event *first = NULL;
+    store(fixture, event);
+    outbox_store_batch(fixture->outbox);
+    assert_int_equal(take(&fixture->http, &first), 1);
+    assert_int_equal(first->outcome, outcome);
+    event_free(first);
+}
+
+/* What they hold is forwarded and deleted all the same. */
+static void displaced_files_take_nothing(void **state)
+{
+    struct fixture *fixture = *state;
+    struct outbox *outbox = fixture->outbox;
+    struct outbox_store_content content;
+    struct event *first = NULL;
+    struct error reason;
+    expect_outcome(fixture, event_of(1), EVENT_STORED);
+    assert_true(outbox_is_in_place(outbox, &reason));
+    remove_database_files(folder, "user-service.db");
+    expect_outcome(fixture, event_of(2), EVENT_OUTBOX_DISPLACED);
+    struct event *sent = event_of(3);
+    sent->published = true;
+    sent->outcome = EVENT_DISCONNECTED;
+    expect_outcome(fixture, sent, EVENT_UNKNOWN);
+    struct event *refused = event_of(4);
+    refused->published = true;
+    refused->outcome = EVENT_NACKED;
+    expect_outcome(fixture, refused, EVENT_NACKED);
+    assert_false(outbox_is_in_place(outbox, &reason));
+    assert_non_null(strstr(reason.text, "/user-service.db was removed"));
+
+    outbox_store_content(outbox->store, &content);
+    assert_int_equal(content.events, 1);
+    outbox_forward(outbox);
+    assert_int_equal(take(&fixture->publisher->worker, &first), 1);
+    assert_string_equal(first->message_id, "1");
+    settle(outbox, first);
+    outbox_store_content(outbox->store, &content);
+    assert_int_equal(content.events + (int64_t)outbox->settled_count, 0);
 }
 
 int main(void)
 {
-    static const char *const names[] = {"user-service.db", "user-service.db-wal",
-                                        "user-service.db-shm"};
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(forwarded_events_are_bounded_by_their_bytes),
+        cmocka_unit_test_setup_teardown(forwarded_events_are_bounded_by_their_bytes, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(displaced_files_take_nothing, set_up, tear_down),
     };
     if (mkdtemp(folder) == NULL) {
         return 1;
     }
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        char path[64];
-        (void)snprintf(path, sizeof(path), "%s/%s", folder, names[i]);
-        (void)unlink(path);
-    }
     return rmdir(folder) == 0 ? failed : 1;
 }
