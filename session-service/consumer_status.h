@@ -9,8 +9,9 @@
 
 /* Those of user_event.h, event_handlers.c and event_dispatcher.c. */
 #define DEAD_LETTER_REASONS                                                                        \
-    "not-json", "invalid-user", "too-large", "invalid-message-id", "id-conflict",                  \
-        "too-many-redeliveries", "unknown-type", "unsupported-content"
+    "not-json", "not-an-object", "number-out-of-range", "invalid-user", "too-large",               \
+        "invalid-message-id", "id-conflict", "too-many-redeliveries", "unknown-type",              \
+        "unsupported-content"
 
 enum delivery_outcome {
     DELIVERY_HANDLED,

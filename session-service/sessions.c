@@ -123,18 +123,16 @@ struct worker *sessions_worker(struct sessions *sessions)
     return &sessions->worker;
 }
 
-static void refuse(struct http_request *request)
+static void refuse(struct http_request *request, const char *detail)
 {
-    size_t length = 0;
-    char *body = http_problem_body(503, "store-unavailable", "Service Unavailable",
-                                   "the store cannot be read now; try again later", "", &length);
-    const struct http_reply reply = {
+    struct http_reply reply = {
         .status = 503,
+        .problem = "store-unavailable",
         .content_type = "application/problem+json",
-        .body = body,
-        .body_length = body == NULL ? 0 : length,
         .retry_after_s = RETRY_AFTER_S,
     };
+    reply.body = http_problem_body(reply.status, reply.problem, "Service Unavailable", detail, "",
+                                   &reply.body_length);
     http_request_reply(request, &reply);
 }
 
@@ -143,7 +141,7 @@ static void ask_for(struct http_request *request, struct sessions *sessions, enu
 {
     struct task *task = malloc(sizeof(*task) + key.length);
     if (task == NULL) {
-        refuse(request);
+        refuse(request, "there is no memory to read the store now; try again later");
         return;
     }
     *task = (struct task){
@@ -210,7 +208,7 @@ void sessions_ask(struct http_request *request, struct sessions *sessions, enum 
 static void reply_to(struct task *task)
 {
     if (task->outcome != OUTCOME_OK) {
-        refuse(task->request);
+        refuse(task->request, "the store cannot be read now; try again later");
     } else if (!task->found) {
         http_request_reply_problem(task->request, 404, "not-found", "Not Found",
                                    task->question == ASK_USER ? "there is no such user"

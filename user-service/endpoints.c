@@ -63,10 +63,17 @@ bool endpoint_parse_user(const struct asker *asker, struct slice json,
     case USER_OK:
         return true;
     case USER_MALFORMED:
+    case USER_NOT_PORTABLE:
         reply_malformed(asker, "malformed-json", problems.items[0].detail);
         return false;
+    case USER_NOT_AN_OBJECT:
+        reply_invalid(asker, "not-an-object", &problems);
+        return false;
+    case USER_NUMBER_OUT_OF_RANGE:
+        reply_invalid(asker, "number-out-of-range", &problems);
+        return false;
     case USER_INVALID:
-        reply_invalid(asker, &problems);
+        reply_invalid(asker, "invalid-user", &problems);
         return false;
     case USER_NO_MEMORY:
         reply_refused(asker, EVENT_OVERLOADED);
@@ -98,7 +105,7 @@ static bool check_body(const struct asker *asker, struct slice id, struct slice 
         const struct user_problems problems = {
             .items[0] = {.pointer = "/id", .logged_pointer = "/id", .detail = "is not UTF-8"},
             .count = 1};
-        reply_invalid(asker, &problems);
+        reply_invalid(asker, "invalid-user", &problems);
         return false;
     }
     bool is_valid = endpoint_parse_user(asker, body, &rules, &user);

@@ -183,7 +183,8 @@ void reply_large_user(const struct asker *asker, size_t bytes, size_t bytes_max)
     reply_fault(asker, 413, "user-too-large", "Content Too Large", detail);
 }
 
-void reply_invalid(const struct asker *asker, const struct user_problems *problems)
+void reply_invalid(const struct asker *asker, const char *name,
+                   const struct user_problems *problems)
 {
     struct http_reply reply = {.status = 422, .pointer = problems->items[0].logged_pointer};
     struct buffer members;
@@ -200,7 +201,7 @@ void reply_invalid(const struct asker *asker, const struct user_problems *proble
     buffer_append_byte(&members, ']');
     size_t length = 0;
     char *text = buffer_take(&members, &length);
-    reply_problem_with(asker->request, &reply, "invalid-user", "Unprocessable Content",
+    reply_problem_with(asker->request, &reply, name, "Unprocessable Content",
                        asker->endpoint->invalid, text == NULL ? "" : text);
     free(text);
 }

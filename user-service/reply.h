@@ -35,4 +35,6 @@ void reply_json_as_form(const struct asker *asker);
 /* `wanted` says which media types the endpoint takes: a literal. */
 void reply_wrong_media_type(const struct asker *asker, const char *wanted);
 void reply_large_user(const struct asker *asker, size_t bytes, size_t bytes_max);
-void reply_invalid(const struct asker *asker, const struct user_problems *problems);
+/* `name` says which kind of problems they are: a literal. */
+void reply_invalid(const struct asker *asker, const char *name,
+                   const struct user_problems *problems);

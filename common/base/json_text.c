@@ -6,8 +6,7 @@ static bool is_space(char byte)
     return byte == ' ' || byte == '\n' || byte == '\r' || byte == '\t';
 }
 
-/* From behind a string's opening quote to behind its closing one. */
-static size_t skip_string(struct slice json, size_t position)
+size_t json_text_skip_string(struct slice json, size_t position)
 {
     while (position < json.length && json.data[position] != '"') {
         position += json.data[position] == '\\' ? 2 : 1;
@@ -22,7 +21,7 @@ void json_text_append_compact(struct slice json, struct buffer *buffer)
     while (position < json.length) {
         char byte = json.data[position];
         if (byte == '"') {
-            position = skip_string(json, position + 1);
+            position = json_text_skip_string(json, position + 1);
         } else if (is_space(byte)) {
             buffer_append(buffer, json.data + run, position - run);
             run = ++position;

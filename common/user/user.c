@@ -1,7 +1,9 @@
 /* A user: parse, and give its text and its id. */
 #include "common/user/user_internal.h"
 
+#include "common/base/json_syntax.h"
 #include "common/base/json_text.h"
+#include "common/base/utf8.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -21,42 +23,48 @@ static const struct cause {
 
 static const char mark[] = "\xef\xbb\xbf";
 
-static const char *type_name(const json_t *value)
+/* Of a JSON text that is not an object: what its first character says that it is. */
+static const char *type_name(char first)
 {
-    switch (json_typeof(value)) {
-    case JSON_OBJECT:
-        return "an object";
-    case JSON_ARRAY:
+    switch (first) {
+    case '[':
         return "an array";
-    case JSON_STRING:
+    case '"':
         return "a string";
-    case JSON_INTEGER:
-    case JSON_REAL:
-        return "a number";
-    case JSON_TRUE:
-    case JSON_FALSE:
+    case 't':
+    case 'f':
         return "a boolean";
-    case JSON_NULL:
+    case 'n':
         return "null";
+    default:
+        return "a number";
     }
-    return "unknown";
 }
 
 /* What follows " near " in the parser's text is a piece of the person's data. */
-static void add_syntax_problem(const json_error_t *error, struct user_problems *problems)
+static struct slice cause_of(const json_error_t *error)
 {
-    const char *quote = strstr(error->text, " near '");
-    size_t length = quote == NULL ? strlen(error->text) : (size_t)(quote - error->text);
-    const char *text = error->text;
     for (size_t i = 0; i < sizeof(causes) / sizeof(causes[0]); i++) {
-        if (strncmp(text, causes[i].start, strlen(causes[i].start)) == 0) {
-            text = causes[i].text;
-            length = strlen(text);
-            break;
+        if (strncmp(error->text, causes[i].start, strlen(causes[i].start)) == 0) {
+            return slice_of(causes[i].text);
         }
     }
-    user_problems_add(problems, NULL, "line %d, column %d: %.*s", error->line, error->column,
-                      (int)length, text);
+    const char *quote = strstr(error->text, " near '");
+    return quote == NULL ? slice_of(error->text)
+                         : (struct slice){error->text, (size_t)(quote - error->text)};
+}
+
+static void add_problem_at(struct slice body, size_t position, const char *what,
+                           struct user_problems *problems)
+{
+    int line = 1;
+    int column = 1;
+    for (const char *p = body.data; p < body.data + position; p++) {
+        bool continues_character = ((unsigned char)*p & 0xc0) == 0x80;
+        line += *p == '\n';
+        column = *p == '\n' ? 1 : column + !continues_character;
+    }
+    user_problems_add(problems, NULL, "line %d, column %d: %s", line, column, what);
 }
 
 /* The parser drops a NUL that follows a number, true, false or null, and would so accept a text
@@ -67,14 +75,7 @@ static bool add_nul_problem(struct slice body, struct user_problems *problems)
     if (nul == NULL) {
         return false;
     }
-    int line = 1;
-    int column = 1;
-    for (const char *p = body.data; p < nul; p++) {
-        bool continues_character = ((unsigned char)*p & 0xc0) == 0x80;
-        line += *p == '\n';
-        column = *p == '\n' ? 1 : column + !continues_character;
-    }
-    user_problems_add(problems, NULL, "line %d, column %d: a NUL byte", line, column);
+    add_problem_at(body, (size_t)(nul - body.data), "a NUL byte", problems);
     return true;
 }
 
@@ -84,6 +85,60 @@ static struct slice without_mark(struct slice body)
     const size_t length = sizeof(mark) - 1;
     bool has_mark = body.length >= length && memcmp(body.data, mark, length) == 0;
     return has_mark ? (struct slice){body.data + length, body.length - length} : body;
+}
+
+/* Of JSON, behind its white space. */
+static char first_byte(struct slice json)
+{
+    size_t position = 0;
+    while (position + 1 < json.length && strchr(" \t\r\n", json.data[position]) != NULL) {
+        position++;
+    }
+    return json.data[position];
+}
+
+static enum user_result refuse_type(char first, struct user_problems *ret_problems)
+{
+    user_problems_add(ret_problems, NULL, "must be a JSON object, not %s", type_name(first));
+    return USER_NOT_AN_OBJECT;
+}
+
+/* What the parser refuses although it may be JSON. It has not read what follows. */
+static bool may_be_json(enum json_error_code code)
+{
+    return code == json_error_numeric_overflow || code == json_error_duplicate_key ||
+           code == json_error_null_character || code == json_error_null_byte_in_key ||
+           code == json_error_stack_overflow;
+}
+
+static enum user_result explain_failure(struct slice body, const json_error_t *error,
+                                        struct user_problems *ret_problems)
+{
+    enum json_error_code code = json_error_code(error);
+    struct slice cause = cause_of(error);
+    size_t position = 0;
+    if (may_be_json(code)) {
+        enum outcome outcome = json_syntax_check(body, &position);
+        if (outcome == OUTCOME_BUSY) {
+            return USER_NO_MEMORY;
+        }
+        if (outcome != OUTCOME_OK) {
+            add_problem_at(body, position,
+                           utf8_is_valid(body) ? "invalid syntax" : "the text is not UTF-8",
+                           ret_problems);
+            return USER_MALFORMED;
+        }
+        if (first_byte(body) != '{') {
+            return refuse_type(first_byte(body), ret_problems);
+        }
+    }
+    if (code == json_error_numeric_overflow) {
+        user_problems_add_at(ret_problems, body, (size_t)error->position, cause);
+        return USER_NUMBER_OUT_OF_RANGE;
+    }
+    user_problems_add(ret_problems, NULL, "line %d, column %d: %.*s", error->line, error->column,
+                      (int)cause.length, cause.data);
+    return may_be_json(code) ? USER_NOT_PORTABLE : USER_MALFORMED;
 }
 
 static enum user_result parse_object(struct slice body, size_t flags, json_t **ret_root,
@@ -105,13 +160,11 @@ static enum user_result parse_object(struct slice body, size_t flags, json_t **r
         if (error.text[0] == '\0' || json_error_code(&error) == json_error_out_of_memory) {
             return USER_NO_MEMORY;
         }
-        add_syntax_problem(&error, ret_problems);
-        return USER_MALFORMED;
+        return explain_failure(body, &error, ret_problems);
     }
     if (!json_is_object(root)) {
-        user_problems_add(ret_problems, NULL, "must be a JSON object, not %s", type_name(root));
         json_decref(root);
-        return USER_INVALID;
+        return refuse_type(first_byte(body), ret_problems);
     }
     *ret_root = root;
     return USER_OK;
@@ -151,7 +204,7 @@ enum user_result user_parse_any_object(struct slice body, struct user *ret_user,
     if (result == USER_OK) {
         *ret_user = make_user(root, body);
     }
-    return result == USER_INVALID ? USER_MALFORMED : result;
+    return result;
 }
 
 void user_done(struct user *user)

@@ -52,8 +52,12 @@ struct user_problems {
 
 enum user_result {
     USER_OK,
-    USER_MALFORMED, /* not JSON: problems->items[0].detail says where and why (line, column) */
-    USER_INVALID,   /* JSON, but not a user: the problems say why */
+    USER_MALFORMED,     /* not JSON, or not UTF-8 */
+    USER_NOT_PORTABLE,  /* JSON that parsers refuse or understand differently: a member that is
+                         * there twice, the character U+0000, deeper than the parser goes */
+    USER_NOT_AN_OBJECT, /* JSON, but an array, a string, a number, a boolean or null */
+    USER_NUMBER_OUT_OF_RANGE, /* JSON, with a number that no integer of 64 bits or double holds */
+    USER_INVALID,             /* a JSON object, but not a user: the problems say why */
     USER_NO_MEMORY,
 };
 
@@ -65,12 +69,13 @@ struct user {
 };
 
 /* Parses and checks. A byte order mark before the JSON is skipped. On USER_OK *ret_user is owned
- * (user_done()), else it is zeroed. Duplicate keys, a NUL byte anywhere, and everything that is not
- * UTF-8 are USER_MALFORMED. */
+ * (user_done()), else it is zeroed. Where it is not USER_INVALID the first problem is the only one.
+ * Its detail says where it is in the text (line, column); that of a number has a pointer instead.
+ */
 MUST_CHECK enum user_result user_parse(struct slice body, const struct user_rules *rules,
                                        struct user *ret_user, struct user_problems *ret_problems);
 
-/* The same for any JSON object (a bare message): whatever is not one is USER_MALFORMED. Depth is
+/* The same for any JSON object (a bare message): no rules, so never USER_INVALID. Depth is
  * jansson's limit, duplicate keys: the last one counts. */
 MUST_CHECK enum user_result user_parse_any_object(struct slice body, struct user *ret_user,
                                                   struct user_problems *ret_problems);

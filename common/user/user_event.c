@@ -126,6 +126,13 @@ static void read_body(struct user_event *event, struct slice body, user_event_pa
     case USER_MALFORMED:
         set_impossible(event, "not-json");
         break;
+    case USER_NOT_AN_OBJECT:
+        set_impossible(event, "not-an-object");
+        break;
+    case USER_NUMBER_OUT_OF_RANGE:
+        set_impossible(event, "number-out-of-range");
+        break;
+    case USER_NOT_PORTABLE:
     case USER_INVALID:
         set_impossible(event, "invalid-user");
         break;

@@ -55,9 +55,9 @@ struct user_event {
     enum user_event_kind kind;
     struct user user;    /* owned unless IMPOSSIBLE or NO_MEMORY: user_event_done() */
     int64_t saved_at_ms; /* as the header names it, and as nobody has checked; -1: it does not */
-    const char *reason;  /* IMPOSSIBLE: a stable word: not-json, invalid-user, too-large,
-                          * invalid-message-id; unknown-type and unsupported-content are found
-                          * by who knows the types */
+    const char *reason;  /* IMPOSSIBLE: a stable word: not-json, not-an-object,
+                          * number-out-of-range, invalid-user, too-large, invalid-message-id;
+                          * unknown-type and unsupported-content are found by who knows the types */
     char detail[256];    /* IMPOSSIBLE: for a person; never a member's value */
 };
 

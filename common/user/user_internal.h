@@ -14,6 +14,11 @@ struct user_place {
 void user_problems_add(struct user_problems *problems, const struct user_place *place,
                        const char *detail_format, ...) PRINTF_LIKE(3, 4);
 
+/* The same of what ends at `position` in the user's JSON text, which is valid up to there. Behind
+ * the deepest level that a user may have it is the member or element of that level. */
+void user_problems_add_at(struct user_problems *problems, struct slice json, size_t position,
+                          struct slice detail);
+
 /* Appends what is wrong with `root`, an object, to `problems`. */
 void user_check(json_t *root, const struct user_rules *rules, struct user_problems *problems);
 

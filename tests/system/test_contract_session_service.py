@@ -55,7 +55,12 @@ def test_a_bare_message_of_the_old_demo(world, service):
 POISON = [
     (b"this is not JSON", {"message_id": "p"}, "not-json"),
     (b"this is not JSON", {}, "not-json"),
-    (b"[1,2]", {}, "not-json"),
+    (b"[1,2]", {}, "not-an-object"),
+    (b"null", {"message_id": "p"}, "not-an-object"),
+    (b'{"id":1,"n":1e400}', {"message_id": "p"}, "number-out-of-range"),
+    (b'{"id":9223372036854775808}', {}, "number-out-of-range"),
+    (b'{"id":1,"n":1e400,}', {"message_id": "p"}, "not-json"),
+    (b'{"id":1,"id":2}', {"message_id": "p"}, "invalid-user"),
     (b'{"name":5}', {"message_id": "p"}, "invalid-user"),
     (b'{"name":"\xff"}', {"message_id": "p"}, "not-json"),
     (b'{"a":' * 100 + b"1" + b"}" * 100, {"message_id": "p"}, "invalid-user"),

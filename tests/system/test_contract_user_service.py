@@ -104,11 +104,31 @@ def test_base_routes(service):
 
 
 @pytest.mark.parametrize("body", ['{"name":', "", "nonsense", '{"name":"a","name":"b"}',
-                                  '{"name":"\\u0000"}', '{"name":"\\ud800"}', '{"a":1e999}'])
+                                  '{"name":"\\u0000"}', '{"name":"\\ud800"}', '{"a":1e999,}'])
 def test_malformed_json(service, body):
     reply = requests.post(service.base + "/users/save", data=body, timeout=PATIENCE_S,
                           headers={"Content-Type": "application/json"})
     problem(reply, 400, "malformed-json")
+
+
+@pytest.mark.parametrize("body, pointer, logged", [
+    ('{"a":1e999}', "/a", "/a"), ('{"id":9223372036854775808}', "/id", "/id"),
+    ('{"name":"Ada","b":[0,{"c/d":-1E+999}]}', "/b/1/c~1d", "/b/1/*")])
+def test_a_number_that_no_reader_can_hold(service, body, pointer, logged):
+    reply = requests.post(service.base + "/users/save", data=body, timeout=PATIENCE_S,
+                          headers={"Content-Type": "application/json"})
+    errors = problem(reply, 422, "number-out-of-range")["errors"]
+    assert [error["pointer"] for error in errors] == [pointer] and "send it as a string" in errors[0]["detail"]
+    line = service.events("http.refused")[-1]
+    assert (line["status"], line["type"], line["pointer"]) == (422, "/problems/number-out-of-range", logged)
+
+
+@pytest.mark.parametrize("body", ["[]", '"Ada"', "7", "true", " null ", "[1e999]"])
+def test_json_that_is_not_an_object(service, body):
+    reply = requests.post(service.base + "/users/save", data=body, timeout=PATIENCE_S,
+                          headers={"Content-Type": "application/json"})
+    errors = problem(reply, 422, "not-an-object")["errors"]
+    assert errors[0]["pointer"] == "" and errors[0]["detail"].startswith("must be a JSON object, not ")
 
 
 def test_malformed_form(service):
@@ -174,7 +194,7 @@ def test_wrong_media_type(service, media_type):
 
 
 @pytest.mark.parametrize("user, pointer", [
-    ({}, ""), ([], ""), ({"other": 1}, ""), ({"name": ""}, "/name"), ({"name": 5}, "/name"),
+    ({}, ""), ({"other": 1}, ""), ({"name": ""}, "/name"), ({"name": 5}, "/name"),
     ({"name": "x" * 201}, "/name"), ({"id": 1.5}, "/id"), ({"email": "nobody"}, "/email"),
     ({"name": "a", "Pass_Word": "x"}, "/Pass_Word"),
     ({"name": "a", "deep": {"token": "x"}}, "/deep/token"),
@@ -184,7 +204,8 @@ def test_wrong_media_type(service, media_type):
 ])
 def test_invalid_user(service, user, pointer):
     body = problem(service.save(user) if user else requests.post(
-        service.base + "/users/save", json=user, timeout=PATIENCE_S), 422, "invalid-user")
+        service.base + "/users/save", data="{}", timeout=PATIENCE_S,
+        headers={"Content-Type": "application/json"}), 422, "invalid-user")
     assert body["errors"] and all(e["detail"] for e in body["errors"])
     if pointer is not None:
         assert pointer in [e["pointer"] for e in body["errors"]]

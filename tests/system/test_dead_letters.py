@@ -212,6 +212,31 @@ def test_redrive_says_what_would_come_back(world):
     wait_both(world, (4, 0))
 
 
+def test_letters_of_an_older_release(world):
+    """The reasons that they have stay as they are; what would become of them is told in the words of today."""
+    old = [dead(1, "not-json", body="[1]"), dead(2, "not-json", body='{"id":1,"n":1e400}'),
+           dead(3, "invalid-user", body="[]"), dead(4, "not-json", body='{"id":1,"id":1}'),
+           dead(5, "a reason of tomorrow"), dead(6, "not-json", content_encoding="gzip", body="x"),
+           dead(7, "not-json", body=USER % 7)]
+    put(world, old)
+    listed = objects(world, "list")
+    assert [o["reason"] for o in listed] == [properties.headers["dead-letter-reason"] for _, properties in old]
+    assert objects(world, "show", "m2")[0]["reason"] == "not-json"
+    lines = objects(world, "redrive", "--all", "--dry-run", check=3)[:-1]
+    assert [line["why"].split(": ")[1] if line["why"] else "" for line in lines] == [
+        "not-an-object", "number-out-of-range", "not-an-object", "invalid-user", "", "unsupported-content", ""]
+    command(world, "redrive", "--all", check=3)
+    wait_both(world, (2, 5))
+    command(world, "redrive", "--all", "--force")
+    wait_both(world, (7, 0))
+    session = world.session_service()
+    eventually(lambda: world.count(world.dead) == 5, "what cannot be handled is back")
+    session.stop()
+    assert sorted((o["id"], o["reason"], o["count"]) for o in objects(world, "list")) == [
+        ("m1", "not-an-object", 3), ("m2", "number-out-of-range", 3), ("m3", "not-an-object", 3),
+        ("m4", "invalid-user", 3), ("m6", "unsupported-content", 3)]
+
+
 def test_a_redriven_message_is_counted_and_takes_effect_once(world):
     service = world.session_service().wait_ready()
     world.publish("{", message_id="bad")

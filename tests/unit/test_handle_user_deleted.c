@@ -35,9 +35,10 @@ static void the_id_alone_counts(void **state)
         {"{}", USER_INVALID, "/id", NULL},
         {"{\"ID\":1,\"email\":\"a@b\"}", USER_INVALID, "/id", NULL},
         {"{\"data\":{\"id\":1}}", USER_INVALID, "/id", NULL},
-        {"[1]", USER_INVALID, "", NULL},
-        {"1", USER_INVALID, "", NULL},
-        {"{\"id\":1,\"id\":2}", USER_MALFORMED, "", NULL},
+        {"[1]", USER_NOT_AN_OBJECT, "", NULL},
+        {"1", USER_NOT_AN_OBJECT, "", NULL},
+        {"{\"id\":1,\"id\":2}", USER_NOT_PORTABLE, "", NULL},
+        {"{\"id\":1e400}", USER_NUMBER_OUT_OF_RANGE, "/id", NULL},
         {"{\"id\":1", USER_MALFORMED, "", NULL},
         {"", USER_MALFORMED, "", NULL},
     };

@@ -12,11 +12,12 @@ static void any_object_asks_for_an_object_only(void **state)
         {"{\"password\":\"\\u0001\",\"id\":{}}", USER_OK},
         {"{\"a\":1,\"a\":2}", USER_OK},
         {"{\"a\":[[[[[[[[[[[[1]]]]]]]]]]]]}", USER_OK},
-        {"[]", USER_MALFORMED},
-        {"null", USER_MALFORMED},
+        {"[]", USER_NOT_AN_OBJECT},
+        {"null", USER_NOT_AN_OBJECT},
         {"", USER_MALFORMED},
         {"{", USER_MALFORMED},
-        {"{\"a\":1e999}", USER_MALFORMED},
+        {"{\"a\":1e999}", USER_NUMBER_OUT_OF_RANGE},
+        {"{\"a\":\"\\u0000\"}", USER_NOT_PORTABLE},
     };
     for (size_t i = 0; i < COUNT(any_rows); i++) {
         struct user user;
