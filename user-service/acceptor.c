@@ -67,7 +67,11 @@ bool acceptor_admits(struct acceptor *acceptor, const struct asker *asker)
             return true;
         }
     }
-    reply_refused(asker, EVENT_OVERLOADED);
+    if (admission_lacks_bytes(&acceptor->admission)) {
+        reply_too_many_bytes(asker);
+    } else {
+        reply_refused(asker, EVENT_OVERLOADED);
+    }
     return false;
 }
 
@@ -97,7 +101,7 @@ static bool choose_message_id(struct acceptor *acceptor, struct event *event)
     if (count == 0) {
         if (message_id_generate(&acceptor->ids, event->occurred_at_ms, event->message_id, &error) !=
             OUTCOME_OK) {
-            reply_refused(&event->asker, EVENT_OVERLOADED);
+            reply_refused(&event->asker, EVENT_NO_ID);
             return false;
         }
         event->message_id_length = MESSAGE_ID_TEXT_BYTES - 1;
@@ -122,7 +126,7 @@ struct event *acceptor_begin(struct acceptor *acceptor, const struct asker *aske
 {
     struct event *event = calloc(1, sizeof(*event));
     if (event == NULL) {
-        reply_refused(asker, EVENT_OVERLOADED);
+        reply_refused(asker, EVENT_NO_MEMORY);
         return NULL;
     }
     event->type = type;
@@ -210,7 +214,7 @@ static void accept_with_key(struct acceptor *acceptor, struct event *event)
     enum key_verdict verdict = KEY_NEW;
     struct error error;
     if (key_window_claim(&acceptor->keys, event, &verdict, &event->outcome, &error) != OUTCOME_OK) {
-        reply_refused(&event->asker, EVENT_OVERLOADED);
+        reply_refused(&event->asker, EVENT_NO_MEMORY);
         event_free(event);
         return;
     }
@@ -293,6 +297,7 @@ static void finish_claimed(struct acceptor *acceptor, struct event *event, uint6
     while ((item = work_list_take(&waiting)) != NULL) {
         struct event *repeated = (struct event *)item;
         repeated->outcome = event->outcome;
+        repeated->at_broker = event->at_broker;
         repeated->published = event->published;
         record_latency(acceptor, repeated, now_us);
         finish(acceptor, repeated);

@@ -19,6 +19,11 @@ bool admission_has_room(struct admission *admission, size_t bytes)
     return admission->bytes + bytes <= admission->bytes_max;
 }
 
+bool admission_lacks_bytes(const struct admission *admission)
+{
+    return admission->events < admission->limit;
+}
+
 void admission_enter(struct admission *admission, size_t bytes)
 {
     admission->events++;

@@ -33,6 +33,8 @@ void admission_init(struct admission *admission, size_t events_max, size_t bytes
 
 /* Returns whether an event of `bytes` bytes may begin. */
 bool admission_has_room(struct admission *admission, size_t bytes);
+/* Of one that has no room: whether for another one, of no bytes, there would be room. */
+bool admission_lacks_bytes(const struct admission *admission);
 void admission_enter(struct admission *admission, size_t bytes);
 void admission_leave(struct admission *admission, size_t bytes);
 

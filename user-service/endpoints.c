@@ -76,7 +76,7 @@ bool endpoint_parse_user(const struct asker *asker, struct slice json,
         reply_invalid(asker, "invalid-user", &problems);
         return false;
     case USER_NO_MEMORY:
-        reply_refused(asker, EVENT_OVERLOADED);
+        reply_refused(asker, EVENT_NO_MEMORY);
         return false;
     }
     return false;
@@ -120,7 +120,7 @@ void endpoint_accept_for_path(struct acceptor *acceptor, const struct asker *ask
     size_t body_length = 0;
     char *body = make_body(id, members, &body_length);
     if (body == NULL) {
-        reply_refused(asker, EVENT_OVERLOADED);
+        reply_refused(asker, EVENT_NO_MEMORY);
     } else if (check_body(asker, id, (struct slice){body, body_length})) {
         struct event *event = acceptor_begin(acceptor, asker, type);
         if (event != NULL) {

@@ -33,9 +33,12 @@ struct asker {
     OUTCOME(EVENT_DRAINING, "draining")         /* the service is stopping: not sent */            \
     OUTCOME(EVENT_UNKNOWN, "unknown") /* sent or stored, and it is unknown whether it is safe */   \
     OUTCOME(EVENT_STORED, "stored")   /* committed to the outbox */                                \
-    OUTCOME(EVENT_OUTBOX_FULL, "outbox_full") /* not sent, and the outbox takes nothing */         \
-    OUTCOME(EVENT_OUTBOX_DISPLACED, "outbox_displaced") /* not sent; its files are gone */         \
-    OUTCOME(EVENT_KEYS_UNAVAILABLE, "keys_unavailable") /* its key cannot be written: not sent */
+    OUTCOME(EVENT_OUTBOX_FULL, "outbox_full") /* not sent, and a limit of the outbox is reached */ \
+    OUTCOME(EVENT_OUTBOX_DISPLACED, "outbox_displaced")     /* not sent; its files are gone */     \
+    OUTCOME(EVENT_OUTBOX_UNAVAILABLE, "outbox_unavailable") /* not sent, and its file fails */     \
+    OUTCOME(EVENT_KEYS_UNAVAILABLE, "keys_unavailable") /* its key cannot be written: not sent */  \
+    OUTCOME(EVENT_NO_MEMORY, "out_of_memory")           /* not sent */                             \
+    OUTCOME(EVENT_NO_ID, "no_id") /* not sent: the system gives no random bytes for its id */
 
 #define EVENT_OUTCOME(outcome, name) outcome,
 #define EVENT_OUTCOME_NAME(outcome, name) name,
@@ -64,9 +67,14 @@ struct event {
     bool published;             /* publisher: it may have reached a broker */
     bool published_before;      /* publisher: and over a connection before this one */
     bool is_stored;             /* outbox: it is in the batch that is being committed */
+    bool is_beyond_limit;       /* outbox: a limit of the outbox leaves no room for it */
     int64_t outbox_sequence;    /* its row's, where the outbox forwards it; 0: it is a request's */
     enum event_outcome outcome; /* written by whoever completes it */
+    enum event_outcome at_broker; /* outbox: what the outcome was when it came there */
 };
+
+/* Returns the name in metrics and in the log, a literal. */
+const char *event_outcome_name(enum event_outcome outcome);
 
 /* NULL is fine. */
 void event_free(struct event *event);

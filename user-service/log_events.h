@@ -6,8 +6,8 @@
 /* How to add an event is said in common/log/log.h. */
 #define USER_LOG_EVENTS(EVENT)                                                                     \
     EVENT(event_save_refused, DEBUG, "save.refused",                                               \
-          "A save ended without a confirm: it was not sent, or the broker refused it. The outbox " \
-          "may take it.",                                                                          \
+          "A save ended without a confirm, with this outcome: it was not sent, or the broker "     \
+          "refused it. The outbox may take it.",                                                   \
           "")                                                                                      \
     EVENT(event_save_unknown, DEBUG, "save.unknown",                                               \
           "A save was sent and not confirmed: nobody knows whether the broker has it. The outbox " \
@@ -27,10 +27,12 @@
           "could not be seen what the file still holds.",                                          \
           "Look at the disk and at the rights of the state directory.")                            \
     EVENT(event_outbox_refuses, ERROR, "outbox.refuses",                                           \
-          "The outbox takes no more saves. Those that the broker does not confirm are answered "   \
-          "503.",                                                                                  \
+          "The outbox takes no more saves: it is full, or its file fails. The error says which. "  \
+          "Saves that the broker does not confirm are answered 503, with the reason outbox-full "  \
+          "or outbox-unavailable.",                                                                \
           "Read the error: give the disk room, raise --outbox-max-bytes, or see why the broker "   \
-          "does not take what is in it.")                                                          \
+          "does not take what is in it. If the file fails, look at the disk and at the rights of " \
+          "the state directory.")                                                                  \
     EVENT(event_outbox_takes, INFO, "outbox.takes", "The outbox takes saves again.", "")           \
     EVENT(event_outbox_displaced, ERROR, "outbox.displaced",                                       \
           "Files of the outbox or its lock were removed or replaced under the running service. "   \

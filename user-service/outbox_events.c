@@ -43,7 +43,7 @@ void outbox_take_arriving(struct outbox *outbox)
 }
 
 /* What the broker itself has said, or not said, of an event stays true; the others have nowhere to
- * go. */
+ * go, because the outbox is full, its file fails, or is not where the next start looks for it. */
 static enum event_outcome refusal(const struct outbox *outbox, const struct event *event)
 {
     switch (event->outcome) {
@@ -60,13 +60,19 @@ static enum event_outcome refusal(const struct outbox *outbox, const struct even
     case EVENT_OUTBOX_FULL:
     case EVENT_OUTBOX_DISPLACED:
     case EVENT_KEYS_UNAVAILABLE:
+    case EVENT_OUTBOX_UNAVAILABLE:
+    case EVENT_NO_MEMORY:
+    case EVENT_NO_ID:
     case EVENT_OUTCOMES:
         break;
     }
     if (event->published) {
         return EVENT_UNKNOWN;
     }
-    return outbox->is_displaced ? EVENT_OUTBOX_DISPLACED : EVENT_OUTBOX_FULL;
+    if (outbox->is_displaced) {
+        return EVENT_OUTBOX_DISPLACED;
+    }
+    return event->is_beyond_limit ? EVENT_OUTBOX_FULL : EVENT_OUTBOX_UNAVAILABLE;
 }
 
 static int64_t bytes_at_hand(const struct outbox *outbox)
@@ -83,14 +89,17 @@ static int64_t bytes_at_hand(const struct outbox *outbox)
 /* Those for which there is room; what is marked here holds only after the commit. */
 static enum outcome insert_at_hand(struct outbox *outbox, struct error *ret_error)
 {
-    struct error full;
-    bool has_room_for_all = outbox_store_has_room(outbox->store, bytes_at_hand(outbox), &full);
+    enum outcome room = outbox_store_check_room(outbox->store, bytes_at_hand(outbox), NULL);
+    bool has_room_for_all = room == OUTCOME_OK;
     struct work_item *item = NULL;
     STAILQ_FOREACH(item, &outbox->at_hand, next)
     {
         struct event *event = (struct event *)item;
-        if (!has_room_for_all &&
-            !outbox_store_has_room(outbox->store, outbox_store_bytes_of(event), &full)) {
+        if (!has_room_for_all) {
+            room = outbox_store_check_room(outbox->store, outbox_store_bytes_of(event), NULL);
+        }
+        event->is_beyond_limit = room == OUTCOME_BUSY;
+        if (room != OUTCOME_OK) {
             continue;
         }
         enum outcome outcome = outbox_store_insert(outbox->store, event, ret_error);
@@ -161,6 +170,7 @@ static void answer_at_hand(struct outbox *outbox, enum commit commit)
     STAILQ_FOREACH(item, &outbox->at_hand, next)
     {
         struct event *event = (struct event *)item;
+        event->at_broker = event->outcome;
         event->outcome = outcome_of(outbox, event, commit);
         metric_add(
             event->outcome == EVENT_STORED ? &outbox->metrics.stored : &outbox->metrics.refused, 1);

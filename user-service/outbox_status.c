@@ -113,7 +113,8 @@ void outbox_show_state(struct outbox *outbox)
     }
     struct error trouble = {.text = ""};
     bool takes = outbox_store_open(outbox->store, &trouble) == OUTCOME_OK &&
-                 outbox_store_has_room(outbox->store, outbox->settings->max_body_bytes, &trouble);
+                 outbox_store_check_room(outbox->store, outbox->settings->max_body_bytes,
+                                         &trouble) == OUTCOME_OK;
     if (!takes || is_look_due(outbox)) {
         struct error error;
         outbox->looked_at_ms = outbox->now_ms;

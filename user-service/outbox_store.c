@@ -194,27 +194,25 @@ int64_t outbox_store_bytes_of(const struct event *event)
                      ROW_BYTES);
 }
 
-bool outbox_store_has_room(struct outbox_store *store, int64_t bytes, struct error *ret_error)
+enum outcome outbox_store_check_room(struct outbox_store *store, int64_t bytes,
+                                     struct error *ret_error)
 {
     if (store->content.bytes + bytes > store->options.bytes_max) {
-        error_set(ret_error, OUTCOME_BUSY, "the outbox is full: --outbox-max-bytes");
-        return false;
+        return error_set(ret_error, OUTCOME_BUSY, "the outbox is full: --outbox-max-bytes");
     }
     struct statvfs system;
     if (statvfs(store->options.directory, &system) != 0) {
-        error_set_errno(ret_error, OUTCOME_TRANSIENT, errno, "ask for the free space of %s",
-                        store->options.directory);
-        return false;
+        return error_set_errno(ret_error, OUTCOME_TRANSIENT, errno, "ask for the free space of %s",
+                               store->options.directory);
     }
     uint64_t free_bytes = (uint64_t)system.f_bavail * system.f_frsize;
     /* Once for the log, once for the file. */
     int64_t wanted_bytes = store->options.free_bytes_min + 2 * (store->inserted_bytes + bytes);
     if (free_bytes < (uint64_t)wanted_bytes) {
-        error_set(ret_error, OUTCOME_BUSY,
-                  "the disk of the state directory is nearly full: --outbox-min-free");
-        return false;
+        return error_set(ret_error, OUTCOME_BUSY,
+                         "the disk of the state directory is nearly full: --outbox-min-free");
     }
-    return true;
+    return OUTCOME_OK;
 }
 
 enum outcome outbox_store_insert(struct outbox_store *store, const struct event *event,

@@ -64,10 +64,10 @@ MUST_CHECK enum outcome outbox_store_insert(struct outbox_store *store, const st
 MUST_CHECK enum outcome outbox_store_delete(struct outbox_store *store, int64_t sequence,
                                             struct error *ret_error);
 
-/* Returns whether `bytes` more bytes may be stored now. If not, the text says which limit is
- * reached. */
-MUST_CHECK bool outbox_store_has_room(struct outbox_store *store, int64_t bytes,
-                                      struct error *ret_error);
+/* Checks whether `bytes` more bytes may be stored now. BUSY: a limit is reached, and the text says
+ * which. TRANSIENT: it cannot be known. */
+MUST_CHECK enum outcome outbox_store_check_room(struct outbox_store *store, int64_t bytes,
+                                                struct error *ret_error);
 /* Returns how many bytes an event counts as. */
 int64_t outbox_store_bytes_of(const struct event *event);
 

@@ -19,7 +19,8 @@ static void complete(struct publisher *publisher, struct event *event, enum even
 {
     if (outcome != EVENT_CONFIRMED) {
         log_at(outcome == EVENT_UNKNOWN ? &event_save_unknown : &event_save_refused,
-               log_string("message_id", event->message_id), log_integer("outcome", outcome));
+               log_string("message_id", event->message_id),
+               log_string("outcome", event_outcome_name(outcome)));
     }
     event->outcome = outcome;
     bool goes_to_outbox =
@@ -68,9 +69,10 @@ enum outcome publisher_send_waiting(struct publisher *publisher, struct error *r
         enum outcome outcome =
             broker_append_publish(publisher->confirms.broker, &route, &message, ret_error);
         if (outcome == OUTCOME_BUSY || outcome == OUTCOME_INVALID) {
-            /* No memory for it now, or it cannot be encoded: not sent, and the client is told. */
+            /* Not sent for want of memory, and the client is told. It always fits into AMQP's
+             * limits, because its id and the route were checked before. */
             TAILQ_REMOVE(&publisher->waiting, event, waiting);
-            complete_owned(publisher, event, event->published ? EVENT_UNKNOWN : EVENT_OVERLOADED);
+            complete_owned(publisher, event, event->published ? EVENT_UNKNOWN : EVENT_NO_MEMORY);
             continue;
         }
         if (outcome != OUTCOME_OK) {

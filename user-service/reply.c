@@ -23,10 +23,12 @@ static const struct refusal refusals[EVENT_OUTCOMES] = {
     [EVENT_DRAINING] = {"draining", "the service is stopping"},
     [EVENT_UNKNOWN] = {"unknown", ""},
     [EVENT_STORED] = {"stored", ""},
-    [EVENT_OUTBOX_FULL] = {"outbox-full",
-                           "the broker cannot be reached and the outbox takes no more"},
-    [EVENT_OUTBOX_DISPLACED] = {"outbox-displaced", "the broker cannot be reached and the files of "
-                                                    "the outbox were removed or replaced"},
+    [EVENT_OUTBOX_FULL] = {"outbox-full", "the outbox is full"},
+    [EVENT_OUTBOX_DISPLACED] = {"outbox-displaced",
+                                "the files of the outbox were removed or replaced"},
+    [EVENT_OUTBOX_UNAVAILABLE] = {"outbox-unavailable", "the outbox cannot write to its file"},
+    [EVENT_NO_MEMORY] = {"out-of-memory", "there is no memory for it now"},
+    [EVENT_NO_ID] = {"no-id", "the system gives no random bytes for an id"},
     [EVENT_KEYS_UNAVAILABLE] = {"keys-unavailable",
                                 "the Idempotency-Key cannot be written to disk"},
 };
@@ -103,19 +105,43 @@ void reply_to_unknown_event(const struct event *event)
     free(text);
 }
 
-void reply_refused(const struct asker *asker, enum event_outcome outcome)
+static void refuse(const struct asker *asker, enum event_outcome outcome, const char *why)
 {
     char members[64], detail[DETAIL_BYTES];
-    struct http_reply reply = {.status = 503, .retry_after_s = REPLY_RETRY_AFTER_S};
-    snprintf(members, sizeof(members), ",\"reason\":\"%s\"", refusals[outcome].reason);
-    snprintf(detail, sizeof(detail), "%s; not %s", refusals[outcome].detail, asker->endpoint->done);
+    struct http_reply reply = {
+        .status = 503, .reason = refusals[outcome].reason, .retry_after_s = REPLY_RETRY_AFTER_S};
+    snprintf(members, sizeof(members), ",\"reason\":\"%s\"", reply.reason);
+    snprintf(detail, sizeof(detail), "%s; not %s", why, asker->endpoint->done);
     count(asker, outcome);
     reply_problem_with(asker->request, &reply, "unavailable", "Service Unavailable", detail,
                        members);
 }
 
+void reply_refused(const struct asker *asker, enum event_outcome outcome)
+{
+    refuse(asker, outcome, refusals[outcome].detail);
+}
+
+void reply_too_many_bytes(const struct asker *asker)
+{
+    refuse(asker, EVENT_OVERLOADED,
+           "with this one the saves that are waiting would have too many bytes");
+}
+
+/* Of one that the outbox refuses both are told: why the broker does not have it, too. */
+static const char *detail_of(const struct event *event, char ret_detail[DETAIL_BYTES])
+{
+    const char *detail = refusals[event->outcome].detail;
+    if (event->outcome != EVENT_OUTBOX_FULL && event->outcome != EVENT_OUTBOX_UNAVAILABLE) {
+        return detail;
+    }
+    snprintf(ret_detail, DETAIL_BYTES, "%s, and %s", refusals[event->at_broker].detail, detail);
+    return ret_detail;
+}
+
 void reply_to_event(const struct event *event)
 {
+    char detail[DETAIL_BYTES];
     switch (event->outcome) {
     case EVENT_CONFIRMED:
     case EVENT_STORED:
@@ -133,7 +159,10 @@ void reply_to_event(const struct event *event)
     case EVENT_OUTBOX_FULL:
     case EVENT_OUTBOX_DISPLACED:
     case EVENT_KEYS_UNAVAILABLE:
-        reply_refused(&event->asker, event->outcome);
+    case EVENT_OUTBOX_UNAVAILABLE:
+    case EVENT_NO_MEMORY:
+    case EVENT_NO_ID:
+        refuse(&event->asker, event->outcome, detail_of(event, detail));
         return;
     case EVENT_OUTCOMES:
         break;

@@ -29,6 +29,8 @@ void reply_to_unknown_event(const struct event *event);
 
 /* These refuse a request that never became an event. */
 void reply_refused(const struct asker *asker, enum event_outcome outcome);
+/* As EVENT_OVERLOADED, where the limit is one of bytes. */
+void reply_too_many_bytes(const struct asker *asker);
 void reply_malformed(const struct asker *asker, const char *name, const char *detail);
 void reply_key_reused(const struct asker *asker);
 void reply_json_as_form(const struct asker *asker);

@@ -51,7 +51,7 @@ static bool write_body(const struct user *user, struct event *event)
     }
     buffer_done(&text);
     if (event->body == NULL) {
-        reply_refused(&event->asker, EVENT_OVERLOADED);
+        reply_refused(&event->asker, EVENT_NO_MEMORY);
         return false;
     }
     if (event->body_length > MESSAGE_BODY_BYTES_MAX) {
@@ -109,7 +109,7 @@ static void save_form(struct acceptor *acceptor, const struct asker *asker)
     case OUTCOME_BUSY:
     case OUTCOME_TRANSIENT:
     case OUTCOME_BROKEN:
-        reply_refused(asker, EVENT_OVERLOADED);
+        reply_refused(asker, EVENT_NO_MEMORY);
         break;
     }
     buffer_done(&json);

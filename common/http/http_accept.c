@@ -18,6 +18,18 @@ static bool has_room(struct http_server *server)
     return atomic_load(&server->connections) < (int64_t)server->options.connections_max;
 }
 
+/* The library closes what it does not take. What is beyond a limit of an address it says in the
+ * log's callback, which counts that. */
+static void hand_over(struct http_server *server, int client, const struct sockaddr *address,
+                      socklen_t length)
+{
+    uint64_t refused = atomic_load(&server->refused_connections);
+    if (MHD_add_connection(server->daemon, client, address, length) != MHD_YES &&
+        atomic_load(&server->refused_connections) == refused) {
+        metric_add(&server->failed_connections, 1);
+    }
+}
+
 /* False: nobody waits there, or there is no room. */
 static bool accept_one(struct http_server *server, int descriptor)
 {
@@ -30,8 +42,7 @@ static bool accept_one(struct http_server *server, int descriptor)
         accept4(descriptor, (struct sockaddr *)&address, &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (client >= 0) {
         server->accept_failures = 0;
-        /* The library closes what it does not take: it says that in the log's callback. */
-        (void)MHD_add_connection(server->daemon, client, (struct sockaddr *)&address, length);
+        hand_over(server, client, (struct sockaddr *)&address, length);
         return true;
     }
     if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {

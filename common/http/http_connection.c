@@ -126,6 +126,7 @@ static void begin_connection(struct http_server *server, struct MHD_Connection *
     if (own == NULL) {
         (void)shutdown(descriptor_of(connection),
                        SHUT_RDWR); /* no memory, no deadlines: no client */
+        metric_add(&server->failed_connections, 1);
         return;
     }
     own->server = server;

@@ -8,7 +8,9 @@
 
 #include <microhttpd.h>
 
-enum { HTTP_DISCARD_FACTOR = 4, HTTP_ALLOW_BYTES = 64 };
+#include <sys/socket.h>
+
+enum { HTTP_DISCARD_FACTOR = 4, HTTP_ALLOW_BYTES = 64, HTTP_POINTER_BYTES = 80 };
 
 enum http_phase {
     HTTP_PHASE_BODY,     /* headers checked, body arriving */
@@ -82,6 +84,8 @@ struct http_request {
     METRIC(connections, GAUGE, "http_connections", "Open HTTP connections.")                       \
     METRIC(refused_connections, COUNTER, "http_refused_connections_total",                         \
            "Connections closed at once: their address had too many.")                              \
+    METRIC(failed_connections, COUNTER, "http_failed_connections_total",                           \
+           "Connections closed at once: there was no memory or no room in the library for them.")  \
     METRIC(timeouts,                                                                               \
            COUNTERS("wait", [HTTP_WAIT_HEAD] = "head", [HTTP_WAIT_BODY] = "body",                  \
                     [HTTP_WAIT_REPLY] = "reply"),                                                  \
@@ -92,6 +96,25 @@ struct http_request {
            "Connections that may be open at once.")                                                \
     METRIC(malformed_requests, COUNTER, "http_malformed_requests_total",                           \
            "Requests refused because two parsers could read them in two ways.")
+
+/* A request that was answered with an error, as the log tells of it. */
+struct http_refusal {
+    unsigned status;
+    const char *problem, *reason; /* literals, or NULL */
+    bool has_pointer;
+    char pointer[HTTP_POINTER_BYTES];
+    struct sockaddr_storage client;         /* AF_UNSPEC: has no address */
+    char id[HTTP_REQUEST_ID_BYTES_MAX + 1]; /* X-Request-Id, or the traceparent; "" for none */
+};
+
+/* The beginning of a flood is logged one by one, and of the rest the last one, with the number of
+ * the others. */
+struct http_refusals {
+    uint64_t since_ms; /* when the period began */
+    unsigned logged;   /* in it, one by one */
+    unsigned kept;     /* in it, beyond those: `last` is the last of them */
+    struct http_refusal last;
+};
 
 enum { HTTP_LISTENERS_MAX = 16, HTTP_ACCEPT_PAUSE_MS = 100 /* where descriptors run out */ };
 
@@ -112,8 +135,7 @@ struct http_server {
     struct worker worker;
     char keep_alive[32];  /* what the header of that name says */
     uint64_t open_routes; /* one bit for each, in their order */
-    uint64_t refusals_since_ms;
-    unsigned refusals, refusals_not_logged;     /* since then */
+    struct http_refusals refusals;
     struct auth_tokens *tokens;                 /* the loop's; NULL: all requests are allowed */
     _Atomic(struct auth_tokens *) fresh_tokens; /* for the loop to take; or NULL */
     bool resumed;                               /* the library has replies to take up */
@@ -205,11 +227,11 @@ bool http_cors_allows(const char *origins, struct slice origin);
 MUST_CHECK bool http_cors_add_headers(struct MHD_Response *response,
                                       const struct http_request *request);
 
-/* One line for a request that is answered with an error. `pointer` may be NULL. */
+/* Logs a request that is answered with an error, or keeps it. */
 void http_log_refused(struct http_request *request, const struct http_reply *reply);
 
-/* The address of a client, without its port. */
-void http_client_address(struct MHD_Connection *connection, char ret_text[HTTP_ADDRESS_BYTES]);
+/* Logs what is kept, where its period is over, or `is_last`. */
+void http_log_kept_refusal(struct http_server *server, bool is_last);
 
 /* Queues request->reply with the library. */
 enum MHD_Result http_queue_reply(struct http_request *request);
@@ -219,6 +241,8 @@ enum MHD_Result http_queue_reply(struct http_request *request);
  */
 void http_send_reply_early(struct http_request *request);
 
-/* Stores a problem as request->reply. */
+/* Stores a problem as request->reply. `extra_members` is JSON text that begins with a comma. */
 void http_set_problem(struct http_request *request, unsigned status, const char *name,
                       const char *title, const char *detail);
+void http_set_problem_with(struct http_request *request, unsigned status, const char *name,
+                           const char *title, const char *detail, const char *extra_members);

@@ -31,25 +31,31 @@ char *http_problem_body(unsigned status, const char *name, const char *title, co
 }
 
 static struct http_reply problem_reply(unsigned status, const char *name, const char *title,
-                                       const char *detail)
+                                       const char *detail, const char *extra_members)
 {
     struct http_reply reply = {
         .status = status, .problem = name, .content_type = "application/problem+json"};
-    reply.body = http_problem_body(status, name, title, detail, "", &reply.body_length);
+    reply.body = http_problem_body(status, name, title, detail, extra_members, &reply.body_length);
     return reply; /* without memory for the body, the status still says it */
+}
+
+void http_set_problem_with(struct http_request *request, unsigned status, const char *name,
+                           const char *title, const char *detail, const char *extra_members)
+{
+    free(request->reply.body);
+    request->reply = problem_reply(status, name, title, detail, extra_members);
 }
 
 void http_set_problem(struct http_request *request, unsigned status, const char *name,
                       const char *title, const char *detail)
 {
-    free(request->reply.body);
-    request->reply = problem_reply(status, name, title, detail);
+    http_set_problem_with(request, status, name, title, detail, "");
 }
 
 void http_request_reply_problem(struct http_request *request, unsigned status, const char *name,
                                 const char *title, const char *detail)
 {
-    struct http_reply reply = problem_reply(status, name, title, detail);
+    struct http_reply reply = problem_reply(status, name, title, detail, "");
     http_request_reply(request, &reply);
 }
 

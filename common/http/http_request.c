@@ -210,8 +210,10 @@ static void refuse_large_body(struct http_request *request)
 static void refuse_unwelcome_body(struct http_request *request)
 {
     request->route = NULL;
-    http_set_problem(request, 503, "unavailable", "Service Unavailable",
-                     "too many request bodies are arriving");
+    http_set_problem_with(request, 503, "unavailable", "Service Unavailable",
+                          "too many request bodies are arriving",
+                          ",\"reason\":\"too-many-bodies\"");
+    request->reply.reason = "too-many-bodies";
     request->reply.retry_after_s = 1;
 }
 

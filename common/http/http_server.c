@@ -243,6 +243,7 @@ static void run_loop(void *owner)
         (void)worker_begin_turn(&server->worker);
         server->now_ms = clock_monotonic_ms();
         http_connections_sweep(server);
+        http_log_kept_refusal(server, false);
         http_linger_sweep(&server->linger, server->now_ms, server->waits[HTTP_WAIT_END].timeout_ms);
         do {
             server->resumed = false;
@@ -266,6 +267,7 @@ static void run_loop(void *owner)
             wait_for_events(server, drain_begin_ms == 0 ? wait_ms(server) : 10);
         }
     }
+    http_log_kept_refusal(server, true);
 }
 
 struct worker *http_server_worker(struct http_server *server)

@@ -100,6 +100,7 @@ bool http_request_is_trusted(const struct http_request *request);
 struct http_reply {
     unsigned status;
     const char *problem; /* a literal: the name in its body's type; or NULL */
+    const char *reason;  /* a literal: the cause in its body, for the log; or NULL */
     const char *pointer; /* to what is wrong in the request, for the log; borrowed for the call of
                           * http_request_reply(); or NULL */
     const char *content_type; /* a literal */

@@ -45,11 +45,13 @@
           "slow.")                                                                                 \
     EVENT(event_service_stopped, INFO, "service.stopped",                                          \
           "The service has finished what it had accepted, and ends with exit status 0.", "")       \
-    EVENT(event_http_refused, INFO, "http.refused",                                                \
-          "A request was answered with an error: its status, the type of the problem, where in "   \
-          "the request it is, the address of the client, and the id that the request came with. "  \
-          "In a second at most 100 are logged, and the next line says how many were not.",         \
-          "")                                                                                      \
+    EVENT(                                                                                         \
+        event_http_refused, INFO, "http.refused",                                                  \
+        "A request was answered with an error: its status, the type of the problem, where in "     \
+        "the request it is, the address of the client, and the id that the request came with. A "  \
+        "503 has its reason. Of more than 100 in a second the last one is logged when the "        \
+        "second is over, and says how many others were not (not_logged).",                         \
+        "")                                                                                        \
     EVENT(event_http_connection_limit_lowered, WARNING, "http.connection_limit_lowered",           \
           "The process may not open enough descriptors for --connection-limit. Only so many "      \
           "connections are taken.",                                                                \

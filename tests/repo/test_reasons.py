@@ -39,6 +39,17 @@ def test_each_reason_that_is_set_is_counted_by_its_name():
     assert used == set(reasons_of_letters())
 
 
+def test_each_reason_of_a_503_is_on_the_page():
+    text = (ROOT / "user-service/reply.c").read_text()
+    table = re.search(r"refusals\[EVENT_OUTCOMES\] = \{(.*?)^\};", text, re.MULTILINE | re.DOTALL).group(1)
+    reasons = re.findall(r'\[EVENT_\w+\] =\s*\{"([a-z-]+)",\s*"[^"]', table)
+    reasons += re.findall(r'\\"reason\\":\\"([a-z-]+)\\"', sources("common", "session-service"))
+    assert len(reasons) >= 10
+    told = re.findall(r"^\| `([a-z-]+)` \| [^|]*\|$", (ROOT / "docs/http.md").read_text().split("| reason |")[1].split("\n\n")[0],
+                      re.MULTILINE)
+    assert sorted(told) == sorted(reasons)
+
+
 def test_each_problem_is_on_the_page():
     """In the code its name follows a status, or what is replied to."""
     names = set(re.findall(r'(?:(?:\b[45]\d\d|\basker|&reply),\s*|\.problem = )"([a-z-]+)"', sources(*SOURCES)))

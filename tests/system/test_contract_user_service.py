@@ -279,4 +279,5 @@ def test_more_than_the_limit_is_refused_at_once(world):
     service = world.user_service("--max-in-flight-bytes", "64KiB", "--max-body-bytes", "1MiB")
     service.wait_ready()
     reply = service.save({"name": "Ada", "notes": "x" * 70000})
-    assert problem(reply, 503, "unavailable")["reason"] == "overloaded"
+    body = problem(reply, 503, "unavailable")
+    assert body["reason"] == "overloaded" and "too many bytes" in body["detail"]

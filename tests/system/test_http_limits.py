@@ -12,6 +12,7 @@ import time
 import pytest
 import requests
 
+from support.preload import preload
 from support.wait import PATIENCE_S, eventually
 
 DEADLINE_S = 2
@@ -159,7 +160,7 @@ def test_bodies_that_arrive_are_bounded_together(world):
     eventually(lambda: service.metric("http_receiving_bytes") > 39000, "it has arrived")
     reply = service.save({"name": "Ada", "x": "y" * 30000})
     assert reply.status_code == 503 and reply.headers["Retry-After"] == "1"
-    assert reply.json()["type"] == "/problems/unavailable"
+    assert (reply.json()["type"], reply.json()["reason"]) == ("/problems/unavailable", "too-many-bodies")
     slow[2].sendall(b" " * 39980)  # it may come to its end, and is told at the end
     assert slow[2].recv(65536).startswith(b"HTTP/1.1 503 ")
     # Of data and an end that arrive together the library sees the end only at the deadline, so this one is complete.
@@ -184,9 +185,23 @@ def test_address_limit(world):
     held.pop().close()
     eventually(lambda: can_save(service), "a place again")
     eventually(lambda: served_metric(service, "http_refused_connections_total"), "the refusal is counted")
+    assert served_metric(service, "http_failed_connections_total") == 0
     for connection in held:
         connection.close()
     eventually(lambda: served_metric(service, "http_connections") == 1, "only this one is left")
+
+
+def test_a_connection_that_the_library_does_not_take_is_counted(world, tmp_path):
+    refuses = tmp_path / "refuses"
+    service = world.user_service(environment=preload(tmp_path, "refuse_connections", REFUSE_CONNECTIONS_FILE=str(refuses)))
+    assert served_metric(service, "http_failed_connections_total") == 0
+    refuses.touch()
+    for _ in range(3):
+        with connect(service) as one:
+            assert not is_served(one)
+    refuses.unlink()
+    assert served_metric(service, "http_failed_connections_total") == 3
+    assert served_metric(service, "http_refused_connections_total") == 0
 
 
 def is_served(connection):

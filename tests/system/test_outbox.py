@@ -222,8 +222,14 @@ def test_a_row_that_is_no_save_is_told_and_kept(world, tmp_path):
 
 def test_a_limit_of_bytes(away):
     user = away.user_service("--outbox-max-bytes", "64KiB")
-    statuses = [user.save({"name": "x" * 200, "pad": "y" * 3000}).status_code for _ in range(30)]
+    replies = [user.save({"name": "x" * 200, "pad": "y" * 3000}) for _ in range(30)]
+    statuses = [reply.status_code for reply in replies]
     assert statuses[:10] == [202] * 10 and statuses[-1] == 503
+    assert replies[-1].json()["reason"] == "outbox-full"
+    assert replies[-1].json()["detail"] == "there is no connection to the broker, and the outbox is full; not saved"
+    assert user.metric('user_service_saves_total{outcome="outbox_full"}') == statuses.count(503)
+    assert user.metric('user_service_saves_total{outcome="outbox_unavailable"}') == 0
+    assert "--outbox-max-bytes" in user.events("outbox.refuses")[0]["error"]
     assert user.metric("user_service_outbox_bytes") <= 65536
     assert user.metric("user_service_outbox_refused_total") > 5
 
@@ -237,6 +243,16 @@ def test_a_failed_fsync_is_no_success(away):
         # What was written before the failed fsync may be there when the file is opened again.
         assert reply.status_code == 504 and reply.json()["outcome"] == "unknown", reply.text
         eventually(lambda: "Input/output error" in user.get("/readyz").text, "it says why")
+        refused = eventually(lambda: [reply for reply in [user.save({"name": "Ada"})] if reply.status_code == 503],
+                             "it waits until it tries again")[0]
+        assert refused.json()["reason"] == "outbox-unavailable", refused.text
+        assert refused.json()["detail"] == ("there is no connection to the broker, and the outbox cannot write to its "
+                                            "file; not saved")
+        assert int(refused.headers["Retry-After"]) > 0
+        assert user.metric('user_service_saves_total{outcome="outbox_unavailable"}') >= 1
+        assert user.metric('user_service_saves_total{outcome="outbox_full"}') == 0
+        assert "I/O error" in user.events("outbox.refuses")[0]["error"]
+        assert user.events("http.refused")[-1]["reason"] == "outbox-unavailable"
     finally:
         tracer.terminate()
         tracer.wait(PATIENCE_S)

@@ -195,8 +195,8 @@ def test_each_refused_request_is_one_line(world):
     assert "grace" not in user.log_text()
 
 
-def test_of_a_flood_the_log_tells_how_much_there_was(world):
-    service = world.user_service()
+def flood(service, enough):
+    """Requests that are refused, many at once, until `enough(service)`. Returns how many."""
     one = b"GET /nothing HTTP/1.1\r\nHost: x\r\n\r\n"
     sent = 0
 
@@ -208,20 +208,35 @@ def test_of_a_flood_the_log_tells_how_much_there_was(world):
             while got.count(b"HTTP/1.1 404") < 500:
                 got += connection.recv(1 << 20)
         sent += 500
-        return any("not_logged" in e for e in service.events("http.refused"))
+        return enough(service)
 
     eventually(more, "some are only counted")
-    asked = 0
+    return sent
 
-    def each_is_told_of():
-        nonlocal asked
-        assert ask(service, "/nothing").status_code == 404
-        asked += 1
-        return sum(1 + e.get("not_logged", 0) for e in service.events("http.refused")) == sent + asked
 
-    eventually(each_is_told_of, "each is told of, once")
-    assert len(service.events("http.refused")) < sent
+def told(service):
+    return sum(1 + e.get("not_logged", 0) for e in service.events("http.refused"))
+
+
+def test_of_a_flood_the_log_tells_how_much_there_was(world):
+    """Of its end too, although nothing comes after it."""
+    service = world.user_service()
+    sent = flood(service, lambda service: any("not_logged" in e for e in service.events("http.refused")))
+    eventually(lambda: told(service) == sent, "each is told of, once")
+    lines = service.events("http.refused")
+    assert len(lines) < sent
+    counts = [e for e in lines if "not_logged" in e]
+    assert all((e["status"], e["type"], e["client"]) == (404, "/problems/not-found", "127.0.0.1") for e in counts)
     assert service.metric('http_replies_total{class="4xx"}') >= sent
+    assert ask(service, "/nothing").status_code == 404
+    assert "not_logged" not in service.events("http.refused")[-1]
+
+
+def test_of_a_flood_before_a_stop_the_log_tells_too(world):
+    service = world.user_service()
+    sent = flood(service, lambda service: len(service.events("http.refused")) >= 100)
+    service.stop()
+    assert told(service) == sent
 
 
 @BOTH

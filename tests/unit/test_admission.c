@@ -38,6 +38,7 @@ static void saves_and_bytes_are_limited(void **state)
     struct admission admission = fresh();
     assert_true(admission_has_room(&admission, BYTES_MAX));
     assert_false(admission_has_room(&admission, BYTES_MAX + 1));
+    assert_true(admission_lacks_bytes(&admission));
     admission_enter(&admission, BYTES_MAX - 1);
     assert_true(admission_has_room(&admission, 1));
     assert_false(admission_has_room(&admission, 2));

@@ -1,5 +1,5 @@
-/* What the outbox stores, and forwards at once. The publisher's thread and the HTTP loop are the
- * test's. */
+/* What the outbox stores, what it says of what it does not take, and what it forwards at once. The
+ * publisher's thread and the HTTP loop are the test's. */
 #include "user-service/outbox_internal.h"
 #include "user-service/publisher_internal.h"
 
@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -109,6 +110,73 @@ static void store(struct fixture *fixture, struct event *event)
     STAILQ_INSERT_TAIL(&fixture->outbox->at_hand, &event->item, next);
 }
 
+/* Has the outbox take an event that became `at_broker` at the publisher. */
+static void expect_outcome(struct fixture *fixture, enum event_outcome at_broker, bool published,
+                           enum event_outcome expected)
+{
+    struct event *event = event_of(1);
+    event->outcome = at_broker;
+    event->published = published;
+    store(fixture, event);
+    outbox_store_batch(fixture->outbox);
+    assert_int_equal(take(&fixture->http, &event), 1);
+    assert_int_equal(event->outcome, expected);
+    assert_int_equal(event->at_broker, at_broker);
+    event_free(event);
+}
+
+/* What the broker has said, or not said, stays true. */
+static void expect_outcomes(struct fixture *fixture, enum event_outcome expected)
+{
+    static const enum event_outcome unsent[] = {EVENT_DISCONNECTED, EVENT_BLOCKED, EVENT_OVERLOADED,
+                                                EVENT_DRAINING, EVENT_NO_MEMORY};
+    for (size_t i = 0; i < sizeof(unsent) / sizeof(unsent[0]); i++) {
+        expect_outcome(fixture, unsent[i], false, expected);
+        expect_outcome(fixture, unsent[i], true, EVENT_UNKNOWN);
+    }
+    expect_outcome(fixture, EVENT_NACKED, true, EVENT_NACKED);
+    expect_outcome(fixture, EVENT_UNROUTABLE, true, EVENT_UNROUTABLE);
+    expect_outcome(fixture, EVENT_UNKNOWN, true, EVENT_UNKNOWN);
+}
+
+static void begin_with(struct fixture *fixture, int64_t bytes_max, int64_t min_free_bytes)
+{
+    outbox_free(fixture->outbox);
+    fixture->settings.outbox_max_bytes = bytes_max;
+    fixture->settings.outbox_min_free_bytes = min_free_bytes;
+    assert_int_equal(outbox_create(&fixture->settings, &fixture->directory, &fixture->outbox, NULL),
+                     OUTCOME_OK);
+    fixture->outbox->publisher = fixture->publisher;
+}
+
+/* That the outbox is full is said where a limit of it is reached, and nowhere else. */
+static void a_limit_that_is_reached_is_told_as_that(void **state)
+{
+    struct fixture *fixture = *state;
+    expect_outcome(fixture, EVENT_DISCONNECTED, false, EVENT_STORED);
+    begin_with(fixture, 1500, MIB); /* there is one of 1,000 */
+    expect_outcomes(fixture, EVENT_OUTBOX_FULL);
+    begin_with(fixture, MIB, INT64_MAX / 4);
+    expect_outcomes(fixture, EVENT_OUTBOX_FULL);
+}
+
+static void a_file_that_fails_is_told_as_that(void **state)
+{
+    struct fixture *fixture = *state;
+    struct outbox *outbox = fixture->outbox;
+    char path[sizeof(folder) + 32];
+    (void)snprintf(path, sizeof(path), "%s/user-service.db", folder);
+    outbox_store_rollback(outbox->store, OUTCOME_BROKEN); /* closes it */
+    remove_database_files(folder, "user-service.db");
+    assert_int_equal(mkdir(path, 0700), 0); /* cannot be opened as a file */
+    expect_outcomes(fixture, EVENT_OUTBOX_UNAVAILABLE);
+    assert_true(outbox->store_at_ms > 0);
+    assert_int_equal(rmdir(path), 0);
+    expect_outcomes(fixture, EVENT_OUTBOX_UNAVAILABLE); /* it waits until it tries again */
+    outbox->now_ms = outbox->store_at_ms;
+    expect_outcome(fixture, EVENT_DISCONNECTED, false, EVENT_STORED);
+}
+
 static void forwarded_events_are_bounded_by_their_bytes(void **state)
 {
     struct fixture *fixture = *state;
@@ -136,16 +204,6 @@ static void forwarded_events_are_bounded_by_their_bytes(void **state)
     event_free(first);
 }
 
-static void expect_outcome(struct fixture *fixture, struct event *event, enum event_outcome outcome)
-{
-    struct event *first = NULL;
-    store(fixture, event);
-    outbox_store_batch(fixture->outbox);
-    assert_int_equal(take(&fixture->http, &first), 1);
-    assert_int_equal(first->outcome, outcome);
-    event_free(first);
-}
-
 /* What they hold is forwarded and deleted all the same. */
 static void displaced_files_take_nothing(void **state)
 {
@@ -154,18 +212,10 @@ static void displaced_files_take_nothing(void **state)
     struct outbox_store_content content;
     struct event *first = NULL;
     struct error reason;
-    expect_outcome(fixture, event_of(1), EVENT_STORED);
+    expect_outcome(fixture, EVENT_DISCONNECTED, false, EVENT_STORED);
     assert_true(outbox_is_in_place(outbox, &reason));
     remove_database_files(folder, "user-service.db");
-    expect_outcome(fixture, event_of(2), EVENT_OUTBOX_DISPLACED);
-    struct event *sent = event_of(3);
-    sent->published = true;
-    sent->outcome = EVENT_DISCONNECTED;
-    expect_outcome(fixture, sent, EVENT_UNKNOWN);
-    struct event *refused = event_of(4);
-    refused->published = true;
-    refused->outcome = EVENT_NACKED;
-    expect_outcome(fixture, refused, EVENT_NACKED);
+    expect_outcomes(fixture, EVENT_OUTBOX_DISPLACED);
     assert_false(outbox_is_in_place(outbox, &reason));
     assert_non_null(strstr(reason.text, "/user-service.db was removed"));
 
@@ -182,6 +232,8 @@ static void displaced_files_take_nothing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_limit_that_is_reached_is_told_as_that, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_file_that_fails_is_told_as_that, set_up, tear_down),
         cmocka_unit_test_setup_teardown(forwarded_events_are_bounded_by_their_bytes, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(displaced_files_take_nothing, set_up, tear_down),

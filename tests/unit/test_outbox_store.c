@@ -148,19 +148,28 @@ static void test_limits(void **state)
 {
     (void)state;
     struct error error;
-    assert_true(outbox_store_has_room(store, BYTES_MAX, &error));
-    assert_false(outbox_store_has_room(store, BYTES_MAX + 1, &error));
+    assert_int_equal(outbox_store_check_room(store, BYTES_MAX, &error), OUTCOME_OK);
+    assert_int_equal(outbox_store_check_room(store, BYTES_MAX + 1, &error), OUTCOME_BUSY);
     assert_non_null(strstr(error.text, "--outbox-max-bytes"));
     char body[] = "{}";
     begin();
     insert("a", body, 10);
-    assert_false(outbox_store_has_room(store, BYTES_MAX, &error));
-    assert_true(outbox_store_has_room(store, BYTES_MAX - 3 - EMPTY_ROW_BYTES, &error));
+    assert_int_equal(outbox_store_check_room(store, BYTES_MAX, &error), OUTCOME_BUSY);
+    assert_int_equal(outbox_store_check_room(store, BYTES_MAX - 3 - EMPTY_ROW_BYTES, &error),
+                     OUTCOME_OK);
     commit();
     outbox_store_free(store);
     create_store(INT64_MAX / 2);
-    assert_false(outbox_store_has_room(store, 1, &error));
+    assert_int_equal(outbox_store_check_room(store, 1, &error), OUTCOME_BUSY);
     assert_non_null(strstr(error.text, "--outbox-min-free"));
+    /* Who cannot ask does not say that it is full. */
+    char moved[sizeof(folder) + 1];
+    (void)snprintf(moved, sizeof(moved), "%sx", folder);
+    assert_int_equal(rename(folder, moved), 0);
+    enum outcome outcome = outbox_store_check_room(store, 1, &error);
+    assert_int_equal(rename(moved, folder), 0);
+    assert_int_equal(outcome, OUTCOME_TRANSIENT);
+    assert_non_null(strstr(error.text, "No such file or directory"));
 }
 
 static int64_t free_bytes(void)
@@ -184,9 +193,9 @@ static void test_room_on_the_disk(void **state)
         outbox_store_free(store);
         create_store_of(64 * MIB, before - 40 * MIB);
         begin();
-        had = outbox_store_has_room(store, 12 * MIB, NULL);
+        had = outbox_store_check_room(store, 12 * MIB, NULL) == OUTCOME_OK;
         insert("a", body, 10);
-        has = outbox_store_has_room(store, 12 * MIB, NULL);
+        has = outbox_store_check_room(store, 12 * MIB, NULL) == OUTCOME_OK;
         outbox_store_rollback(store, OUTCOME_BUSY);
     } while (free_bytes() < before - 4 * MIB || free_bytes() > before + 4 * MIB);
     assert_true(had);

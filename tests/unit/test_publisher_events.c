@@ -97,7 +97,7 @@ static void what_cannot_be_encoded_is_not_sent(void **state)
     struct event *event = accept(&fixture, "a");
     send_waiting(&fixture);
     assert_int_equal(broker_unsent_bytes(&fixture.broker), 0);
-    expect_done(&fixture, event, EVENT_OVERLOADED);
+    expect_done(&fixture, event, EVENT_NO_MEMORY);
 
     buffer_init(&fixture.broker.out, OUT_BYTES);
     event = publish(&fixture, "b");
