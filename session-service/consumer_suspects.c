@@ -10,11 +10,10 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-enum {
-    /* RabbitMQ 4 drops a message of a quorum queue after 20 deliveries without an ack. */
-    WORN_DELIVERIES = 8,
-    COPIES_WAIT_MS = 3000,
-};
+enum { COPIES_WAIT_MS = 3000 };
+
+_Static_assert((int)ATTEMPT_KEY_BYTES <= (int)IN_HAND_KEY_BYTES,
+               "event_attempt_key() writes so many bytes into a key of what is in hand");
 
 void consumer_look_at(struct batch_item *item)
 {
@@ -144,8 +143,7 @@ enum outcome consumer_handle_suspects(struct consumer *consumer, struct error *r
 
 static bool is_worn(const struct batch_item *item)
 {
-    return !item->is_asked_to_move &&
-           dead_letter_counted_deliveries(&item->delivery.message) >= WORN_DELIVERIES;
+    return !item->is_asked_to_move && dead_letter_is_worn(&item->delivery.message);
 }
 
 /* In a transaction: what the inbox knows is not worth a copy. */

@@ -34,6 +34,11 @@ int64_t dead_letter_earlier_deliveries(const struct message *message)
     return moved > 0 && moved < INT64_MAX - count ? moved + count : count;
 }
 
+bool dead_letter_is_worn(const struct message *message)
+{
+    return dead_letter_counted_deliveries(message) >= DEAD_LETTER_DELIVERIES_MAX;
+}
+
 struct dead_letter *dead_letter_create(const struct broker_delivery *delivery, const char *reason,
                                        const char *detail, int64_t now_wall_ms)
 {

@@ -49,6 +49,15 @@ int64_t dead_letter_earlier_deliveries(const struct message *message);
 /* Only what the broker has counted since it was moved. */
 int64_t dead_letter_counted_deliveries(const struct message *message);
 
+enum {
+    /* RabbitMQ 4 drops a message of a quorum queue after 20 deliveries without an ack. Who is
+     * killed moves nothing, so that some deliveries are left for that. */
+    DEAD_LETTER_DELIVERIES_MAX = 8,
+};
+
+/* Whether the message is to be moved to the end of its queue, where the broker counts anew. */
+bool dead_letter_is_worn(const struct message *message);
+
 /* Writes the headers that are added to the copy. They borrow the letter. */
 void dead_letter_headers(const struct dead_letter *letter, const char *queue,
                          struct message_header headers[DEAD_LETTER_HEADERS]);

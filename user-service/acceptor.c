@@ -199,7 +199,7 @@ static void accept_claimed(struct acceptor *acceptor, struct event *event)
     }
     if (change != NULL && key_writer_add(acceptor->key_writer, &acceptor->to_write, change, event,
                                          NULL) != OUTCOME_OK) {
-        refuse_claimed(acceptor, event, EVENT_OVERLOADED);
+        refuse_claimed(acceptor, event, EVENT_NO_MEMORY);
         return;
     }
     acceptor->claimed++;

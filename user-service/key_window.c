@@ -9,8 +9,7 @@
 #include <string.h>
 
 enum {
-    CANONICAL_GROWTH = 2, /* a comma behind each element */
-    TYPE_BYTES = 64,      /* a type's name and two separators are shorter */
+    TYPE_BYTES = 64, /* a type's name and two separators are shorter */
     /* A claim forgets so many old keys at the most: many may have become old together. */
     FORGOTTEN_AT_ONCE = 16,
 };
@@ -225,7 +224,7 @@ static enum outcome digest_value(const struct event *event, struct slice key,
                                  unsigned char ret_digest[DIGEST_BYTES], struct error *ret_error)
 {
     struct buffer text;
-    buffer_init(&text, key.length + TYPE_BYTES + CANONICAL_GROWTH * event->body_length);
+    buffer_init(&text, key.length + TYPE_BYTES + JSON_CANONICAL_GROWTH * event->body_length);
     buffer_append_slice(&text, key);
     buffer_append_byte(&text, '\0');
     buffer_append_slice(&text, event_type_name(event->type));

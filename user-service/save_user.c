@@ -8,7 +8,6 @@
 enum {
     FORM_GROWTH = 8,
     ID_MEMBER_BYTES = 64,
-    CANONICAL_GROWTH = 2, /* a comma behind each element */
     /* RabbitMQ's max_message_size since 4.0. A larger message ends the channel; from the outbox it
      * would do so each time, and whatever was saved after it would wait for ever. */
     MESSAGE_BODY_BYTES_MAX = 16 * 1024 * 1024,
@@ -19,7 +18,7 @@ static bool derive_user_id(struct slice key, const struct user *user,
                            char user_id[MESSAGE_ID_TEXT_BYTES])
 {
     struct buffer text;
-    buffer_init(&text, CANONICAL_GROWTH * user->text.length);
+    buffer_init(&text, JSON_CANONICAL_GROWTH * user->text.length);
     bool is_whole = json_canonical_append(user->text, &text);
     if (is_whole) {
         message_id_derive(key, buffer_slice(&text), user_id);

@@ -8,7 +8,11 @@
 
 #include "common/base/buffer.h"
 
-enum { JSON_CANONICAL_DEPTH_MAX = 16, JSON_CANONICAL_MEMBERS_MAX = 64 };
+enum {
+    JSON_CANONICAL_DEPTH_MAX = 16,
+    JSON_CANONICAL_MEMBERS_MAX = 64,
+    JSON_CANONICAL_GROWTH = 2, /* times as long at the most: a comma is behind each element */
+};
 
 /* Appends the one text of `json`, which a parser has found valid and free of repeated names. False,
  * and nothing is appended: it is deeper, or an object has more members, or there is no memory. */

@@ -15,8 +15,7 @@ enum {
     LONGEST_WAIT_MS = 500,
     PROGRESS_EVERY_MS = 2000,
     ACK_ROUNDS = 3,
-    DELIVERIES_UNTIL_MOVED = 10, /* of the 20 that RabbitMQ 4 allows */
-    LETTERS_BACK_MAX_MS = 5000,  /* another command may have taken them */
+    LETTERS_BACK_MAX_MS = 5000, /* another command may have taken them */
     LETTERS_BACK_LOOK_MS = 10,
 };
 
@@ -175,13 +174,6 @@ static enum outcome publish(struct walk *walk, const struct broker_delivery *del
     return outcome;
 }
 
-static bool is_worn(const struct message *message)
-{
-    const struct message_header *count =
-        message_find_header(message, BROKER_HEADER_DELIVERY_COUNT, MESSAGE_HEADER_INTEGER);
-    return count != NULL && count->integer >= DELIVERIES_UNTIL_MOVED;
-}
-
 static enum outcome act(struct walk *walk, const struct broker_delivery *delivery,
                         struct error *ret_error)
 {
@@ -190,7 +182,7 @@ static enum outcome act(struct walk *walk, const struct broker_delivery *deliver
     enum outcome outcome = OUTCOME_OK;
     switch (walk->options->decide(walk->options->context, &delivery->message, result->seen)) {
     case DEAD_LETTER_LEAVE:
-        if (is_worn(&delivery->message)) {
+        if (dead_letter_is_worn(&delivery->message)) {
             outcome = publish(walk, delivery, true, ret_error);
         }
         break;

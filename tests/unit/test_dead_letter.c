@@ -90,8 +90,8 @@ static void test_deliveries_before(void **state)
     (void)state;
     static const struct {
         int64_t counted, moved, all;
-    } cases[] = {{0, 0, 0},    {3, 0, 3},   {0, 16, 16}, {3, 16, 19},
-                 {-1, 16, 16}, {3, -16, 3}, {-1, -1, 0}, {3, INT64_MAX, 3}};
+    } cases[] = {{0, 0, 0},   {3, 0, 3},   {0, 16, 16},       {3, 16, 19}, {-1, 16, 16},
+                 {3, -16, 3}, {-1, -1, 0}, {3, INT64_MAX, 3}, {7, 16, 23}, {8, 0, 8}};
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct broker_delivery delivery = {.tag = 1};
         struct message *message = &delivery.message;
@@ -101,6 +101,7 @@ static void test_deliveries_before(void **state)
         assert_int_equal(dead_letter_earlier_deliveries(message), cases[i].all);
         assert_int_equal(dead_letter_counted_deliveries(message),
                          cases[i].counted > 0 ? cases[i].counted : 0);
+        assert_int_equal(dead_letter_is_worn(message), cases[i].counted >= 8);
         struct dead_letter *letter = dead_letter_create(&delivery, NULL, "", 1234);
         assert_non_null(letter);
         assert_int_equal(letter->earlier_deliveries, cases[i].all);
