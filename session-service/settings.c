@@ -7,6 +7,18 @@
 static const struct option_row rows[] = {COMMON_OPTIONS(COMMON_ROW, SESSION_LISTEN_DEFAULT)
                                              SESSION_OPTIONS(SESSION_ROW)};
 
+/* What each of them relaxes is in docs/migrating.md. */
+static const struct option_preset demo_presets[] = {
+    {"user-check", "relaxed"},
+    {"queue-type", "classic"},
+};
+static const struct options_profile demo_profile = {
+    .option = "compat",
+    .choice = "demo",
+    .presets = demo_presets,
+    .count = sizeof(demo_presets) / sizeof(demo_presets[0]),
+};
+
 const struct options_program settings_program = {
     .name = "session-service",
     .environment_prefix = "SESSION_SERVICE",
@@ -15,6 +27,7 @@ const struct options_program settings_program = {
     .explanation = "The messages that were put aside: see session-service dead-letters --help.\n",
     .rows = rows,
     .count = sizeof(rows) / sizeof(rows[0]),
+    .profile = &demo_profile,
 };
 
 struct user_rules settings_user_rules(const struct settings *settings)

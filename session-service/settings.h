@@ -13,6 +13,9 @@ enum consumer_mode { CONSUMER_EXCLUSIVE, CONSUMER_SHARED };
            "exclusive",                                                                            \
            "exclusive: one session-service at a time consumes from the queue, and others stand "   \
            "by; shared: consumes whoever else does, which divides the users between the stores")   \
+    OPTION(compat, CHOICE(enum compat_mode, "MODE", "off|demo"), "compat", "off",                  \
+           "demo: other defaults, for publishers of the Node.js demo: user-check relaxed, "        \
+           "queue-type classic; an option that is given still wins")                               \
     OPTION(prefetch, INTEGER(1, 2000), "prefetch", "500",                                          \
            "deliveries the broker may have waiting for their ack")                                 \
     OPTION(max_message_bytes, SIZE(1024, 64 * 1024 * 1024), "max-message-bytes", "1MiB",           \

@@ -47,10 +47,25 @@ enum outcome settings_check(const struct settings *settings, struct error *ret_e
     return OUTCOME_OK;
 }
 
+/* What each of them relaxes is in docs/migrating.md. 100 KiB is what express takes. */
+static const struct option_preset demo_presets[] = {
+    {"user-check", "relaxed"},
+    {"refused-members", ""},
+    {"queue-type", "classic"},
+    {"max-body-bytes", "100KiB"},
+};
+static const struct options_profile demo_profile = {
+    .option = "compat",
+    .choice = "demo",
+    .presets = demo_presets,
+    .count = sizeof(demo_presets) / sizeof(demo_presets[0]),
+};
+
 const struct options_program settings_program = {
     .name = "user-service",
     .environment_prefix = "USER_SERVICE",
     .summary = "takes users by HTTP and hands them to RabbitMQ, confirmed",
     .rows = rows,
     .count = sizeof(rows) / sizeof(rows[0]),
+    .profile = &demo_profile,
 };

@@ -8,6 +8,10 @@ enum bind_mode { BIND_OFF, BIND_ON };
 
 /* How to add an option is said in common/options/options.h. */
 #define USER_OPTIONS(OPTION)                                                                       \
+    OPTION(compat, CHOICE(enum compat_mode, "MODE", "off|demo"), "compat", "off",                  \
+           "demo: other defaults, for clients of the Node.js demo: user-check relaxed, no "        \
+           "refused-members, queue-type classic, max-body-bytes 100KiB; an option that is given "  \
+           "still wins")                                                                           \
     OPTION(exchange, TEXT("NAME"), "exchange", NULL,                                               \
            "publishes to this exchange of others, and leaves the queue to them; without it saves " \
            "go to the queue through the default exchange")                                         \

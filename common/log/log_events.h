@@ -6,7 +6,8 @@
 /* How to add an event is said in common/log/log.h. */
 #define COMMON_LOG_EVENTS(EVENT)                                                                   \
     EVENT(event_service_started, INFO, "service.started",                                          \
-          "The service serves HTTP at this address. It may not be connected to the broker yet.",   \
+          "The service serves HTTP at this address. It may not be connected to the broker yet. "   \
+          "With --compat the line has the options that it sets, as they are.",                     \
           "")                                                                                      \
     EVENT(event_service_unknown_variable, WARNING, "service.unknown_variable",                     \
           "A variable of the environment begins as those of the options do, and belongs to no "    \

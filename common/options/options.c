@@ -16,6 +16,7 @@ enum { FLAGS_BEFORE_ROWS = FLAG_ROWS - FLAG_HELP };
 
 struct command_line {
     char **values; /* one for each row, into argv; NULL: not given */
+    bool *given;   /* one for each row: anywhere */
     struct options_operands operands;
     const char *config_path;
     bool print_help, print_version, check_config;
@@ -209,7 +210,7 @@ static enum outcome store_variable(const struct option_row *row, void *settings,
 }
 
 static enum outcome store_environment(const struct options_program *program, void *settings,
-                                      struct error *ret_error)
+                                      bool *given, struct error *ret_error)
 {
     for (size_t i = 0; i < program->count; i++) {
         const struct option_row *row = &program->rows[i];
@@ -231,6 +232,7 @@ static enum outcome store_environment(const struct options_program *program, voi
             if (outcome != OUTCOME_OK) {
                 return outcome;
             }
+            given[i] = true;
         }
     }
     return OUTCOME_OK;
@@ -248,6 +250,7 @@ static enum outcome store_command_line(const struct options_program *program,
             if (outcome != OUTCOME_OK) {
                 return outcome;
             }
+            line->given[i] = true;
         }
     }
     return OUTCOME_OK;
@@ -259,13 +262,16 @@ static enum outcome store_all(const struct options_program *program,
 {
     enum outcome outcome = store_defaults(program, settings, ret_error);
     if (outcome == OUTCOME_OK && line->config_path != NULL) {
-        outcome = options_read_file(program, line->config_path, settings, ret_error);
+        outcome = options_read_file(program, line->config_path, settings, line->given, ret_error);
     }
     if (outcome == OUTCOME_OK) {
-        outcome = store_environment(program, settings, ret_error);
+        outcome = store_environment(program, settings, line->given, ret_error);
     }
     if (outcome == OUTCOME_OK) {
         outcome = store_command_line(program, line, settings, ret_error);
+    }
+    if (outcome == OUTCOME_OK) {
+        outcome = options_apply_profile(program, line->given, settings, ret_error);
     }
     if (outcome != OUTCOME_OK) {
         options_done(program, settings);
@@ -305,10 +311,11 @@ enum outcome options_load(const struct options_program *program, int argc, char 
     struct option *flags = create_flags(program);
     struct command_line line = {
         .values = calloc(program->count + 1, sizeof(char *)),
+        .given = calloc(program->count + 1, sizeof(bool)),
         .operands = {.items = calloc((size_t)argc + 1, sizeof(char *))},
     };
     enum outcome outcome;
-    if (flags == NULL || line.values == NULL || line.operands.items == NULL) {
+    if (flags == NULL || line.values == NULL || line.given == NULL || line.operands.items == NULL) {
         outcome = error_set(ret_error, OUTCOME_INVALID, "no memory");
         goto done;
     }
@@ -328,6 +335,7 @@ enum outcome options_load(const struct options_program *program, int argc, char 
     }
 done:
     free(line.operands.items);
+    free(line.given);
     free(line.values);
     free(flags);
     return outcome;

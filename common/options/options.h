@@ -1,4 +1,4 @@
-/* Options from one table: default < file (--config, INI) < environment < command line.
+/* Options from one table: default < profile < file (--config, INI) < environment < command line.
  *
  * One list of a program's options declares both the members of its settings struct and the rows of
  * its table, so that the two cannot differ:
@@ -43,7 +43,7 @@
  */
 #pragma once
 
-#include "common/base/error.h"
+#include "common/base/buffer.h"
 #include "common/base/static_check.h"
 
 #include <stdbool.h>
@@ -113,6 +113,20 @@ struct option_row {
                                                     __typeof__(c_type) *,                          \
                                                     "the option's kind asks for another C type"))
 
+/* Other defaults for some options. They are in force where `option`, a CHOICE, has this choice. An
+ * option that is given in the file, the environment or the command line still wins over them,
+ * wherever the choice is given. */
+struct option_preset {
+    const char *name; /* of an option of the program */
+    const char *text; /* parsed like any other value */
+};
+
+struct options_profile {
+    const char *option, *choice; /* "compat", "demo" */
+    const struct option_preset *presets;
+    size_t count;
+};
+
 struct options_program {
     const char *name;               /* "user-service" */
     const char *environment_prefix; /* "USER_SERVICE" */
@@ -122,9 +136,10 @@ struct options_program {
                                      * nothing */
     const struct option_row *rows;
     size_t count;
+    const struct options_profile *profile; /* NULL: none */
 };
 
-enum { OPTION_VARIABLE_BYTES = 320 };
+enum { OPTION_VARIABLE_BYTES = 320, OPTIONS_PROFILE_BYTES_MAX = 64 * 1024 };
 
 enum options_action {
     OPTIONS_RUN,
@@ -164,6 +179,13 @@ size_t options_list_differences(const struct options_program *program, const voi
 
 /* Frees the texts; safe on zeroed settings. Secrets are wiped first. */
 void options_done(const struct options_program *program, void *settings);
+
+/* Appends the options of the profile with the values that are in force: "a = 1; b = x". False, and
+ * appends nothing: the profile was not chosen. */
+bool options_append_profile(const struct options_program *program, const void *settings,
+                            struct buffer *text);
+/* Prints that to standard output, as a line; nothing where the profile was not chosen. */
+void options_print_profile(const struct options_program *program, const void *settings);
 
 /* Prints the help: one block for each row with its default, variable and range. */
 void options_print_help(const struct options_program *program);

@@ -155,7 +155,7 @@ static int handle_value(void *context, const char *section, const char *name, co
     return keep_value(context, name, text) == OUTCOME_OK;
 }
 
-static enum outcome store_values(struct file_reader *reader, void *settings)
+static enum outcome store_values(struct file_reader *reader, void *settings, bool *given)
 {
     for (size_t i = 0; i < reader->program->count; i++) {
         const struct file_value *value = &reader->values[i];
@@ -169,6 +169,7 @@ static enum outcome store_values(struct file_reader *reader, void *settings)
         if (outcome != OUTCOME_OK) {
             return outcome;
         }
+        given[i] = true;
     }
     return OUTCOME_OK;
 }
@@ -187,7 +188,7 @@ static void reader_done(struct file_reader *reader)
 }
 
 enum outcome options_read_file(const struct options_program *program, const char *path,
-                               void *settings, struct error *ret_error)
+                               void *settings, bool *given, struct error *ret_error)
 {
     struct file_reader reader = {.program = program, .path = path, .error = ret_error};
     reader.stream = fopen(path, "re");
@@ -206,7 +207,7 @@ enum outcome options_read_file(const struct options_program *program, const char
     }
     enum outcome outcome = reader.outcome;
     if (outcome == OUTCOME_OK) {
-        outcome = store_values(&reader, settings);
+        outcome = store_values(&reader, settings, given);
     }
     reader_done(&reader);
     return outcome;

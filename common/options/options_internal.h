@@ -24,9 +24,20 @@ void option_number_text(enum option_type type, int64_t number, char ret_text[OPT
 MUST_CHECK bool option_variable(const struct options_program *program, const char *name,
                                 char ret_text[OPTION_SOURCE_BYTES]);
 
-/* Stores every value of the file. */
+/* Finds a value in "a|b". */
+MUST_CHECK bool option_find_choice(const char *choices, const char *value, int *ret_index);
+
+/* Stores every value of the file, and notes in `given`, by the number of the row, which they are.
+ */
 MUST_CHECK enum outcome options_read_file(const struct options_program *program, const char *path,
-                                          void *settings, struct error *ret_error);
+                                          void *settings, bool *given, struct error *ret_error);
+
+/* Stores what the profile asks for, where it was chosen, in place of defaults: of what is not
+ * given.
+ */
+MUST_CHECK enum outcome options_apply_profile(const struct options_program *program,
+                                              const bool *given, void *settings,
+                                              struct error *ret_error);
 
 /* Wipes and frees a text that may be a secret. NULL is fine. */
 void option_free_text(char *text);

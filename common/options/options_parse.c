@@ -77,7 +77,7 @@ static bool parse_number(enum option_type type, const char *value, int64_t *ret_
     return false;
 }
 
-static bool parse_choice(const char *choices, const char *value, int *ret_index)
+bool option_find_choice(const char *choices, const char *value, int *ret_index)
 {
     size_t length = strlen(value);
     const char *choice = choices;
@@ -145,8 +145,9 @@ enum outcome option_store(const struct option_row *row, void *settings, const ch
         return OUTCOME_OK;
     }
     if (row->type == OPTION_CHOICE) {
-        return parse_choice(row->choices, value, slot) ? OUTCOME_OK
-                                                       : refuse(row, value, source, ret_error);
+        return option_find_choice(row->choices, value, slot)
+                   ? OUTCOME_OK
+                   : refuse(row, value, source, ret_error);
     }
     int64_t number;
     if (!parse_number(row->type, value, &number) || number < row->minimum ||

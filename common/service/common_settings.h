@@ -8,6 +8,8 @@
 
 enum log_payload { LOG_PAYLOAD_REDACTED, LOG_PAYLOAD_FULL, LOG_PAYLOAD_NONE };
 enum auth_mode { AUTH_LOOPBACK, AUTH_NONE };
+/* What --compat chooses: each service has its own options for it, and its own profile. */
+enum compat_mode { COMPAT_OFF, COMPAT_DEMO };
 enum user_check { USER_CHECK_STRICT, USER_CHECK_RELAXED };
 
 /* How to add an option is said in common/options/options.h. */

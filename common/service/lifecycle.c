@@ -22,6 +22,7 @@ enum {
     /* What asks twice within this time asks once: timeout(1) signals its child and its group. */
     SAME_REQUEST_MS = 20,
     STRAYS_TOLD_MAX = 16,
+    STARTED_FIELDS_MAX = 5,
     EXIT_BY_SIGNAL = 128,   /* as a shell says it */
     AFTER_DRAIN_MS = 20000, /* last replies, what is at hand is stored, threads end */
 };
@@ -155,6 +156,7 @@ static bool begin(const struct lifecycle_service *service, int argc, char **argv
     if (action == OPTIONS_CHECK_CONFIG) {
         warn_of_check(service);
         puts("configuration is valid");
+        options_print_profile(service->program, service->settings);
         *ret_exit_code = EXIT_OK;
         return false;
     }
@@ -168,14 +170,25 @@ static bool begin(const struct lifecycle_service *service, int argc, char **argv
     return true;
 }
 
-static void log_started(const struct common_settings *common, const struct http_server *server)
+static void log_started(const struct lifecycle_service *service, const struct http_server *server)
 {
+    const struct common_settings *common = service->common;
     char address[HTTP_ADDRESSES_BYTES];
     http_server_address(server, address);
-    log_at(
-        &event_service_started, log_string("version", PROJECT_VERSION),
-        log_string("listen", address), log_string("queue", common->queue),
-        log_string("queue_type", common->queue_type == BROKER_QUEUE_QUORUM ? "quorum" : "classic"));
+    struct log_field fields[STARTED_FIELDS_MAX] = {
+        log_string("version", PROJECT_VERSION),
+        log_string("listen", address),
+        log_string("queue", common->queue),
+        log_string("queue_type", common->queue_type == BROKER_QUEUE_QUORUM ? "quorum" : "classic"),
+    };
+    size_t count = STARTED_FIELDS_MAX - 1;
+    struct buffer profile;
+    buffer_init(&profile, OPTIONS_PROFILE_BYTES_MAX);
+    if (options_append_profile(service->program, service->settings, &profile) && !profile.failed) {
+        fields[count++] = log_text(service->program->profile->option, buffer_slice(&profile));
+    }
+    log_event(&event_service_started, fields, count);
+    buffer_done(&profile);
 }
 
 enum outcome lifecycle_create_server(const struct common_settings *common,
@@ -348,7 +361,7 @@ int lifecycle_run(const struct lifecycle_service *service, int argc, char **argv
         reload_done(&reload);
         return lifecycle_fail(service->program, outcome, &error);
     }
-    log_started(service->common, watch.server);
+    log_started(service, watch.server);
     wait_for_stop(&watch, service->common, &reload);
     reload_done(&reload);
     if (!service->drain()) {

@@ -31,7 +31,7 @@ static struct option_row rows[] = {COMMAND_OPTIONS(COMMAND_ROW) COMMON_OPTIONS(
  * be the service's own. */
 static const char *const shared_options[] = {
     "amqp-url", "amqp-password-file", "amqp-ca-file", "amqp-cert-file",    "amqp-key-file",
-    "queue",    "heartbeat",          "user-check",   "max-message-bytes",
+    "queue",    "heartbeat",          "user-check",   "max-message-bytes", "compat",
 };
 
 static const char explanation[] =
@@ -349,6 +349,7 @@ static int run_or_check(struct command *command, const struct options_program *p
     }
     if (action == OPTIONS_CHECK_CONFIG) {
         puts("configuration is valid");
+        options_print_profile(program, &command->settings);
         return EXIT_OK;
     }
     broker_set_program(settings_program.name);
@@ -366,6 +367,7 @@ int dead_letters_command(int argc, char **argv)
         .operands = "list | show ID... | redrive [ID...] | purge ID...",
         .rows = rows,
         .count = sizeof(rows) / sizeof(rows[0]),
+        .profile = settings_program.profile,
     };
 
     lifecycle_protect_process();

@@ -19,6 +19,7 @@
 enum { ARGUMENTS_MAX = 16, ARGUMENT_BYTES = 256 };
 
 enum queue_type { QUEUE_QUORUM, QUEUE_CLASSIC };
+enum compat { COMPAT_NONE, COMPAT_OLD };
 
 #define FIXTURE_OPTIONS(OPTION)                                                                    \
     OPTION(queue, TEXT("NAME"), "queue", "session", "the queue")                                   \
@@ -27,6 +28,7 @@ enum queue_type { QUEUE_QUORUM, QUEUE_CLASSIC };
     OPTION(file, TEXT("FILE"), "password-file", NULL, "a file")                                    \
     OPTION(type, CHOICE(enum queue_type, "TYPE", "quorum|classic"), "queue-type", "quorum",        \
            "the type")                                                                             \
+    OPTION(compat, CHOICE(enum compat, "MODE", "none|old"), "compat", "none", "the profile")       \
     OPTION(prefetch, INTEGER(1, 2000), "prefetch", "500", "how many")                              \
     OPTION(timeout_ms, DURATION(100, INT64_MAX), "confirm-timeout", "5s", "how long")              \
     OPTION(size_bytes, SIZE(-1024, INT64_MAX), "max-bytes", "64KiB", "how large")
@@ -38,11 +40,20 @@ struct settings {
 #define ROW(...) OPTION_ROW(struct settings, __VA_ARGS__)
 static const struct option_row rows[] = {FIXTURE_OPTIONS(ROW)};
 
+static const struct option_preset old_presets[] = {
+    {"queue-type", "classic"}, {"prefetch", "1"}, {"queue", ""}, {"max-bytes", "100KiB"}};
+static const struct options_profile old_profile = {.option = "compat",
+                                                   .choice = "old",
+                                                   .presets = old_presets,
+                                                   .count = sizeof(old_presets) /
+                                                            sizeof(old_presets[0])};
+
 static const struct options_program program = {.name = "a-service",
                                                .environment_prefix = "A_SERVICE",
                                                .summary = "tests options",
                                                .rows = rows,
-                                               .count = sizeof(rows) / sizeof(rows[0])};
+                                               .count = sizeof(rows) / sizeof(rows[0]),
+                                               .profile = &old_profile};
 
 static struct settings settings;
 static struct error error;
