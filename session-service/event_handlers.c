@@ -3,9 +3,11 @@
 
 #include "session-service/event_content.h"
 
+#include "common/base/charset.h"
 #include "common/base/utf8.h"
 
 #include <stdio.h>
+#include <string.h>
 
 enum { VALUE_BYTES_SHOWN_MAX = 128, VALUE_BYTES_MAX = 8 * SHORT_STRING_BYTES_MAX };
 
@@ -36,6 +38,12 @@ static void refuse(struct user_event *event, const char *reason, const char *wha
     buffer_done(&shown);
 }
 
+static bool is_not_json(const struct user_event *event)
+{
+    return event->kind == USER_EVENT_IMPOSSIBLE && strcmp(event->reason, "not-json") == 0;
+}
+
+/* What is JSON whatever its charset says is taken: many clients name one that they do not use. */
 const struct event_handler *event_handlers_decode(const struct message *message,
                                                   const struct user_rules *rules,
                                                   size_t max_body_bytes,
@@ -50,6 +58,10 @@ const struct event_handler *event_handlers_decode(const struct message *message,
                "names something else than plain JSON");
     } else {
         user_event_decode(message, handler->parse, rules, max_body_bytes, ret_event);
+        if (is_not_json(ret_event) && !charset_is_utf8(message->content_type)) {
+            refuse(ret_event, "unsupported-content", "the content type", message->content_type,
+                   "names another encoding than UTF-8");
+        }
     }
     return handler;
 }

@@ -1,6 +1,7 @@
 /* What endpoints share: the media type, the rules for users, and ids in paths. */
 #include "user-service/endpoints.h"
 
+#include "common/base/charset.h"
 #include "common/base/json_text.h"
 #include "common/base/utf8.h"
 
@@ -63,6 +64,14 @@ bool endpoint_parse_user(const struct asker *asker, struct slice json,
     case USER_OK:
         return true;
     case USER_MALFORMED:
+        /* What is JSON whatever its charset says is taken: many clients name one that they do not
+         * use. */
+        if (!charset_is_utf8(http_request_header(asker->request, "Content-Type"))) {
+            reply_wrong_media_type(asker, "JSON in UTF-8");
+            return false;
+        }
+        reply_malformed(asker, "malformed-json", problems.items[0].detail);
+        return false;
     case USER_NOT_PORTABLE:
         reply_malformed(asker, "malformed-json", problems.items[0].detail);
         return false;

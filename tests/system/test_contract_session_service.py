@@ -67,6 +67,9 @@ POISON = [
     (b'{"name":"' + b"x" * 2000000 + b'"}', {"message_id": "p"}, "too-large"),
     (b'{"name":"Ada"}', {"message_id": "x" * 129}, "invalid-message-id"),
     (b"", {"message_id": "p"}, "not-json"),
+    ('{"id":1}'.encode("utf-16-le"), {"message_id": "p", "content_type": "application/json; charset=utf-16le"},
+     "unsupported-content"),
+    (b'{"id":', {"message_id": "p", "content_type": "application/json; charset=UTF-8"}, "not-json"),
 ]
 
 
@@ -74,7 +77,9 @@ POISON = [
                          ids=["%d-%s" % (i, p[2]) for i, p in enumerate(POISON)])
 def test_an_impossible_message_is_put_aside_and_the_next_is_handled(world, service, body,
                                                                     properties, reason):
-    world.publish(body, content_type="text/plain; odd=yes", correlation_id="c1", expiration="600000",
+    properties = dict(properties)
+    content_type = properties.pop("content_type", "text/plain; odd=yes")
+    world.publish(body, content_type=content_type, correlation_id="c1", expiration="600000",
                   user_id="guest",
                   headers={"mine": "kept", "CC": [world.queue],
                            "dead-letter-reason": "of a copy before"}, **properties)
@@ -85,7 +90,7 @@ def test_an_impossible_message_is_put_aside_and_the_next_is_handled(world, servi
     assert line["level"] == "warning"
     _, kept, dead_body = world.get(world.dead)
     assert dead_body == body
-    assert kept.content_type == "text/plain; odd=yes" and kept.correlation_id == "c1"
+    assert kept.content_type == content_type and kept.correlation_id == "c1"
     assert kept.delivery_mode == 2 and kept.expiration is None and kept.user_id is None
     assert kept.message_id == properties.get("message_id")
     headers = kept.headers
