@@ -29,7 +29,7 @@ failing-calls | ci    | tools    | allocations, reads, writes and others that fa
 faults        | ci    | tools    | random faults under load, judged by the checker
 planted       | ci    | tools    | the checker itself, and builds with planted faults, each of which it must catch
 guide         | ci    | tools    | the commands of CONTRIBUTING.md, and its worked example
-bench         | ci    | bench    | whether the benchmark runs
+bench         | ci    | bench    | whether the benchmark runs; the Node.js demo beside the user-service with --compat demo
 valgrind      | all   | tools    | system tests under valgrind's memcheck
 coverage      | all   | tools    | lines and branches that the tests run
 cluster       | ci    | machines | a cluster of brokers that loses its leader and is partitioned
@@ -117,7 +117,7 @@ step_faults() { scripts/build.sh release && scripts/faults.sh --build "$PWD/buil
 step_planted() { "${pytest[@]}" tests/faults; }
 step_guide() { scripts/build.sh release && "${pytest[@]}" tests/guide; }
 step_valgrind() { tests/support/valgrind.sh; }
-step_bench() { scripts/bench.sh --quick; }
+step_bench() { scripts/bench.sh --quick && "${pytest[@]}" tests/bench; }
 step_coverage() { scripts/coverage.sh; }
 step_cluster() { scripts/build.sh release && scripts/test-machines.sh cluster; }
 step_packages() { scripts/test-machines.sh packages; }

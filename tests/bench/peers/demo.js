@@ -9,6 +9,7 @@ async function main() {
   const app = express();
   app.use(express.json());
   app.use(express.urlencoded({ extended: true }));
+  app.get('/users', (request, reply) => reply.json({ success: true, message: 'users base route' }));
   app.get('/healthz', (request, reply) => reply.json({ status: 'ok' }));
   app.post('/users/save', (request, reply) => {
     channel.sendToQueue(queue, Buffer.from(JSON.stringify(request.body)));
