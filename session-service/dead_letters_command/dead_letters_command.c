@@ -144,6 +144,9 @@ static enum outcome take_operands(struct command *command, const struct options_
     }
     for (size_t i = 0; i < command->wanted_count; i++) {
         command->wanted[i].id = operands->items[i + 1];
+        if (command->wanted[i].id[0] == '\0') { /* of a script's variable that is not set */
+            return error_set(ret_error, OUTCOME_INVALID, "%s: an id is empty", command->verb->name);
+        }
     }
     return check_flags(command, ret_error);
 }
@@ -338,7 +341,7 @@ static int run_or_check(struct command *command, const struct options_program *p
 {
     struct error error;
     enum outcome outcome = OUTCOME_OK;
-    if (action == OPTIONS_RUN) {
+    if (action == OPTIONS_RUN || operands->count > 0) {
         outcome = take_operands(command, operands, &error);
     }
     if (outcome == OUTCOME_OK) {
