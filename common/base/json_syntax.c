@@ -2,6 +2,7 @@
 #include "common/base/json_syntax.h"
 
 #include "common/base/buffer.h"
+#include "common/base/hex.h"
 #include "common/base/utf8.h"
 
 enum { STACK_START_BYTES = 64 };
@@ -38,11 +39,6 @@ static void skip_space(struct checker *checker)
 static bool is_digit(char byte)
 {
     return byte >= '0' && byte <= '9';
-}
-
-static bool is_hex_digit(char byte)
-{
-    return is_digit(byte) || (byte >= 'a' && byte <= 'f') || (byte >= 'A' && byte <= 'F');
 }
 
 /* Takes one byte that is `wanted`. False: another one is there. */
@@ -90,7 +86,7 @@ static bool take_escape(struct checker *checker)
     }
     checker->position++;
     for (int i = 0; name == 'u' && i < 4; i++) {
-        if (!is_hex_digit(peek(checker))) {
+        if (hex_digit_value(peek(checker)) < 0) {
             return false;
         }
         checker->position++;
