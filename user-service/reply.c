@@ -129,19 +129,19 @@ void reply_too_many_bytes(const struct asker *asker)
 }
 
 /* Of one that the outbox refuses both are told: why the broker does not have it, too. */
-static const char *detail_of(const struct event *event, char ret_detail[DETAIL_BYTES])
+static void refuse_event(const struct event *event)
 {
+    char both[DETAIL_BYTES];
     const char *detail = refusals[event->outcome].detail;
-    if (event->outcome != EVENT_OUTBOX_FULL && event->outcome != EVENT_OUTBOX_UNAVAILABLE) {
-        return detail;
+    if (event->outcome == EVENT_OUTBOX_FULL || event->outcome == EVENT_OUTBOX_UNAVAILABLE) {
+        snprintf(both, sizeof(both), "%s, and %s", refusals[event->at_broker].detail, detail);
+        detail = both;
     }
-    snprintf(ret_detail, DETAIL_BYTES, "%s, and %s", refusals[event->at_broker].detail, detail);
-    return ret_detail;
+    refuse(&event->asker, event->outcome, detail);
 }
 
 void reply_to_event(const struct event *event)
 {
-    char detail[DETAIL_BYTES];
     switch (event->outcome) {
     case EVENT_CONFIRMED:
     case EVENT_STORED:
@@ -162,7 +162,7 @@ void reply_to_event(const struct event *event)
     case EVENT_OUTBOX_UNAVAILABLE:
     case EVENT_NO_MEMORY:
     case EVENT_NO_ID:
-        refuse(&event->asker, event->outcome, detail_of(event, detail));
+        refuse_event(event);
         return;
     case EVENT_OUTCOMES:
         break;

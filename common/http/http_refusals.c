@@ -88,17 +88,10 @@ void http_log_kept_refusal(struct http_server *server, bool is_last)
     }
 }
 
-void http_log_refused(struct http_request *request, const struct http_reply *reply)
+static void log_or_keep(struct http_server *server, const struct http_request *request,
+                        const struct http_reply *reply)
 {
-    struct http_server *server = request->server;
     struct http_refusals *refusals = &server->refusals;
-    if (reply->status < MHD_HTTP_BAD_REQUEST || request->is_logged) {
-        return;
-    }
-    request->is_logged = true;
-    if (!log_enabled(LOG_LEVEL_INFO)) {
-        return;
-    }
     http_log_kept_refusal(server, false);
     if (server->now_ms - refusals->since_ms >= REFUSALS_PERIOD_MS) {
         refusals->since_ms = server->now_ms;
@@ -112,5 +105,16 @@ void http_log_refused(struct http_request *request, const struct http_reply *rep
     } else {
         refusals->kept++;
         describe(request, reply, &refusals->last);
+    }
+}
+
+void http_log_refused(struct http_request *request, const struct http_reply *reply)
+{
+    if (reply->status < MHD_HTTP_BAD_REQUEST || request->is_logged) {
+        return;
+    }
+    request->is_logged = true;
+    if (log_enabled(LOG_LEVEL_INFO)) {
+        log_or_keep(request->server, request, reply);
     }
 }

@@ -243,7 +243,9 @@ static void run_loop(void *owner)
         (void)worker_begin_turn(&server->worker);
         server->now_ms = clock_monotonic_ms();
         http_connections_sweep(server);
-        http_log_kept_refusal(server, false);
+        if (server->refusals.kept > 0) {
+            http_log_kept_refusal(server, false);
+        }
         http_linger_sweep(&server->linger, server->now_ms, server->waits[HTTP_WAIT_END].timeout_ms);
         do {
             server->resumed = false;
