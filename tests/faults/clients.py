@@ -231,7 +231,7 @@ class Strangers:
 
     def poison(self, rng, count):
         self.publish_all([(self._next("poison"), rng.choice(ANYTHING_BUT_A_USER), False,
-                           ["not-json", "invalid-user"], 1) for _ in range(count)])
+                           ["not-json", "not-an-object", "invalid-user"], 1) for _ in range(count)])
 
     def invalid(self, rng, count):
         self.publish_all([(self._next("invalid"), compact({"id": "x" * rng.choice((0, 129, 500))}), False,
