@@ -87,8 +87,8 @@ def test_the_demos_publisher_and_queue(world):
     # With an id of the message, and no known member beside the id that it was given.
     eventually(lambda: sorted(e["outcome"] for e in session.events("user.saved")) == ["bare", "handled"], "both are handled")
     assert session.events("user.dead_lettered") == []
-    strict = world.session_service("--compat", "demo", "--user-check", "strict").wait_ready()
     session.stop()
+    strict = world.session_service("--compat", "demo", "--user-check", "strict").wait_ready()
     world.publish('{"age":36}', message_id="m1", type="user.saved")
     eventually(lambda: [e["reason"] for e in strict.events("user.dead_lettered")] == ["invalid-user"], "what is given wins")
 
