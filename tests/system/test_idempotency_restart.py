@@ -285,6 +285,26 @@ def test_a_disk_that_hangs_holds_up_only_new_keys(world, state):
     eventually(lambda: user.save(ADA, Idempotency_Key="after").status_code == 200, "it goes on by itself")
 
 
+def test_a_slow_disk_says_nothing_about_the_broker(world, state):
+    """Repetitions wait for the disk with their first request, and take no room from others."""
+    user = user_service(world, state, "--overload-latency", "1s").wait_ready()
+    limit = user.metric("user_service_saves_limit")
+    tracer = inject(user.process.pid, "fdatasync", "delay_enter=1500000")
+    try:
+        for number in range(4):
+            threads = [threading.Thread(target=user.save, args=(ADA,), kwargs={"Idempotency_Key": "k%d" % number})
+                       for _ in range(12)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join(PATIENCE_S)
+    finally:
+        tracer.terminate()
+        tracer.wait(PATIENCE_S)
+    assert user.metric(REPEATED) == 4 * 11
+    assert user.metric("user_service_saves_limit") == limit
+
+
 def test_a_file_that_was_removed_does_not_count(world, state):
     user = user_service(world, state).wait_ready()
     assert user.save(ADA, Idempotency_Key="k1").status_code == 200
