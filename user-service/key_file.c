@@ -191,7 +191,8 @@ static enum outcome sync_directory(struct key_file *file, struct error *ret_erro
     (void)snprintf(path, sizeof(path), "%.*s", (int)(strrchr(file->path, '/') - file->path),
                    file->path);
     int descriptor = open(path[0] == '\0' ? "/" : path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    bool is_synced = descriptor >= 0 && fsync(descriptor) == 0;
+    bool is_synced = descriptor >= 0 && (fsync(descriptor) == 0 ||
+                                         errno == EINVAL /* its file system has no such call */);
     int number = errno;
     if (descriptor >= 0) {
         (void)close(descriptor);

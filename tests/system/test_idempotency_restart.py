@@ -238,6 +238,17 @@ def test_where_keys_cannot_be_written_saves_without_one_go_on(world, state):
     assert world.count() == 3
 
 
+def test_a_file_system_that_cannot_sync_a_directory(world, state):
+    """Its names are as durable as it makes them by itself."""
+    user = user_service(world, state, "--outbox", "off").wait_ready()
+    tracer = inject(user.process.pid, "fsync", "error=EINVAL")
+    try:
+        assert user.save(ADA, Idempotency_Key="k1").status_code == 200
+    finally:
+        tracer.terminate()
+        tracer.wait(PATIENCE_S)
+
+
 def test_a_key_that_is_not_synced_is_no_success(world, state):
     user = user_service(world, state).wait_ready()
     tracer = inject(user.process.pid, "fdatasync", "error=EIO")
