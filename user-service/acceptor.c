@@ -313,16 +313,14 @@ static bool awaits_sync(const struct acceptor *acceptor, struct event *event)
 {
     bool may_be_saved = event->outcome == EVENT_CONFIRMED || event->outcome == EVENT_STORED ||
                         event->outcome == EVENT_UNKNOWN;
-    uint64_t order = key_window_order(event);
-    if (acceptor->key_writer == NULL || !may_be_saved ||
-        order <= key_writer_synced(acceptor->key_writer)) {
+    if (acceptor->key_writer == NULL || !may_be_saved) {
         return false;
     }
-    if (order <= key_writer_tried(acceptor->key_writer)) {
+    enum key_sync sync = key_writer_sync_of(acceptor->key_writer, key_window_order(event));
+    if (sync == KEY_NOT_SYNCED) {
         event->outcome = EVENT_UNKNOWN;
-        return false;
     }
-    return true;
+    return sync == KEY_SYNC_UNDER_WAY;
 }
 
 static void finish_synced(struct acceptor *acceptor)

@@ -31,7 +31,7 @@ struct key_writer {
     struct backoff backoff;
     uint64_t write_at_ms; /* not before */
     struct error trouble; /* "" where keys are written */
-    atomic_uint_least64_t synced, tried;
+    struct key_progress progress;
     atomic_size_t pending;
     struct key_writer_metrics metrics;
 };
@@ -98,7 +98,7 @@ enum outcome key_writer_open(struct key_writer *writer, struct key_window *windo
     if (outcome == OUTCOME_OK && content.damaged > 0) {
         log_at(&event_keys_damaged, log_integer("records", (int64_t)content.damaged));
     }
-    writer->synced = writer->tried = window->last_order;
+    key_progress_show(&writer->progress, window->last_order, true);
     key_file_content_done(&content);
     return outcome;
 }
@@ -210,13 +210,15 @@ static uint64_t greatest_order(const struct work_list *list, uint64_t least)
     return greatest;
 }
 
-/* All that was tried is synced now, or was refused. */
-static void show_progress(struct key_writer *writer, uint64_t tried, bool is_synced)
+static uint64_t tried(const struct key_writer *writer)
 {
-    if (is_synced) {
-        atomic_store(&writer->synced, tried);
-    }
-    atomic_store(&writer->tried, tried);
+    return atomic_load(&writer->progress.tried);
+}
+
+/* All up to this order is synced now, or was refused. */
+static void show_progress(struct key_writer *writer, uint64_t order, bool is_synced)
+{
+    key_progress_show(&writer->progress, order, is_synced);
     worker_wake(publisher_completed(writer->publisher));
 }
 
@@ -242,7 +244,7 @@ static enum outcome recover(struct key_writer *writer, struct error *ret_error)
     }
     enum outcome outcome = write_list(writer, &writer->unsynced, ret_error);
     if (outcome == OUTCOME_OK) {
-        outcome = sync_up_to(writer, writer->tried, ret_error);
+        outcome = sync_up_to(writer, tried(writer), ret_error);
     }
     if (outcome == OUTCOME_OK) {
         free_writes(&writer->unsynced);
@@ -254,9 +256,9 @@ static enum outcome recover(struct key_writer *writer, struct error *ret_error)
 static enum outcome sync_batch(struct key_writer *writer, struct work_list *batch,
                                struct error *ret_error)
 {
-    uint64_t order = greatest_order(batch, writer->tried);
+    uint64_t order = greatest_order(batch, tried(writer));
     enum outcome outcome =
-        order > writer->tried ? sync_up_to(writer, order, ret_error) : OUTCOME_OK;
+        order > tried(writer) ? sync_up_to(writer, order, ret_error) : OUTCOME_OK;
     if (outcome == OUTCOME_OK) {
         free_writes(batch);
     } else {
@@ -280,7 +282,7 @@ static void store(struct key_writer *writer, struct work_list *batch)
         hand_on(writer, batch);
         outcome = sync_batch(writer, batch, &error);
     } else {
-        show_progress(writer, greatest_order(batch, writer->tried), false);
+        show_progress(writer, greatest_order(batch, tried(writer)), false);
         complete(writer, batch, EVENT_KEYS_UNAVAILABLE);
     }
     if (outcome != OUTCOME_OK && is_due) {
@@ -335,14 +337,9 @@ enum outcome key_writer_start(struct key_writer *writer, struct publisher *publi
     return worker_start(&writer->worker, "keys", run, writer, ret_error);
 }
 
-uint64_t key_writer_synced(const struct key_writer *writer)
+enum key_sync key_writer_sync_of(const struct key_writer *writer, uint64_t order)
 {
-    return atomic_load(&writer->synced);
-}
-
-uint64_t key_writer_tried(const struct key_writer *writer)
-{
-    return atomic_load(&writer->tried);
+    return key_progress_of(&writer->progress, order);
 }
 
 size_t key_writer_pending(const struct key_writer *writer)

@@ -18,6 +18,7 @@
 
 #include "common/metrics/metrics.h"
 #include "common/threads/worker.h"
+#include "user-service/key_progress.h"
 #include "user-service/key_window.h"
 #include "user-service/publisher.h"
 
@@ -54,10 +55,9 @@ MUST_CHECK enum outcome key_writer_add(struct key_writer *writer, struct work_li
  * by the thread that gets the completed events. */
 void key_writer_submit(struct key_writer *writer, struct work_list *batch);
 
-/* The greatest order up to which all keys outlive the machine, and up to which that was tried. When
- * they grow, the thread that gets the completed events is woken. Any thread. */
-uint64_t key_writer_synced(const struct key_writer *writer);
-uint64_t key_writer_tried(const struct key_writer *writer);
+/* Whether the key with this order outlives the machine. When that changes, the thread that gets the
+ * completed events is woken. Any thread. */
+enum key_sync key_writer_sync_of(const struct key_writer *writer, uint64_t order);
 /* How many events were added whose keys have not been tried. */
 size_t key_writer_pending(const struct key_writer *writer);
 
