@@ -158,12 +158,14 @@ static void accept_new(struct acceptor *acceptor, struct event *event)
     STAILQ_INSERT_TAIL(&acceptor->outgoing, &event->item, next);
 }
 
-/* Half of what may be under way, so that a disk that hangs leaves the other half to requests
- * without a key. */
-static bool is_writer_behind(const struct acceptor *acceptor)
+/* Half of what may be under way now, so that a disk that hangs leaves the other half to requests
+ * without a key. One of any size may always wait. */
+static bool is_writer_behind(const struct acceptor *acceptor, const struct event *event)
 {
-    return key_writer_pending(acceptor->key_writer) >=
-           ((size_t)acceptor->settings->max_in_flight + 1) / 2;
+    const struct admission *admission = &acceptor->admission;
+    size_t events = key_writer_pending(acceptor->key_writer);
+    size_t bytes = key_writer_pending_bytes(acceptor->key_writer) + event->body_length;
+    return events >= (admission->limit + 1) / 2 || (events > 0 && bytes > admission->bytes_max / 2);
 }
 
 /* Nobody waits for what the file is to hold then: without it the next process only knows less. */
@@ -193,7 +195,7 @@ static void accept_claimed(struct acceptor *acceptor, struct event *event)
 {
     const struct key_change *change =
         acceptor->key_writer != NULL ? key_window_to_write(event) : NULL;
-    if (change != NULL && is_writer_behind(acceptor)) {
+    if (change != NULL && is_writer_behind(acceptor, event)) {
         refuse_claimed(acceptor, event, EVENT_KEYS_UNAVAILABLE);
         return;
     }

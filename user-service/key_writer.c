@@ -21,6 +21,7 @@ struct key_write {
     struct key_change change;
     struct event *event; /* owned until it is handed on; NULL: none */
     bool is_awaited;     /* its sync is */
+    size_t bytes;        /* of the event's body */
 };
 
 struct key_writer {
@@ -32,7 +33,7 @@ struct key_writer {
     uint64_t write_at_ms; /* not before */
     struct error trouble; /* "" where keys are written */
     struct key_progress progress;
-    atomic_size_t pending;
+    atomic_size_t pending, pending_bytes;
     struct key_writer_metrics metrics;
 };
 
@@ -112,8 +113,12 @@ enum outcome key_writer_add(struct key_writer *writer, struct work_list *batch,
         return error_set(ret_error, OUTCOME_BUSY, "no memory to write an Idempotency-Key");
     }
     *write = (struct key_write){.change = *change, .event = event, .is_awaited = event != NULL};
+    if (event != NULL) {
+        write->bytes = event->body_length;
+        atomic_fetch_add(&writer->pending, 1);
+        atomic_fetch_add(&writer->pending_bytes, write->bytes);
+    }
     STAILQ_INSERT_TAIL(batch, &write->item, next);
-    atomic_fetch_add(&writer->pending, event != NULL ? 1 : 0);
     return OUTCOME_OK;
 }
 
@@ -303,13 +308,16 @@ static void wait_for_work(struct key_writer *writer)
     worker_wait(&writer->worker, (int)wait_ms);
 }
 
-static size_t count_events(const struct work_list *batch)
+static size_t count_events(const struct work_list *batch, size_t *ret_bytes)
 {
     size_t count = 0;
     const struct work_item *item = NULL;
+    *ret_bytes = 0;
     STAILQ_FOREACH(item, batch, next)
     {
-        count += ((const struct key_write *)item)->is_awaited;
+        const struct key_write *write = (const struct key_write *)item;
+        count += write->is_awaited;
+        *ret_bytes += write->bytes;
     }
     return count;
 }
@@ -323,9 +331,11 @@ static void run(void *argument)
         goes_on = worker_begin_turn(&writer->worker);
         struct work_list batch;
         worker_take_all(&writer->worker, &batch);
-        size_t events = count_events(&batch);
+        size_t bytes = 0;
+        size_t events = count_events(&batch, &bytes);
         store(writer, &batch);
         atomic_fetch_sub(&writer->pending, events);
+        atomic_fetch_sub(&writer->pending_bytes, bytes);
         wait_for_work(writer);
     } while (goes_on);
 }
@@ -345,6 +355,11 @@ enum key_sync key_writer_sync_of(const struct key_writer *writer, uint64_t order
 size_t key_writer_pending(const struct key_writer *writer)
 {
     return atomic_load(&writer->pending);
+}
+
+size_t key_writer_pending_bytes(const struct key_writer *writer)
+{
+    return atomic_load(&writer->pending_bytes);
 }
 
 struct worker *key_writer_worker(struct key_writer *writer)

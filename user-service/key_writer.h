@@ -58,8 +58,9 @@ void key_writer_submit(struct key_writer *writer, struct work_list *batch);
 /* Whether the key with this order outlives the machine. When that changes, the thread that gets the
  * completed events is woken. Any thread. */
 enum key_sync key_writer_sync_of(const struct key_writer *writer, uint64_t order);
-/* How many events were added whose keys have not been tried. */
+/* How many events were added whose keys have not been tried, and the bytes of their bodies. */
 size_t key_writer_pending(const struct key_writer *writer);
+size_t key_writer_pending_bytes(const struct key_writer *writer);
 
 /* Stop it before the publisher's worker. It then still writes what has arrived. What it hands on
  * after the publisher's end is completed by publisher_submit(). */

@@ -269,22 +269,25 @@ def test_a_key_that_is_not_synced_is_no_success(world, state):
     assert user.save(ADA, Idempotency_Key="during").status_code == 200
 
 
-def test_a_disk_that_hangs_holds_up_only_new_keys(world, state):
-    user = world.user_service("--state-dir", state, "--confirm-timeout", "500ms", "--max-in-flight", "16",
-                              "--outbox", "off").wait_ready()
-    assert user.save(ADA, Idempotency_Key="before").status_code == 200
+@pytest.mark.parametrize("size, room", [(1, ("--max-in-flight", "16")), (60000, ("--max-in-flight-bytes", "960KiB"))],
+                         ids=["events", "bytes"])
+def test_a_disk_that_hangs_holds_up_only_new_keys(world, state, size, room):
+    """There is room for 16, whether by their number or by their size."""
+    ada = {"name": "Ada", "note": "x" * size}
+    user = world.user_service("--state-dir", state, "--confirm-timeout", "500ms", *room, "--outbox", "off").wait_ready()
+    assert user.save(ada, Idempotency_Key="before").status_code == 200
     tracer = inject(user.process.pid, "fdatasync", "delay_enter=120000000")
     statuses = []
     threads = [threading.Thread(target=lambda n=n: statuses.append(
-        user.save(ADA, Idempotency_Key="k%d" % n).status_code)) for n in range(16)]
+        user.save(ada, Idempotency_Key="k%d" % n).status_code)) for n in range(16)]
     try:
         for thread in threads:
             thread.start()
         eventually(lambda: 503 in statuses, "half of what may be under way waits for the disk")
-        assert user.save(ADA).status_code == 200
-        assert user.save(ADA, Idempotency_Key="before").status_code == 200
+        assert user.save(ada).status_code == 200
+        assert user.save(ada, Idempotency_Key="before").status_code == 200
         for number in range(40):  # more than may be under way
-            reply = user.save(ADA, Idempotency_Key="more%d" % number)
+            reply = user.save(ada, Idempotency_Key="more%d" % number)
             assert refused_reason(reply) == "keys-unavailable"
         for thread in threads:
             thread.join(PATIENCE_S)
@@ -293,7 +296,7 @@ def test_a_disk_that_hangs_holds_up_only_new_keys(world, state):
     finally:
         tracer.terminate()
         tracer.wait(PATIENCE_S)
-    eventually(lambda: user.save(ADA, Idempotency_Key="after").status_code == 200, "it goes on by itself")
+    eventually(lambda: user.save(ada, Idempotency_Key="after").status_code == 200, "it goes on by itself")
 
 
 def test_a_slow_disk_says_nothing_about_the_broker(world, state):
