@@ -29,14 +29,16 @@ typedef unsigned char place_bytes[KEY_FILE_PLACE_BYTES];
 static enum outcome fail(const struct key_file *file, int number, const char *what,
                          struct error *ret_error)
 {
-    return error_set_errno(ret_error, OUTCOME_TRANSIENT, number, "%s: cannot %s", file->path, what);
+    return error_set_errno(ret_error, OUTCOME_TRANSIENT, number, "%s: cannot %s", file->name.path,
+                           what);
 }
 
-enum outcome key_file_init(struct key_file *file, const char *directory, struct error *ret_error)
+enum outcome key_file_init(struct key_file *file, const char *directory,
+                           const struct named_file *lock, struct error *ret_error)
 {
-    *file = (struct key_file){.descriptor = -1};
-    int length = snprintf(file->path, sizeof(file->path), "%s/" KEY_FILE_NAME, directory);
-    return length > 0 && (size_t)length + sizeof(".new") <= sizeof(file->path)
+    *file = (struct key_file){.descriptor = -1, .lock = lock};
+    int length = snprintf(file->name.path, sizeof(file->name.path), "%s/" KEY_FILE_NAME, directory);
+    return length > 0 && (size_t)length + sizeof(".new") <= sizeof(file->name.path)
                ? OUTCOME_OK
                : error_set(ret_error, OUTCOME_INVALID,
                            "the path of the state directory is too long");
@@ -48,6 +50,7 @@ void key_file_done(struct key_file *file)
         (void)close(file->descriptor); /* what counts was synced */
     }
     file->descriptor = -1;
+    file->name.is_known = false;
 }
 
 bool key_file_is_open(const struct key_file *file)
@@ -187,9 +190,9 @@ enum outcome key_file_write(struct key_file *file, const struct key_change *chan
 /* The directory's entry has to outlive the machine too. */
 static enum outcome sync_directory(struct key_file *file, struct error *ret_error)
 {
-    char path[KEY_FILE_PATH_BYTES];
-    (void)snprintf(path, sizeof(path), "%.*s", (int)(strrchr(file->path, '/') - file->path),
-                   file->path);
+    char path[NAMED_FILE_PATH_BYTES];
+    (void)snprintf(path, sizeof(path), "%.*s",
+                   (int)(strrchr(file->name.path, '/') - file->name.path), file->name.path);
     int descriptor = open(path[0] == '\0' ? "/" : path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     bool is_synced = descriptor >= 0 && (fsync(descriptor) == 0 ||
                                          errno == EINVAL /* its file system has no such call */);
@@ -201,17 +204,32 @@ static enum outcome sync_directory(struct key_file *file, struct error *ret_erro
     return is_synced ? OUTCOME_OK : fail(file, number, "sync its directory", ret_error);
 }
 
-/* What was synced into a file that has no name any more is lost with the process. */
-static enum outcome check_name(const struct key_file *file, struct error *ret_error)
+static enum outcome look_at(const struct named_file *file, const char *risk,
+                            struct error *ret_error)
 {
-    struct stat status;
-    if (stat(file->path, &status) == 0 && status.st_dev == file->device &&
-        status.st_ino == file->inode) {
+    enum named_file_state state = named_file_look_up(file);
+    if (state == NAMED_FILE_IN_PLACE) {
         return OUTCOME_OK;
     }
+    if (state == NAMED_FILE_UNSEEN) {
+        return error_set_errno(ret_error, OUTCOME_TRANSIENT, errno,
+                               "look at %s, which may not be what is open; give the rights back, "
+                               "or restart the service",
+                               file->path);
+    }
     return error_set(ret_error, OUTCOME_TRANSIENT,
-                     "%s was removed or replaced while it was in use; restart the service",
-                     file->path);
+                     "%s was %s under the running service: %s; put the same files back, or restart "
+                     "the service",
+                     file->path, state == NAMED_FILE_REMOVED ? "removed" : "replaced", risk);
+}
+
+enum outcome key_file_in_place(const struct key_file *file, struct error *ret_error)
+{
+    enum outcome outcome =
+        look_at(&file->name, "its keys would be lost with this process", ret_error);
+    return outcome == OUTCOME_OK && file->lock != NULL
+               ? look_at(file->lock, "another process may use the directory", ret_error)
+               : outcome;
 }
 
 enum outcome key_file_sync(struct key_file *file, struct error *ret_error)
@@ -220,7 +238,7 @@ enum outcome key_file_sync(struct key_file *file, struct error *ret_error)
         return fail(file, errno, "sync it", ret_error);
     }
     enum outcome outcome = file->is_name_synced ? OUTCOME_OK : sync_directory(file, ret_error);
-    return outcome == OUTCOME_OK ? check_name(file, ret_error) : outcome;
+    return outcome == OUTCOME_OK ? key_file_in_place(file, ret_error) : outcome;
 }
 
 static enum outcome read_at(struct key_file *file, void *bytes, size_t length, off_t offset,
@@ -272,11 +290,11 @@ static enum outcome check_header(struct key_file *file, off_t size, struct error
     return is_newer ? error_set(ret_error, OUTCOME_INVALID,
                                 "%s was written by a newer version of this program; it is left as "
                                 "it is",
-                                file->path)
+                                file->name.path)
                     : error_set(ret_error, OUTCOME_INVALID,
                                 "%s is damaged, or not a file of this program; it is left as it "
                                 "is: move it away to begin anew without the keys in it",
-                                file->path);
+                                file->name.path);
 }
 
 /* OK with nothing open: there is no file, and `flags` do not say O_CREAT. */
@@ -285,7 +303,8 @@ static enum outcome open_descriptor(struct key_file *file, int flags, off_t *ret
 {
     struct stat status;
     *ret_size = 0;
-    file->descriptor = open(file->path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | flags, S_IRUSR | S_IWUSR);
+    file->descriptor =
+        open(file->name.path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | flags, S_IRUSR | S_IWUSR);
     if (file->descriptor < 0 && errno == ENOENT && (flags & O_CREAT) == 0) {
         return OUTCOME_OK;
     }
@@ -295,8 +314,9 @@ static enum outcome open_descriptor(struct key_file *file, int flags, off_t *ret
     if (fstat(file->descriptor, &status) != 0) {
         return fail(file, errno, "look at it", ret_error);
     }
-    file->device = status.st_dev;
-    file->inode = status.st_ino;
+    file->name.device = status.st_dev;
+    file->name.inode = status.st_ino;
+    file->name.is_known = true;
     *ret_size = status.st_size;
     return OUTCOME_OK;
 }
@@ -316,13 +336,14 @@ static enum outcome read_places(struct key_file *file, off_t size, struct key_fi
     size_t whole = size < KEY_FILE_PLACE_BYTES ? 0 : (size_t)size / KEY_FILE_PLACE_BYTES - 1;
     bool is_cut_off = size > KEY_FILE_PLACE_BYTES && size % KEY_FILE_PLACE_BYTES != 0;
     if (whole > UINT32_MAX / 2) {
-        return error_set(ret_error, OUTCOME_INVALID, "%s is larger than it can be", file->path);
+        return error_set(ret_error, OUTCOME_INVALID, "%s is larger than it can be",
+                         file->name.path);
     }
     content->damaged = is_cut_off;
     content->count = whole;
     content->places = calloc(whole + 1, sizeof(content->places[0]));
     if (content->places == NULL) {
-        return error_set(ret_error, OUTCOME_TRANSIENT, "%s: no memory to read it", file->path);
+        return error_set(ret_error, OUTCOME_TRANSIENT, "%s: no memory to read it", file->name.path);
     }
     for (size_t begin = 0; begin < whole; begin += PLACES_AT_ONCE) {
         size_t count = whole - begin < PLACES_AT_ONCE ? whole - begin : PLACES_AT_ONCE;
@@ -360,11 +381,11 @@ static void drop_places(struct key_file_content *content, size_t kept_max)
 static enum outcome replace(struct key_file *file, const struct key_file_content *content,
                             struct error *ret_error)
 {
-    struct key_file next = {.descriptor = -1};
+    struct key_file next = {.descriptor = -1, .lock = file->lock};
     off_t size = 0;
-    (void)snprintf(next.path, sizeof(next.path), "%.*s.new", (int)sizeof(next.path) - 5,
-                   file->path);
-    (void)unlink(next.path);
+    (void)snprintf(next.name.path, sizeof(next.name.path), "%.*s.new",
+                   (int)sizeof(next.name.path) - 5, file->name.path);
+    (void)unlink(next.name.path);
     enum outcome outcome = open_descriptor(&next, O_CREAT | O_EXCL, &size, ret_error);
     if (outcome == OUTCOME_OK) {
         outcome = key_file_write(&next, content->places, content->count, ret_error);
@@ -372,16 +393,16 @@ static enum outcome replace(struct key_file *file, const struct key_file_content
     if (outcome == OUTCOME_OK) {
         outcome = key_file_sync(&next, ret_error);
     }
-    if (outcome == OUTCOME_OK && rename(next.path, file->path) != 0) {
+    if (outcome == OUTCOME_OK && rename(next.name.path, file->name.path) != 0) {
         outcome = fail(file, errno, "replace it", ret_error);
     }
     if (outcome != OUTCOME_OK) {
         key_file_done(&next);
-        (void)unlink(next.path);
+        (void)unlink(next.name.path);
         return outcome;
     }
     next.is_name_synced = false;
-    memcpy(next.path, file->path, sizeof(next.path));
+    memcpy(next.name.path, file->name.path, sizeof(next.name.path));
     key_file_done(file);
     *file = next;
     return OUTCOME_OK;
@@ -421,8 +442,9 @@ enum outcome key_file_create(struct key_file *file, struct error *ret_error)
     off_t size = 0;
     enum outcome outcome = open_descriptor(file, O_CREAT, &size, ret_error);
     if (outcome == OUTCOME_OK && size > 0) {
-        outcome = error_set(ret_error, OUTCOME_TRANSIENT,
-                            "%s has not been read at the start; restart the service", file->path);
+        outcome =
+            error_set(ret_error, OUTCOME_TRANSIENT,
+                      "%s has not been read at the start; restart the service", file->name.path);
     }
     if (outcome != OUTCOME_OK) {
         key_file_done(file);

@@ -23,28 +23,26 @@
  * One thread at a time. The directory must be held (state_directory.h). */
 #pragma once
 
-#include "common/base/error.h"
+#include "common/base/named_file.h"
 #include "user-service/key_record.h"
 
 #include <stdbool.h>
-#include <sys/types.h>
 
 #define KEY_FILE_NAME "idempotency-keys"
 
-enum { KEY_FILE_PLACE_BYTES = 128, KEY_FILE_PATH_BYTES = 1100 };
+enum { KEY_FILE_PLACE_BYTES = 128 };
 
 struct key_file {
-    char path[KEY_FILE_PATH_BYTES];
-    int descriptor; /* owned; -1: not open */
+    struct named_file name;        /* its path, and what is open under it */
+    const struct named_file *lock; /* borrowed; NULL: none */
+    int descriptor;                /* owned; -1: not open */
     bool has_header;
     bool is_name_synced; /* the directory's entry outlives the machine too */
-    dev_t device;        /* what was opened */
-    ino_t inode;
 };
 
-/* INVALID: the path is too long. */
+/* Borrows the lock by which the directory is held. INVALID: the path is too long. */
 MUST_CHECK enum outcome key_file_init(struct key_file *file, const char *directory,
-                                      struct error *ret_error);
+                                      const struct named_file *lock, struct error *ret_error);
 void key_file_done(struct key_file *file);
 
 /* What a file holds: one change for each of its places. */
@@ -67,11 +65,15 @@ MUST_CHECK enum outcome key_file_open(struct key_file *file, uint32_t places_max
 MUST_CHECK enum outcome key_file_create(struct key_file *file, struct error *ret_error);
 bool key_file_is_open(const struct key_file *file);
 
+/* TRANSIENT: the next process would not find what is open, or another one may use the directory.
+ * The text says which file it is, and what to do. Of a file that is not open only the lock is
+ * looked at. */
+MUST_CHECK enum outcome key_file_in_place(const struct key_file *file, struct error *ret_error);
+
 /* Writes the changes in their order, so that they outlive the process. TRANSIENT: some may not have
  * been written. */
 MUST_CHECK enum outcome key_file_write(struct key_file *file, const struct key_change *changes,
                                        size_t count, struct error *ret_error);
 /* Waits until everything that was written outlives the machine. TRANSIENT: write what was written
- * since the last success again, because it may be lost; or the next start would not find this file
- * under its name. */
+ * since the last success again, because it may be lost; or it is not in place. */
 MUST_CHECK enum outcome key_file_sync(struct key_file *file, struct error *ret_error);

@@ -1,4 +1,5 @@
-/* One turn takes what has arrived, writes it, hands its events on to the publisher, and syncs. */
+/* One turn looks whether the file is in its place, takes what has arrived, writes it, hands its
+ * events on to the publisher, and syncs. */
 #include "user-service/key_writer.h"
 
 #include "user-service/key_file.h"
@@ -35,20 +36,24 @@ struct key_writer {
     struct key_progress progress;
     atomic_size_t pending, pending_bytes;
     struct key_writer_metrics metrics;
+
+    pthread_mutex_t lock;   /* guards what follows */
+    struct error displaced; /* "" where the file and the lock are in their places */
 };
 
-enum outcome key_writer_create(const char *directory, struct key_writer **ret_writer,
-                               struct error *ret_error)
+enum outcome key_writer_create(const struct state_directory *directory,
+                               struct key_writer **ret_writer, struct error *ret_error)
 {
     struct key_writer *writer = calloc(1, sizeof(*writer));
     if (writer == NULL) {
         return error_set(ret_error, OUTCOME_BUSY, "no memory for the Idempotency-Keys");
     }
     STAILQ_INIT(&writer->unsynced);
+    pthread_mutex_init(&writer->lock, NULL);
     backoff_init(&writer->backoff, RETRY_BASE_MS, RETRY_CAP_MS, clock_monotonic_us());
     enum outcome outcome = worker_init(&writer->worker, ret_error);
     if (outcome == OUTCOME_OK) {
-        outcome = key_file_init(&writer->file, directory, ret_error);
+        outcome = key_file_init(&writer->file, directory->path, &directory->lock, ret_error);
     }
     if (outcome != OUTCOME_OK) {
         key_writer_free(writer);
@@ -272,13 +277,32 @@ static enum outcome sync_batch(struct key_writer *writer, struct work_list *batc
     return outcome;
 }
 
+/* Returns whether what is written now counts. Looking costs so little that there is no backoff. */
+static bool look(struct key_writer *writer)
+{
+    struct error error = {.text = ""};
+    bool is_in_place = key_file_in_place(&writer->file, &error) == OUTCOME_OK;
+    bool was_in_place = writer->displaced.text[0] == '\0'; /* only this thread writes it */
+    if (is_in_place && was_in_place) {
+        return true;
+    }
+    pthread_mutex_lock(&writer->lock);
+    writer->displaced = error;
+    pthread_mutex_unlock(&writer->lock);
+    if (!is_in_place || STAILQ_EMPTY(&writer->unsynced)) { /* else a sync has to say so */
+        record_trouble(writer, &error);
+    }
+    return is_in_place;
+}
+
 static void store(struct key_writer *writer, struct work_list *batch)
 {
     struct error error = {.text = ""};
+    bool is_in_place = look(writer);
     if (STAILQ_EMPTY(batch) && STAILQ_EMPTY(&writer->unsynced)) {
         return;
     }
-    bool is_due = clock_monotonic_ms() >= writer->write_at_ms;
+    bool is_due = is_in_place && clock_monotonic_ms() >= writer->write_at_ms;
     enum outcome outcome = is_due ? recover(writer, &error) : OUTCOME_BUSY;
     if (outcome == OUTCOME_OK) {
         outcome = write_list(writer, batch, &error);
@@ -297,12 +321,13 @@ static void store(struct key_writer *writer, struct work_list *batch)
 }
 
 /* What is not synced is tried again also where nothing arrives: a client was told that it may be
- * saved. */
+ * saved. While the file is not in its place there is nothing to try, only to look. */
 static void wait_for_work(struct key_writer *writer)
 {
     uint64_t now_ms = clock_monotonic_ms();
     uint64_t wait_ms = LONGEST_WAIT_MS;
-    if (!STAILQ_EMPTY(&writer->unsynced) && writer->write_at_ms < now_ms + wait_ms) {
+    bool is_in_place = writer->displaced.text[0] == '\0';
+    if (!STAILQ_EMPTY(&writer->unsynced) && is_in_place && writer->write_at_ms < now_ms + wait_ms) {
         wait_ms = writer->write_at_ms > now_ms ? writer->write_at_ms - now_ms : 0;
     }
     worker_wait(&writer->worker, (int)wait_ms);
@@ -352,6 +377,18 @@ enum key_sync key_writer_sync_of(const struct key_writer *writer, uint64_t order
     return key_progress_of(&writer->progress, order);
 }
 
+bool key_writer_is_in_place(struct key_writer *writer, struct error *ret_reason)
+{
+    pthread_mutex_lock(&writer->lock);
+    struct error displaced = writer->displaced;
+    pthread_mutex_unlock(&writer->lock);
+    if (displaced.text[0] == '\0') {
+        return true;
+    }
+    *ret_reason = displaced;
+    return false;
+}
+
 size_t key_writer_pending(const struct key_writer *writer)
 {
     return atomic_load(&writer->pending);
@@ -375,6 +412,7 @@ void key_writer_free(struct key_writer *writer)
     free_writes(&writer->unsynced);
     key_file_done(&writer->file);
     worker_done(&writer->worker);
+    pthread_mutex_destroy(&writer->lock);
     free(writer);
 }
 

@@ -13,10 +13,12 @@
  * machine. The outcome is written later, and not synced: without it the event is tried again.
  *
  * After a failure events with a new key are refused for a while (backoff). The next one is the
- * attempt to write again. */
+ * attempt to write again. While the file or the lock of the directory is not in its place, nothing
+ * is written, and events with a new key are refused (503). */
 #pragma once
 
 #include "common/metrics/metrics.h"
+#include "common/service/state_directory.h"
 #include "common/threads/worker.h"
 #include "user-service/key_progress.h"
 #include "user-service/key_window.h"
@@ -34,8 +36,8 @@ struct key_writer_metrics {
 struct key_writer;
 
 /* Borrows the directory, which this process must hold. */
-MUST_CHECK enum outcome key_writer_create(const char *directory, struct key_writer **ret_writer,
-                                          struct error *ret_error);
+MUST_CHECK enum outcome key_writer_create(const struct state_directory *directory,
+                                          struct key_writer **ret_writer, struct error *ret_error);
 /* Opens the file if there is one, and restores what it holds in the window. The first key creates
  * it. INVALID: the file needs an operator. A
  * failure that may pass is only logged. To be called before any thread is started. */
@@ -61,6 +63,9 @@ enum key_sync key_writer_sync_of(const struct key_writer *writer, uint64_t order
 /* How many events were added whose keys have not been tried, and the bytes of their bodies. */
 size_t key_writer_pending(const struct key_writer *writer);
 size_t key_writer_pending_bytes(const struct key_writer *writer);
+/* Returns false while the next process would not find the file, or another one may use the
+ * directory, and why. It is looked at once a second at least. Any thread. */
+MUST_CHECK bool key_writer_is_in_place(struct key_writer *writer, struct error *ret_reason);
 
 /* Stop it before the publisher's worker. It then still writes what has arrived. What it hands on
  * after the publisher's end is completed by publisher_submit(). */

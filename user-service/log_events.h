@@ -59,9 +59,11 @@
           "They are not forwarded.",                                                               \
           "Start once with --outbox on, and wait until user_service_outbox_saves is 0.")           \
     EVENT(event_keys_refused, ERROR, "keys.refused",                                               \
-          "The file of the Idempotency-Keys cannot be written. Saves with a new key are answered " \
-          "503, or 504 where they had been sent; saves without a key go on.",                      \
-          "Read the error: look at the disk and at the rights of the state directory.")            \
+          "The file of the Idempotency-Keys cannot be written, or it or its lock was removed or "  \
+          "replaced. Saves with a new key are answered 503, or 504 where they had been sent; "     \
+          "saves without a key go on.",                                                            \
+          "Read the error: look at the disk, at the rights of the state directory, and whether "   \
+          "the file is in its place.")                                                             \
     EVENT(event_keys_taken, INFO, "keys.taken",                                                    \
           "The file of the Idempotency-Keys can be written again.", "")                            \
     EVENT(event_keys_damaged, ERROR, "keys.damaged",                                               \

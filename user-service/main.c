@@ -54,7 +54,7 @@ static enum outcome create_key_writer(struct error *ret_error)
         log_at(&event_keys_in_memory, log_string("error", error.text));
         return OUTCOME_OK;
     }
-    return key_writer_create(directory.path, &key_writer, ret_error);
+    return key_writer_create(&directory, &key_writer, ret_error);
 }
 
 static enum outcome create(struct error *ret_error)

@@ -58,6 +58,13 @@ static bool loops_make_progress(const struct routes *routes, struct error *ret_r
            (key_writer == NULL || worker_makes_progress(key_writer_worker(key_writer), ret_reason));
 }
 
+static bool files_are_in_place(const struct routes *routes, struct error *ret_reason)
+{
+    struct key_writer *key_writer = routes->acceptor.key_writer;
+    return (routes->outbox == NULL || outbox_is_in_place(routes->outbox, ret_reason)) &&
+           (key_writer == NULL || key_writer_is_in_place(key_writer, ret_reason));
+}
+
 bool routes_is_ready(void *context, struct error *ret_reason)
 {
     struct routes *routes = context;
@@ -68,7 +75,7 @@ bool routes_is_ready(void *context, struct error *ret_reason)
     if (!loops_make_progress(routes, ret_reason)) {
         return false;
     }
-    if (routes->outbox != NULL && !outbox_is_in_place(routes->outbox, ret_reason)) {
+    if (!files_are_in_place(routes, ret_reason)) {
         return false;
     }
     if (publisher_get_state(routes->acceptor.publisher, ret_reason) == PUBLISHER_CONNECTED) {

@@ -286,7 +286,8 @@ def disk_full(stage, rng, name):
 def files_moved(stage, rng, name):
     """The files of the state and the lock, and back: a copy of the outbox may stand there then."""
     state = stage.state(name)
-    files = [file for file in os.listdir(state) if file == "lock" or file.endswith((".db", ".db-wal", ".db-shm"))]
+    files = [file for file in os.listdir(state) if file in ("lock", "idempotency-keys")
+             or file.endswith((".db", ".db-wal", ".db-shm"))]
     rng.shuffle(files)
     for file in files:
         os.rename(os.path.join(state, file), os.path.join(state, file + ".away"))

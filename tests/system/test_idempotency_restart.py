@@ -1,6 +1,7 @@
 """A key stands for its user also after the process that took it has ended, however it has ended."""
 
 import os
+import shutil
 import signal
 import subprocess
 import threading
@@ -319,20 +320,68 @@ def test_a_slow_disk_says_nothing_about_the_broker(world, state):
     assert user.metric("user_service_saves_limit") == limit
 
 
-def test_a_file_that_was_removed_does_not_count(world, state):
+def move_file_away(state):
+    os.rename(file_of(state), file_of(state) + ".away")
+    return lambda: os.rename(file_of(state) + ".away", file_of(state))
+
+
+def replace_file(state):
+    """By a copy, as a back-up that is put in its place."""
+    back = move_file_away(state)
+    shutil.copy2(file_of(state) + ".away", file_of(state))
+    return back
+
+
+def move_lock_away(state):
+    """Another process could write over the keys of this one."""
+    lock = os.path.join(state, "lock")
+    os.rename(lock, lock + ".away")
+    return lambda: os.rename(lock + ".away", lock)
+
+
+def move_directory_away(state):
+    os.rename(state, state + ".away")
+    os.mkdir(state, 0o700)
+
+    def back():
+        shutil.rmtree(state)
+        os.rename(state + ".away", state)
+    return back
+
+
+@pytest.mark.parametrize("outbox", ["on", "off"])
+@pytest.mark.parametrize("displace, name", [(move_file_away, KEYS), (replace_file, KEYS), (move_lock_away, "lock"),
+                                            (move_directory_away, "")])
+def test_a_file_that_is_not_in_its_place_does_not_count(world, tmp_path, displace, name, outbox):
+    state = str(tmp_path / "state")
+    user = user_service(world, state, "--outbox", outbox).wait_ready()
+    assert user.save(ADA, Idempotency_Key="k1").status_code == 200
+    back = displace(state)
+    assert refused_reason(user.save(ADA, Idempotency_Key="k2")) == "keys-unavailable"
+    detail = eventually(lambda: (lambda reply: reply.json()["detail"] if reply.status_code == 503 else None)(
+        user.get("/readyz")), "it is not ready")
+    refused, = user.events("keys.refused")
+    for text in detail, refused["error"]:
+        assert os.path.join(state, name) in text and "restart" in text, text
+    assert user.save(ADA).status_code == 200
+    assert user.save(ADA, Idempotency_Key="k1").status_code == 200  # known already
+    assert world.count() == 2  # nothing of the one that was refused
+    back()
+    eventually(lambda: user.get("/readyz").status_code == 200, "it is ready again")
+    assert user.save(EVE, Idempotency_Key="k2").status_code == 200
+    assert len(user.events("keys.taken")) == 1
+    user.kill()
+    user = user_service(world, state, "--outbox", outbox).wait_ready()
+    assert_reused(user, "k1")
+    assert_reused(user, "k2", ADA)
+
+
+def test_idle_it_notices_that_its_file_is_gone(world, state):
     user = user_service(world, state).wait_ready()
     assert user.save(ADA, Idempotency_Key="k1").status_code == 200
-    os.rename(file_of(state), file_of(state) + ".away")
-    assert user.save(ADA, Idempotency_Key="k2").status_code == 504
-    assert refused_reason(user.save(ADA, Idempotency_Key="k3")) == "keys-unavailable"
-    assert "removed or replaced" in user.events("keys.refused")[0]["error"]
-    assert user.save(ADA).status_code == 200
-    os.rename(file_of(state) + ".away", file_of(state))
-    eventually(lambda: user.save(ADA, Idempotency_Key="k2").status_code == 200, "it has its name again")
-    user.kill()
-    user = user_service(world, state).wait_ready()
-    assert_reused(user, "k1")
-    assert_reused(user, "k2")
+    move_file_away(state)
+    eventually(lambda: user.get("/readyz").status_code == 503, "it is not ready")
+    assert file_of(state) + " was removed" in user.get("/readyz").json()["detail"]
 
 
 def test_without_a_directory_it_says_that_keys_are_in_memory(world):

@@ -48,7 +48,7 @@ static enum outcome open_with(struct key_file *file, uint32_t places_max, size_t
 {
     struct error error;
     *ret_content = (struct key_file_content){.count = 0};
-    assert_int_equal(key_file_init(file, directory, &error), OUTCOME_OK);
+    assert_int_equal(key_file_init(file, directory, NULL, &error), OUTCOME_OK);
     return key_file_open(file, places_max, capacity, ret_content, &error);
 }
 
@@ -232,7 +232,7 @@ static void assert_refused_and_kept(const char *why)
     struct key_file_content content;
     struct error error;
     off_t size = size_of_file();
-    assert_int_equal(key_file_init(&file, directory, &error), OUTCOME_OK);
+    assert_int_equal(key_file_init(&file, directory, NULL, &error), OUTCOME_OK);
     assert_int_equal(key_file_open(&file, PLACES_MAX, CAPACITY, &content, &error), OUTCOME_INVALID);
     assert_non_null(strstr(error.text, why));
     assert_non_null(strstr(error.text, path));
@@ -274,7 +274,7 @@ static void a_file_without_its_name_does_not_count(void **state)
     assert_int_equal(unlink(path), 0);
     assert_int_equal(key_file_write(&file, &change, 1, &error), OUTCOME_OK);
     assert_int_equal(key_file_sync(&file, &error), OUTCOME_TRANSIENT);
-    assert_non_null(strstr(error.text, "was removed or replaced"));
+    assert_non_null(strstr(error.text, "was removed under the running service"));
     overwrite(0, "another", 7);
     assert_int_equal(key_file_sync(&file, &error), OUTCOME_TRANSIENT);
     key_file_done(&file);
@@ -313,7 +313,7 @@ static void what_cannot_be_opened_may_be_later(void **state)
     char name[2000];
     memset(name, 'x', sizeof(name) - 1);
     name[sizeof(name) - 1] = '\0';
-    assert_int_equal(key_file_init(&file, name, &error), OUTCOME_INVALID);
+    assert_int_equal(key_file_init(&file, name, NULL, &error), OUTCOME_INVALID);
 }
 
 int main(void)
