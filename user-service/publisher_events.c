@@ -41,6 +41,20 @@ static void complete_owned(struct publisher *publisher, struct event *event,
     complete(publisher, event, outcome);
 }
 
+/* Most come in this order. One whose key had to be written first is overtaken by others. */
+static void insert_by_deadline(struct event_queue *queue, struct event *event)
+{
+    struct event *before = TAILQ_LAST(queue, event_queue);
+    while (before != NULL && before->deadline_ms > event->deadline_ms) {
+        before = TAILQ_PREV(before, event_queue, in_order);
+    }
+    if (before == NULL) {
+        TAILQ_INSERT_HEAD(queue, event, in_order);
+    } else {
+        TAILQ_INSERT_AFTER(queue, before, event, in_order);
+    }
+}
+
 void publisher_accept(struct publisher *publisher, struct event *event)
 {
     if (worker_is_stopping(&publisher->worker)) {
@@ -50,7 +64,7 @@ void publisher_accept(struct publisher *publisher, struct event *event)
     } else if (publisher->confirms.blocked || publisher->late) {
         complete(publisher, event, EVENT_BLOCKED);
     } else {
-        TAILQ_INSERT_TAIL(queue_of(publisher, event), event, in_order);
+        insert_by_deadline(queue_of(publisher, event), event);
         TAILQ_INSERT_TAIL(&publisher->waiting, event, waiting);
     }
 }

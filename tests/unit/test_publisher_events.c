@@ -204,6 +204,27 @@ static void a_deadline_passes(void **state)
     close_fixture(&fixture);
 }
 
+/* Its key was written while others overtook it: it expires in its own time all the same. */
+static void an_event_that_was_overtaken_expires_first(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    open_fixture(&fixture, false);
+    struct event *later = accept(&fixture, "later");
+    struct event *overtaken = accept(&fixture, "overtaken");
+    TAILQ_REMOVE(&fixture.publisher->owned, overtaken, in_order);
+    TAILQ_REMOVE(&fixture.publisher->waiting, overtaken, waiting);
+    overtaken->deadline_ms = DEADLINE_MS - 1;
+    publisher_accept(fixture.publisher, overtaken);
+    fixture.publisher->now_ms = DEADLINE_MS - 1;
+    publisher_expire(fixture.publisher);
+    expect_done(&fixture, overtaken, EVENT_OVERLOADED);
+    fixture.publisher->now_ms = DEADLINE_MS;
+    publisher_expire(fixture.publisher);
+    expect_done(&fixture, later, EVENT_OVERLOADED);
+    close_fixture(&fixture);
+}
+
 static void a_late_confirm_sends_others_to_the_outbox(void **state)
 {
     (void)state;
@@ -337,6 +358,7 @@ int main(void)
         cmocka_unit_test(a_refusal_is_told),
         cmocka_unit_test(a_refusal_of_what_may_be_there_already_is_unknown),
         cmocka_unit_test(a_deadline_passes),
+        cmocka_unit_test(an_event_that_was_overtaken_expires_first),
         cmocka_unit_test(a_late_confirm_sends_others_to_the_outbox),
         cmocka_unit_test(a_connection_of_no_more_use_is_given_up),
         cmocka_unit_test(a_lost_connection),
