@@ -194,6 +194,9 @@ static void handle_rest(struct consumer *consumer)
 static enum outcome finish_batch(struct consumer *consumer, uint64_t now_ms,
                                  struct error *ret_error)
 {
+    struct error held_up;
+    /* Asked before anything is sent: the disk may have held up the group. */
+    enum outcome hold = consumer_check_hold(consumer, clock_monotonic_ms(), &held_up);
     dead_letters_turn(consumer->dead_letters, &consumer->window, now_ms);
     record_stall(consumer);
     /* While the copies leave no room to read, or the store takes nothing, nothing else does. */
@@ -201,7 +204,15 @@ static enum outcome finish_batch(struct consumer *consumer, uint64_t now_ms,
     if (outcome == OUTCOME_OK && is_reading(consumer)) {
         outcome = consumer_ask_for_others(consumer, now_ms, ret_error);
     }
-    return outcome != OUTCOME_OK ? outcome : send_acks(consumer, ret_error);
+    if (outcome == OUTCOME_OK) {
+        outcome = send_acks(consumer, ret_error);
+    }
+    if (outcome == OUTCOME_OK && hold != OUTCOME_OK) {
+        /* The group was acked, in case the broker still waits for that. Nothing more is applied. */
+        *ret_error = held_up;
+        outcome = hold;
+    }
+    return outcome;
 }
 
 static void turn(struct consumer *consumer)

@@ -6,12 +6,14 @@ import signal
 import pika
 import pytest
 
+from support.preload import preload
 from support.proxy import Proxy
 from support.store import inbox_ids
 from support.wait import eventually
 from test_dead_letters import command, dead, put
 
 PREFETCH = 50
+BATCH = 256
 BOTH_TYPES = pytest.mark.parametrize("queue_type", ["quorum", "classic"])
 
 
@@ -133,6 +135,26 @@ def test_one_that_was_stopped_applies_nothing_afterwards(world):
     assert "held up" in first.events("broker.disconnected")[-1]["error"]
     assert not handled(first) and not stored(first)
     handles(second, publish(world, 1000))
+
+
+def test_one_whose_disk_hangs_applies_only_what_it_has_begun(world, broker, tmp_path):
+    """All was delivered to it before the broker gave it up, and nobody tells it: its acks still find a socket."""
+    path = Proxy(broker.port)
+    world.closers.append(path.close)
+    hangs = tmp_path / "hangs"
+    options = ("--heartbeat", "2s", "--prefetch", "500")
+    first = session(world, *options, "--amqp-url", "amqp://guest:guest@127.0.0.1:%d/" % path.port,
+                    environment=preload(tmp_path, "slow_disk", FSYNC_HANGS_FILE=str(hangs))).wait_ready()
+    second = session(world, *options)
+    eventually(lambda: stands_by(second), "the second one stands by")
+    hangs.touch()
+    ids = publish(world, *range(500))
+    eventually(lambda: world.count() == 0, "they are delivered")
+    path.stall()
+    handles(second, ids)
+    hangs.unlink()
+    eventually(lambda: first.events("broker.disconnected"), "it gives its connection up")
+    assert 0 < len(stored(first)) <= BATCH
 
 
 def test_one_whose_connection_is_lost_hands_over(world, broker):
