@@ -109,8 +109,9 @@ void consumer_end_standby(struct consumer *consumer, uint64_t now_ms);
  * have what came over it. */
 MUST_CHECK enum outcome consumer_check_hold(const struct consumer *consumer, uint64_t now_ms,
                                             struct error *ret_error);
-/* Has the lock taken again and the consumers of the queue counted, now and then. The answers are
- * broker events. */
+/* Has the lock, if it is held, taken again and the consumers of the queue counted, now and then.
+ * The answers are broker events. Who has no right to the lock counts too: nothing keeps others
+ * away. */
 MUST_CHECK enum outcome consumer_ask_for_others(struct consumer *consumer, uint64_t now_ms,
                                                 struct error *ret_error);
 void consumer_record_others(struct consumer *consumer, struct slice queue, uint64_t consumers);

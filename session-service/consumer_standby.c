@@ -92,14 +92,15 @@ enum outcome consumer_check_hold(const struct consumer *consumer, uint64_t now_m
 enum outcome consumer_ask_for_others(struct consumer *consumer, uint64_t now_ms,
                                      struct error *ret_error)
 {
-    if (!consumer->holds_lock || now_ms < consumer->count_at_ms) {
+    if (consumer->settings->consumer == CONSUMER_SHARED || now_ms < consumer->count_at_ms) {
         return OUTCOME_OK;
     }
     consumer->count_at_ms = now_ms + COUNT_EVERY_MS;
     char lock[SHORT_STRING_BYTES_MAX + 1];
     const struct broker_queue queue = {.name = consumer->settings->common.queue};
     consumer_lock_name(queue.name, lock);
-    enum outcome outcome = broker_append_lock(consumer->broker, lock, ret_error);
+    enum outcome outcome =
+        consumer->holds_lock ? broker_append_lock(consumer->broker, lock, ret_error) : OUTCOME_OK;
     return outcome == OUTCOME_OK ? broker_append_declare(consumer->broker, &queue, true, ret_error)
                                  : outcome;
 }

@@ -41,8 +41,7 @@ enum delivery_outcome {
     METRIC(standby, GAUGE, "session_service_standby",                                              \
            "1 while it stands by: another one has the lock of the queue, or the state directory.") \
     METRIC(other_consumers, GAUGE, "session_service_other_consumers",                              \
-           "Consumers of the queue besides this one, which has the lock. 0 with --consumer "       \
-           "shared.")                                                                              \
+           "Consumers of the queue besides this one. 0 with --consumer shared.")                   \
     METRIC(store_paused, GAUGE, "session_service_store_paused",                                    \
            "1 while the store can take nothing.")                                                  \
     METRIC(sessions_opened, COUNTER, "session_service_sessions_opened_total", "Sessions opened.")  \

@@ -26,9 +26,9 @@
           "nothing of what the one before has stored.",                                            \
           "See what has become of the one before.")                                                \
     EVENT(event_consumer_not_alone, WARNING, "consumer.not_alone",                                 \
-          "The session-service has the lock of the queue, and so many others consume from it all " \
-          "the same: other programs, or a session-service that takes no lock. What they get "      \
-          "never reaches this store. A cluster also counts the consumers of a node that is down.", \
+          "So many others consume from the queue: other programs, or a session-service that "      \
+          "takes no lock. What they get never reaches this store. A cluster also counts the "      \
+          "consumers of a node that is down.",                                                     \
           "Find the other consumers (rabbitmqctl list_consumers), and stop them.")                 \
     EVENT(event_consumer_cancelled, WARNING, "consumer.cancelled",                                 \
           "The broker has cancelled the consumer: the queue was deleted, or has moved to another " \

@@ -241,11 +241,17 @@ def test_shared_consumption_is_for_who_asks_for_it(world):
 def test_without_the_right_to_the_lock_it_works_as_before(world, broker):
     name = "user-of-" + world.queue
     broker.add_user(name, "secret", configure=r"^%s(\.dead)?$" % world.queue)
-    service = session(world, "--amqp-url", broker.url(user=name, password="secret")).wait_ready()
+    options = ("--amqp-url", broker.url(user=name, password="secret"))
+    service = session(world, *options).wait_ready()
     told = service.events("queue.not_locked")
     assert len(told) == 1 and told[0]["lock"] == world.queue + ".lock", told
     assert "configure" in told[0]["error"] and name in told[0]["error"]
     handles(service, publish(world, 1))
+    assert not service.events("consumer.not_alone")
+    # Nothing keeps a second one away: both say so.
+    for one in (service, session(world, *options)):
+        told = eventually(lambda one=one: one.events("consumer.not_alone"), "it is told")
+        assert told[0]["others"] == 1 and one.metric("session_service_other_consumers") == 1
 
 
 def test_an_ordinary_queue_in_place_of_the_lock_is_named(world):
