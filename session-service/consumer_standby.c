@@ -28,6 +28,16 @@ static void begin_standby(struct consumer *consumer, const struct error *why, bo
     consumer_status_stand_by(consumer->status, why, has_store);
 }
 
+/* Who cannot use the directory could not take over, and is no stand-by. */
+static void show_wait(struct consumer *consumer, enum outcome outcome, const struct error *why)
+{
+    if (outcome == OUTCOME_OK) {
+        begin_standby(consumer, why, false);
+    } else {
+        log_at(&event_store_unavailable, log_string("error", why->text));
+    }
+}
+
 bool consumer_await_directory(struct consumer *consumer)
 {
     struct error shown = {.text = ""};
@@ -35,11 +45,12 @@ bool consumer_await_directory(struct consumer *consumer)
         bool is_held = false;
         struct error why;
         enum outcome outcome = state_directory_try(consumer->directory, &is_held, &why);
+        consumer_status_paused(consumer->status, outcome == OUTCOME_OK ? NULL : &why);
         if (outcome == OUTCOME_OK && is_held) {
             consumer_status_disconnected(consumer->status, &(struct error){.text = ""});
         } else {
             if (strcmp(why.text, shown.text) != 0) {
-                begin_standby(consumer, &why, false);
+                show_wait(consumer, outcome, &why);
                 shown = why;
             }
             worker_clear_wake(&consumer->worker);

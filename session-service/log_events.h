@@ -57,8 +57,8 @@
           "is logged once until one is answered again.",                                           \
           "Read the error: look at the disk of the state directory.")                              \
     EVENT(event_store_unavailable, ERROR, "store.unavailable",                                     \
-          "The store could not be opened at the start. Nothing is consumed until it can be, and "  \
-          "it is tried again.",                                                                    \
+          "The store could not be opened at the start, or one that stands by cannot use the "      \
+          "state directory. Nothing is consumed until that can be done, and it is tried again.",   \
           "Read the error: look at the disk and at the rights of the state directory.")
 
 SESSION_LOG_EVENTS(LOG_EVENT_DEFINE)

@@ -48,6 +48,10 @@ static enum outcome open_store(struct error *ret_error)
         .clock_tolerance_ms = settings.clock_tolerance_ms,
     };
     outcome = store_create(&options, &store, ret_error);
+    if (outcome == OUTCOME_OK && !is_held) {
+        /* Before the first request comes: none may read the file. */
+        consumer_status_stand_by(&status, &holder, false);
+    }
     if (outcome != OUTCOME_OK || !is_held) {
         return outcome;
     }

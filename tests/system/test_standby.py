@@ -266,6 +266,27 @@ def test_an_ordinary_queue_in_place_of_the_lock_is_named(world):
     service.wait_ready()
 
 
+def test_one_that_cannot_use_the_directory_does_not_stand_by(world, tmp_path):
+    """It could not take over, so it is no stand-by; it goes on trying."""
+    service = session(world).wait_ready()
+    path = tmp_path / "state"
+    path.symlink_to(service.state.name)
+    second = session(world, "--state-dir", str(path))
+    verdict = lambda: second.get("/readyz").status_code
+    eventually(lambda: verdict() == 200, "it waits")
+    path.unlink()
+    path.touch()
+    eventually(lambda: verdict() == 503, "it says that it cannot")
+    assert "--state-dir: open" in second.get("/readyz").json()["detail"]
+    assert second.get("/sessions").status_code == 503
+    assert "--state-dir: open" in second.events("store.unavailable")[-1]["error"]
+    path.unlink()
+    path.symlink_to(service.state.name)
+    eventually(lambda: verdict() == 200, "it waits again")
+    service.stop()
+    second.wait_ready()
+
+
 def test_who_shows_no_token_is_told_the_verdict_alone(world, tmp_path):
     session(world).wait_ready()
     tokens = tmp_path / "tokens"
