@@ -31,10 +31,10 @@ def session(world, *options, **more):
     return world.session_service(*options, **more)
 
 
-def pair(world, *options):
+def pair(world, *options, **more):
     """The active one, and the one that stands by."""
-    first = session(world, *options).wait_ready()
-    second = session(world, *options)
+    first = session(world, *options, **more).wait_ready()
+    second = session(world, *options, **more)
     eventually(lambda: stands_by(second), "the second one stands by")
     return first, second
 
@@ -54,6 +54,11 @@ def handled(service):
 
 def stored(service):
     return inbox_ids(service.state.name)
+
+
+def slow(tmp_path):
+    """The environment of one whose disk is so slow that a test has seconds before a backlog is done."""
+    return preload(tmp_path, "slow_disk", FSYNC_MS="50")
 
 
 def backlog_of(world, service, count):
@@ -92,9 +97,9 @@ def test_one_works_and_the_other_stands_by(world, queue_type):
 
 
 @BOTH_TYPES
-def test_one_that_ends_hands_over(world, queue_type):
+def test_one_that_ends_hands_over(world, queue_type, tmp_path):
     """As a rolling restart does: what it has handled it has acknowledged, so nothing is handled twice."""
-    first, second = pair(world, "--queue-type", queue_type, "--heartbeat", "60s")
+    first, second = pair(world, "--queue-type", queue_type, "--heartbeat", "60s", environment=slow(tmp_path))
     ids = backlog_of(world, first, 3000)
     eventually(lambda: len(handled(first)) > 100, "it works")
     first.stop()
@@ -111,8 +116,8 @@ def test_one_that_ends_hands_over(world, queue_type):
 
 
 @BOTH_TYPES
-def test_one_that_is_killed_is_replaced(world, queue_type):
-    first, second = pair(world, "--queue-type", queue_type, "--heartbeat", "60s")
+def test_one_that_is_killed_is_replaced(world, queue_type, tmp_path):
+    first, second = pair(world, "--queue-type", queue_type, "--heartbeat", "60s", environment=slow(tmp_path))
     ids = backlog_of(world, first, 3000)
     eventually(lambda: len(handled(first)) > 100, "it works")
     first.kill()
