@@ -9,12 +9,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 /* getopt_long()'s values for the flags that are in no table; a row's is FLAG_ROWS + its index. */
 enum { FLAG_HELP = 256, FLAG_VERSION, FLAG_CHECK_CONFIG, FLAG_CONFIG, FLAG_ROWS };
 enum { FLAGS_BEFORE_ROWS = FLAG_ROWS - FLAG_HELP };
 
 struct command_line {
+    struct option *flags;
     char **values; /* one for each row, into argv; NULL: not given */
     bool *given;   /* one for each row: anywhere */
     struct options_operands operands;
@@ -132,10 +134,33 @@ static enum outcome take_operand(const struct options_program *program, int inde
     return OUTCOME_OK;
 }
 
-static enum outcome parse_arguments(const struct options_program *program,
-                                    const struct option *flags, int argc, char **argv,
+/* To be followed by line_done(). */
+static enum outcome line_init(struct command_line *line, const struct options_program *program,
+                              int argc, struct error *ret_error)
+{
+    *line = (struct command_line){
+        .flags = create_flags(program),
+        .values = calloc(program->count + 1, sizeof(char *)),
+        .given = calloc(program->count + 1, sizeof(bool)),
+        .operands = {.items = calloc((size_t)argc + 1, sizeof(char *))},
+    };
+    bool has_memory = line->flags != NULL && line->values != NULL && line->given != NULL &&
+                      line->operands.items != NULL;
+    return has_memory ? OUTCOME_OK : error_set(ret_error, OUTCOME_INVALID, "no memory");
+}
+
+static void line_done(struct command_line *line)
+{
+    free(line->operands.items);
+    free(line->given);
+    free(line->values);
+    free(line->flags);
+}
+
+static enum outcome parse_arguments(const struct options_program *program, int argc, char **argv,
                                     struct command_line *line, struct error *ret_error)
 {
+    const struct option *flags = line->flags;
     opterr = 0;
     optind = 0;
     for (;;) {
@@ -308,18 +333,12 @@ enum outcome options_load(const struct options_program *program, int argc, char 
                           void *settings, struct options_operands *ret_operands,
                           enum options_action *ret_action, struct error *ret_error)
 {
-    struct option *flags = create_flags(program);
-    struct command_line line = {
-        .values = calloc(program->count + 1, sizeof(char *)),
-        .given = calloc(program->count + 1, sizeof(bool)),
-        .operands = {.items = calloc((size_t)argc + 1, sizeof(char *))},
-    };
-    enum outcome outcome;
-    if (flags == NULL || line.values == NULL || line.given == NULL || line.operands.items == NULL) {
-        outcome = error_set(ret_error, OUTCOME_INVALID, "no memory");
+    struct command_line line;
+    enum outcome outcome = line_init(&line, program, argc, ret_error);
+    if (outcome != OUTCOME_OK) {
         goto done;
     }
-    outcome = parse_arguments(program, flags, argc, argv, &line, ret_error);
+    outcome = parse_arguments(program, argc, argv, &line, ret_error);
     if (outcome == OUTCOME_OK && (line.print_help || line.print_version)) {
         outcome = print_and_exit(program, &line, ret_action, ret_error);
     } else if (outcome == OUTCOME_OK) {
@@ -334,11 +353,20 @@ enum outcome options_load(const struct options_program *program, int argc, char 
         line.operands.items = NULL;
     }
 done:
-    free(line.operands.items);
-    free(line.given);
-    free(line.values);
-    free(flags);
+    line_done(&line);
     return outcome;
+}
+
+const char *options_find_pipe(const struct options_program *program, int argc, char **argv)
+{
+    struct command_line line;
+    struct stat status;
+    bool is_pipe = line_init(&line, program, argc, NULL) == OUTCOME_OK &&
+                   parse_arguments(program, argc, argv, &line, NULL) == OUTCOME_OK &&
+                   line.config_path != NULL && stat(line.config_path, &status) == 0 &&
+                   S_ISFIFO(status.st_mode);
+    line_done(&line);
+    return is_pipe ? line.config_path : NULL;
 }
 
 void options_done(const struct options_program *program, void *settings)

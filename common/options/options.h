@@ -172,6 +172,10 @@ struct options_stray {
 MUST_CHECK bool options_next_stray(const struct options_program *program, size_t *position,
                                    struct options_stray *ret_stray);
 
+/* Returns the file of --config, into argv, where it is a pipe; else NULL. A pipe can be read once:
+ * a second options_load() would find nothing there, or wait for ever. Main thread only. */
+const char *options_find_pipe(const struct options_program *program, int argc, char **argv);
+
 /* Writes the names of the options whose values differ, with commas between them and cut at `size`.
  * Returns how many they are. Both settings are loaded ones of the program. */
 size_t options_list_differences(const struct options_program *program, const void *settings,

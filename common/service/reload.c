@@ -58,22 +58,41 @@ enum outcome reload_init(struct reload *reload, const struct options_program *pr
 {
     *reload = (struct reload){
         .program = program, .argc = argc, .argv = argv, .settings_size = settings_size};
-    enum outcome outcome = load(reload, &reload->loaded, ret_error);
+    enum outcome outcome = OUTCOME_OK;
+    if (options_find_pipe(program, argc, argv) == NULL) {
+        outcome = load(reload, &reload->loaded, ret_error);
+    }
     return outcome == OUTCOME_OK ? reload_read_tokens(common, &reload->tokens, ret_error) : outcome;
+}
+
+static enum outcome read_options(const struct reload *reload, struct reading *reading,
+                                 struct error *ret_error)
+{
+    void *settings = NULL;
+    const char *pipe = options_find_pipe(reload->program, reload->argc, reload->argv);
+    if (pipe != NULL) {
+        return error_set(ret_error, OUTCOME_INVALID, "%s is a pipe, and was none at the start",
+                         pipe);
+    }
+    enum outcome outcome = load(reload, &settings, ret_error);
+    if (outcome == OUTCOME_OK) {
+        reading->changed_count =
+            options_list_differences(reload->program, reload->loaded, settings,
+                                     reading->changed_options, sizeof(reading->changed_options));
+        free_settings(reload, settings);
+    }
+    return outcome;
 }
 
 static enum outcome read_all(const struct reload *reload, const struct common_settings *common,
                              struct reading *ret_reading, struct error *ret_error)
 {
-    void *settings = NULL;
     *ret_reading = (struct reading){.tokens = NULL};
-    enum outcome outcome = load(reload, &settings, ret_error);
+    enum outcome outcome =
+        reload->loaded == NULL ? OUTCOME_OK : read_options(reload, ret_reading, ret_error);
     if (outcome != OUTCOME_OK) {
         return outcome;
     }
-    ret_reading->changed_count = options_list_differences(
-        reload->program, reload->loaded, settings, ret_reading->changed_options, NAMES_BYTES);
-    free_settings(reload, settings);
     outcome = reload_read_tokens(common, &ret_reading->tokens, ret_error);
     if (outcome != OUTCOME_OK || ret_reading->tokens == NULL) {
         return outcome;
@@ -122,6 +141,8 @@ void reload_run(struct reload *reload, const struct common_settings *common,
         show(reload, "failed", "%s", error.text);
         return;
     }
+    const char *of_options =
+        reload->loaded == NULL ? "; the options came from a pipe, and cannot be read again" : "";
     bool are_changed = take_tokens(reload, &reading, server);
     size_t count = reading.tokens == NULL ? 0 : auth_tokens_count(reload->tokens);
     log_at(&event_service_reloaded, log_integer("tokens", (int64_t)count),
@@ -131,7 +152,9 @@ void reload_run(struct reload *reload, const struct common_settings *common,
         show(reload, "incomplete", "only a restart takes what has changed in %s",
              reading.changed_options);
     } else if (are_changed) {
-        show(reload, "done", "other tokens are in force, %zu of them", count);
+        show(reload, "done", "other tokens are in force, %zu of them%s", count, of_options);
+    } else if (reload->loaded == NULL) {
+        show(reload, "done", "the tokens are as before%s", of_options);
     } else {
         show(reload, "done", "the tokens and the options are as before");
     }

@@ -12,7 +12,7 @@ struct reload {
     int argc;
     char **argv; /* borrowed; secrets are overwritten there, and so they are each time */
     size_t settings_size;
-    void *loaded;               /* settings: what the sources said at the start; owned */
+    void *loaded; /* settings: what the sources said at the start; owned; NULL: not to be known */
     struct auth_tokens *tokens; /* those in force, to compare with; owned; NULL: none */
     unsigned count;
     char status[RELOAD_STATUS_BYTES]; /* what became of the last one; "": there was none */

@@ -300,6 +300,32 @@ def test_tokens(name, world, tmp_path):
     assert not any(t in service.log_text() for t in TOKENS + ["short\n", "third-token"])
 
 
+@BOTH
+def test_options_of_a_pipe_are_read_once(world, manager, tmp_path, name):
+    """A second reader would wait for ever for another writer. So nothing is known of their changes, and that is said."""
+    pipe, tokens = tmp_path / "pipe", tmp_path / "tokens"
+    os.mkfifo(pipe)
+    tokens.write_text(TOKENS[0] + "\n")
+    threading.Thread(target=pipe.write_text, args=("auth-token-file = %s\n" % tokens,), daemon=True).start()
+    service = world.service(name, "--config", str(pipe), environment=manager.environment())
+    tokens.write_text(TOKENS[1] + "\n")
+    service.signal(signal.SIGHUP)
+    status = eventually(lambda: [s for s in manager.told("STATUS=") if "; reload 1 " in s], "it says it")[0]
+    assert "; reload 1 done: " in status and status.endswith("the options came from a pipe, and cannot be read again"), status
+    assert requests.get(service.base + "/metrics", headers=bearer(TOKENS[1]), timeout=PATIENCE_S).status_code == 200
+
+
+def test_options_that_have_become_a_pipe_cannot_be_reloaded(world, manager, tmp_path):
+    options = tmp_path / "options"
+    options.write_text("prefetch = 10\n")
+    service = world.service("session-service", "--config", str(options), environment=manager.environment())
+    options.unlink()
+    os.mkfifo(options)
+    service.signal(signal.SIGHUP)
+    status = eventually(lambda: [s for s in manager.told("STATUS=") if "; reload 1 " in s], "it says it")[0]
+    assert "; reload 1 failed: %s is a pipe" % options in status, status
+
+
 def test_a_reload_says_what_became_of_it(world, manager, tmp_path):
     """In the log and in the status, which systemd/reload reads."""
     tokens, options = tmp_path / "tokens", tmp_path / "options"
