@@ -12,7 +12,10 @@ static bool begins_with(struct slice text, const char *start)
 /* Takes what is before the next ';' off the text, without the blanks around it. */
 static struct slice next_part(struct slice *text)
 {
-    const char *end = text->length == 0 ? NULL : memchr(text->data, ';', text->length);
+    if (text->length == 0) {
+        return *text; /* its data may be NULL */
+    }
+    const char *end = memchr(text->data, ';', text->length);
     size_t length = end == NULL ? text->length : (size_t)(end - text->data);
     struct slice part = slice_trimmed((struct slice){text->data, length});
     size_t taken = length + (end != NULL);
