@@ -213,7 +213,8 @@ void outbox_store_batch(struct outbox *outbox)
 static bool may_forward(struct outbox *outbox)
 {
     struct error reason;
-    if (outbox->forwarding_ended || outbox->now_ms < outbox->store_at_ms) {
+    if (outbox->forwarding_ended || outbox->now_ms < outbox->store_at_ms ||
+        outbox_store_is_contested(outbox->store)) {
         return false;
     }
     enum publisher_state state = publisher_get_state(outbox->publisher, &reason);

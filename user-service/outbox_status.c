@@ -108,8 +108,11 @@ void outbox_show_state(struct outbox *outbox)
     pthread_mutex_lock(&outbox->lock);
     outbox->content = content;
     pthread_mutex_unlock(&outbox->lock);
-    if (outbox->now_ms < outbox->store_at_ms) {
-        return; /* what the file said last is still so */
+    if (outbox->now_ms < outbox->store_at_ms) { /* what the file said last is still so */
+        if (outbox->is_displaced) {
+            write_out(outbox);
+        }
+        return;
     }
     struct error trouble = {.text = ""};
     bool takes = outbox_store_open(outbox->store, &trouble) == OUTCOME_OK &&

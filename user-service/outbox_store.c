@@ -170,6 +170,11 @@ bool outbox_store_is_out_of_reach(const struct outbox_store *store)
     return database_is_out_of_reach(store->database);
 }
 
+bool outbox_store_is_contested(const struct outbox_store *store)
+{
+    return database_is_contested(store->database);
+}
+
 bool outbox_store_has_directory(const struct outbox_store *store)
 {
     return database_has_directory(store->database);

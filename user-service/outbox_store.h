@@ -51,6 +51,9 @@ void outbox_store_rollback(struct outbox_store *store, enum outcome why);
 MUST_CHECK enum outcome outbox_store_in_place(struct outbox_store *store, struct error *ret_error);
 /* While it is not in place: whether what it holds is in no file that the next process finds. */
 MUST_CHECK bool outbox_store_is_out_of_reach(const struct outbox_store *store);
+/* While it is not in place: whether another process may write to it at the same time. Nothing is
+ * deleted then. What is read may be torn, so it is not forwarded. */
+MUST_CHECK bool outbox_store_is_contested(const struct outbox_store *store);
 /* Whether there is a directory to write to. */
 MUST_CHECK bool outbox_store_has_directory(const struct outbox_store *store);
 /* Writes what it holds to a new file, whose path is the text then: where the next process looks for

@@ -135,6 +135,11 @@ void database_close(struct database *database)
 enum outcome database_begin(struct database *database, struct error *ret_error)
 {
     enum outcome outcome = database_open(database, ret_error);
+    if (outcome == OUTCOME_OK && database->is_contested) {
+        return error_set(ret_error, OUTCOME_TRANSIENT,
+                         "%s may be written by another process; restart the service",
+                         database->path);
+    }
     if (outcome == OUTCOME_OK) {
         assert(database->state == IDLE);
         outcome = database_execute(database, "BEGIN IMMEDIATE", ret_error);

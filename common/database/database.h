@@ -93,6 +93,11 @@ MUST_CHECK enum outcome database_in_place(struct database *database, struct erro
  * the next process does not find what is in them. */
 MUST_CHECK bool database_is_out_of_reach(const struct database *database);
 
+/* Whether the last look has found that another process may use some of the same files, and others
+ * in place of the rest. SQLite keeps two processes apart only if they have the file, the log and
+ * the index in common. Nothing is written then, and what is read may be torn. */
+MUST_CHECK bool database_is_contested(const struct database *database);
+
 /* Writes what the file holds to a new one, durably: under the name of the file if nothing stands
  * there, so that the next process opens it, else under a name beside it that ends with the time.
  * The text then says which. Needs as much room again, and takes long for a large file. Call it
@@ -112,7 +117,7 @@ MUST_CHECK enum outcome database_open(struct database *database, struct error *r
 void database_close(struct database *database);
 
 /* Begins a transaction that may write, and opens the file if it is not open. The outcomes are those
- * of database_open(). */
+ * of database_open(). TRANSIENT also: the file is contested. */
 MUST_CHECK enum outcome database_begin(struct database *database, struct error *ret_error);
 /* Commits. INVALID: the file is damaged. BUSY: the disk is full, or another connection writes; the
  * transaction did not take effect. TRANSIENT: it is committed, and the transaction has ended, but

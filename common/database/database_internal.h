@@ -32,6 +32,7 @@ struct database {
     sqlite3 *handle;            /* NULL: not open */
     bool is_displaced;          /* the last look has found something that is not under its name */
     bool is_out_of_reach;       /* and it was the file or the log */
+    bool is_contested;          /* and another process may write to the same file or log */
     bool is_in_doubt;           /* it is open only because it was displaced when it failed */
     pthread_mutex_t names_lock; /* guards the names: a second connection looks at them too */
     struct named_file names[DATABASE_NAMES]; /* known while the file is open */

@@ -76,6 +76,14 @@ static bool is_gone(struct look look)
     return look.state == NAMED_FILE_REMOVED || look.state == NAMED_FILE_REPLACED;
 }
 
+/* Another process can have begun. It would use some of these files, and others for the rest. */
+static bool can_be_contested(const struct look looks[LOOKS])
+{
+    int gone = is_gone(looks[DATABASE_FILE]) + is_gone(looks[DATABASE_LOG]) +
+               is_gone(looks[DATABASE_INDEX]);
+    return is_gone(looks[LOCK]) && gone > 0 && gone < 3;
+}
+
 /* The log is lost, and nobody can have begun another one: all that it holds fits into the file that
  * stands in its place. */
 static bool can_write_back(const struct database *database, const struct look looks[LOOKS])
@@ -117,6 +125,7 @@ enum outcome database_in_place(struct database *database, struct error *ret_erro
     struct look looks[LOOKS];
     database->is_displaced = !look_at_all(database, looks);
     database->is_out_of_reach = is_gone(looks[DATABASE_FILE]) || is_gone(looks[DATABASE_LOG]);
+    database->is_contested = can_be_contested(looks);
     if (!database->is_displaced && database->is_in_doubt) {
         database_close(database);
         return error_set(ret_error, OUTCOME_TRANSIENT,
@@ -137,6 +146,11 @@ enum outcome database_in_place(struct database *database, struct error *ret_erro
 bool database_is_out_of_reach(const struct database *database)
 {
     return database->is_out_of_reach;
+}
+
+bool database_is_contested(const struct database *database)
+{
+    return database->is_contested;
 }
 
 /* A log, or an older journal, that is left of another file would be taken for this file's. */

@@ -189,6 +189,38 @@ static void test_without_its_lock_nothing_is_opened(void **state)
     assert_int_equal(database_open(fixture->database, NULL), OUTCOME_OK);
 }
 
+/* SQLite keeps two processes apart that have all three in common. */
+static void test_without_a_lock_files_in_part_are_not_written(void **state)
+{
+    static const struct {
+        const char *ends[3];
+        bool is_contested;
+    } cases[] = {
+        {{NULL}, false},
+        {{"-shm"}, true},
+        {{"-wal"}, true},
+        {{""}, true},
+        {{"-shm", "-wal"}, true},
+        {{"-shm", ""}, true},
+        {{"-shm", "-wal", ""}, false},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct fixture *fixture = *state;
+        assert_int_equal(unlink(fixture->lock.path), 0);
+        for (size_t j = 0; j < 3 && cases[i].ends[j] != NULL; j++) {
+            assert_int_equal(unlink(beside(fixture, cases[i].ends[j])), 0);
+        }
+        assert_int_equal(database_in_place(fixture->database, NULL), OUTCOME_TRANSIENT);
+        assert_int_equal(database_is_contested(fixture->database), cases[i].is_contested);
+        enum outcome outcome = database_begin(fixture->database, &fixture->error);
+        assert_int_equal(outcome, cases[i].is_contested ? OUTCOME_TRANSIENT : OUTCOME_OK);
+        assert_int_equal(count(fixture->database), 1); /* it can be read all the same */
+        database_rollback(fixture->database, OUTCOME_TRANSIENT);
+        touch(fixture->lock.path); /* for tear_down() */
+        assert_int_equal(tear_down(state) + set_up(state), 0);
+    }
+}
+
 static void test_a_log_that_is_missing_is_written_back(void **state)
 {
     struct fixture *fixture = *state;
@@ -277,6 +309,7 @@ int main(void)
         TEST(test_each_name_is_looked_at),
         TEST(test_what_is_displaced_stays_open_whatever_fails),
         TEST(test_without_its_lock_nothing_is_opened),
+        TEST(test_without_a_lock_files_in_part_are_not_written),
         TEST(test_a_log_that_is_missing_is_written_back),
         TEST(test_a_log_that_is_another_one_is_not_written_back),
         TEST(test_it_is_written_out_to_its_own_name),

@@ -5,6 +5,7 @@
 
 #include "tests/support/database_files.h"
 
+#include <glob.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -79,8 +80,8 @@ static int set_up(void **state)
                                           .max_in_flight_bytes = IN_FLIGHT_BYTES_MAX,
                                           .outbox_max_bytes = MIB,
                                           .outbox_min_free_bytes = MIB};
-    fixture->directory.lock_descriptor = -1;
     (void)snprintf(fixture->directory.path, sizeof(fixture->directory.path), "%s", folder);
+    assert_int_equal(state_directory_hold(&fixture->directory, NULL), OUTCOME_OK);
     assert_int_equal(worker_init(&fixture->http, NULL), OUTCOME_OK);
     assert_int_equal(outbox_create(&fixture->settings, &fixture->directory, &fixture->outbox, NULL),
                      OUTCOME_OK);
@@ -94,14 +95,31 @@ static int set_up(void **state)
     return 0;
 }
 
+/* Their names have the time. */
+static void remove_copies(void)
+{
+    char pattern[64];
+    glob_t found;
+    (void)snprintf(pattern, sizeof(pattern), "%s/user-service.db.saved-*", folder);
+    if (glob(pattern, 0, NULL, &found) == 0) {
+        for (size_t i = 0; i < found.gl_pathc; i++) {
+            (void)unlink(found.gl_pathv[i]);
+        }
+        globfree(&found);
+    }
+}
+
 static int tear_down(void **state)
 {
     struct fixture *fixture = *state;
     outbox_free(fixture->outbox);
     publisher_free(fixture->publisher);
     worker_done(&fixture->http);
+    (void)unlink(fixture->directory.lock.path);
+    state_directory_release(&fixture->directory);
     free(fixture);
     remove_database_files(folder, "user-service.db");
+    remove_copies();
     return 0;
 }
 
@@ -232,6 +250,31 @@ static void displaced_files_take_nothing(void **state)
     assert_int_equal(content.events + (int64_t)outbox->settled_count, 0);
 }
 
+/* Another process may have the same file, and the locks of neither one keep the other away. */
+static void contested_files_are_left_alone(void **state)
+{
+    struct fixture *fixture = *state;
+    struct outbox *outbox = fixture->outbox;
+    struct event *first = NULL;
+    char path[64];
+    expect_outcome(fixture, EVENT_DISCONNECTED, false, EVENT_STORED);
+    outbox_forward(outbox);
+    assert_int_equal(take(&fixture->publisher->worker, &first), 1);
+    (void)snprintf(path, sizeof(path), "%s/user-service.db-wal", folder);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(unlink(fixture->directory.lock.path), 0);
+    expect_outcome(fixture, EVENT_DISCONNECTED, false, EVENT_OUTBOX_DISPLACED);
+    settle(outbox, first);
+    assert_int_equal(outbox->settled_count, 1); /* it is not deleted */
+    assert_true(outbox->store_at_ms > outbox->now_ms);
+    outbox_show_state(outbox); /* its content is kept, however often a batch fails */
+    assert_true(outbox->is_written_out);
+    outbox->store_at_ms = 0;
+    outbox->cursor = 0;
+    outbox_forward(outbox);
+    assert_int_equal(take(&fixture->publisher->worker, &first), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -240,6 +283,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(forwarded_events_are_bounded_by_their_bytes, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(displaced_files_take_nothing, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(contested_files_are_left_alone, set_up, tear_down),
     };
     if (mkdtemp(folder) == NULL) {
         return 1;
