@@ -22,7 +22,9 @@ def remove(*names):
 
 
 def remove_directory(state):
-    shutil.rmtree(state)
+    """In one step: a look in between would name one of the files in it."""
+    os.rename(state, state + ".removed")
+    shutil.rmtree(state + ".removed")
 
 
 def empty_directory(state):
