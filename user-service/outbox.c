@@ -109,6 +109,7 @@ static void run(void *argument)
         outbox_show_state(outbox);
         wait_for_work(outbox);
     } while (goes_on);
+    outbox_look_last(outbox);
 }
 
 enum outcome outbox_start(struct outbox *outbox, struct publisher *publisher,

@@ -64,3 +64,5 @@ void outbox_forward(struct outbox *outbox);
 void outbox_record_trouble(struct outbox *outbox, const struct error *error);
 void outbox_record_displaced(struct outbox *outbox, const struct error *error);
 void outbox_show_state(struct outbox *outbox);
+/* After the last turn: what the outbox holds is not lost with the process without a word. */
+void outbox_look_last(struct outbox *outbox);

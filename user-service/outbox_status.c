@@ -133,6 +133,16 @@ void outbox_show_state(struct outbox *outbox)
     outbox_record_trouble(outbox, &trouble);
 }
 
+void outbox_look_last(struct outbox *outbox)
+{
+    struct error error;
+    if (outbox_store_in_place(outbox->store, &error) != OUTCOME_OK) {
+        outbox_record_displaced(outbox, &error);
+        outbox->write_out_at_ms = outbox->now_ms; /* there is no later */
+        write_out(outbox);
+    }
+}
+
 bool outbox_has_room(struct outbox *outbox, struct error *ret_reason)
 {
     pthread_mutex_lock(&outbox->lock);

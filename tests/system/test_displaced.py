@@ -202,6 +202,15 @@ class TestOutbox:
         user.kill()
         assert written["file"] == os.path.join(state, OUTBOX) and outbox_ids(state) == ["before"]
 
+    def test_a_stop_just_after_the_removal_writes_it_out(self, away, state):
+        user = self.start(away)
+        assert user.save(Idempotency_Key="before").status_code == 202
+        remove(OUTBOX, OUTBOX + "-wal", OUTBOX + "-shm")(state)
+        user.stop()
+        assert [(line["saves"], line["ids"]) for line in user.events("outbox.displaced")] == [(1, "before")]
+        assert len(user.events("outbox.written_out")) == 1
+        assert outbox_ids(state) == ["before"]
+
     def test_under_load_no_success_is_lost(self, away, state):
         user = self.start(away)
         load = Load(user.port, 8, 10 ** 6, "load").start()
