@@ -4,6 +4,7 @@
 #include "user-service/log_events.h"
 
 #include "common/base/clock.h"
+#include "common/database/database.h"
 
 #include <stdio.h>
 
@@ -70,6 +71,12 @@ void outbox_record_displaced(struct outbox *outbox, const struct error *error)
            log_integer("saves", content.events), log_string("ids", ids));
 }
 
+/* A gigabyte takes longer than a turn may, and a process that the watchdog ends would lose it. */
+static void show_progress(void *worker)
+{
+    (void)worker_begin_turn(worker);
+}
+
 /* What is only in files that the next process does not find is written to one that it finds, or
  * that an operator finds. Tried until there is a directory, and room. */
 static void write_out(struct outbox *outbox)
@@ -82,7 +89,9 @@ static void write_out(struct outbox *outbox)
         return;
     }
     struct error path;
-    if (outbox_store_write_out(outbox->store, (int64_t)clock_wall_ms(), &path) == OUTCOME_OK) {
+    struct database_progress progress = {.call = show_progress, .context = &outbox->worker};
+    int64_t now_ms = (int64_t)clock_wall_ms();
+    if (outbox_store_write_out(outbox->store, now_ms, &progress, &path) == OUTCOME_OK) {
         outbox->is_written_out = true;
         log_at(&event_outbox_written_out, log_string("file", path.text),
                log_integer("saves", content.events));

@@ -181,9 +181,9 @@ bool outbox_store_has_directory(const struct outbox_store *store)
 }
 
 enum outcome outbox_store_write_out(struct outbox_store *store, int64_t now_ms,
-                                    struct error *ret_path)
+                                    struct database_progress *progress, struct error *ret_path)
 {
-    return database_write_out(store->database, now_ms, ret_path);
+    return database_write_out(store->database, now_ms, progress, ret_path);
 }
 
 void outbox_store_rollback(struct outbox_store *store, enum outcome why)

@@ -12,6 +12,7 @@
 #include "common/base/named_file.h"
 #include "user-service/event.h"
 
+struct database_progress; /* database.h */
 struct outbox_store;
 
 struct outbox_store_options {
@@ -59,6 +60,7 @@ MUST_CHECK bool outbox_store_has_directory(const struct outbox_store *store);
 /* Writes what it holds to a new file, whose path is the text then: where the next process looks for
  * it, if nothing stands there. A failure leaves nothing behind. In no transaction. */
 MUST_CHECK enum outcome outbox_store_write_out(struct outbox_store *store, int64_t now_ms,
+                                               struct database_progress *progress,
                                                struct error *ret_path);
 
 /* Both are called in a transaction. */

@@ -98,13 +98,22 @@ MUST_CHECK bool database_is_out_of_reach(const struct database *database);
  * the index in common. Nothing is written then, and what is read may be torn. */
 MUST_CHECK bool database_is_contested(const struct database *database);
 
+/* Whether there is a directory to write to. */
+MUST_CHECK bool database_has_directory(const struct database *database);
+
+/* Is called again and again, on the same thread, while something long goes on. */
+struct database_progress {
+    void (*call)(void *context);
+    void *context;
+};
+
 /* Writes what the file holds to a new one, durably: under the name of the file if nothing stands
  * there, so that the next process opens it, else under a name beside it that ends with the time.
  * The text then says which. Needs as much room again, and takes long for a large file. Call it
  * while the file is displaced, in no transaction. A failure leaves nothing behind: try again
  * later. */
-MUST_CHECK bool database_has_directory(const struct database *database);
 MUST_CHECK enum outcome database_write_out(struct database *database, int64_t now_ms,
+                                           struct database_progress *progress,
                                            struct error *ret_path);
 
 /* Opens the file if it is not open: creates it if there is none, checks it, and brings its schema

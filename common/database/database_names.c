@@ -182,13 +182,25 @@ static enum outcome sync_path(const char *path, int flags, struct error *ret_err
     return OUTCOME_OK;
 }
 
-static enum outcome copy_to(struct database *database, const char *path, struct error *ret_error)
+enum { STEPS_PER_CALL = 10 /* of SQLite's machine: a few rows */ };
+
+static int call_progress(void *context)
+{
+    const struct database_progress *progress = context;
+    progress->call(progress->context);
+    return 0; /* go on */
+}
+
+static enum outcome copy_to(struct database *database, const char *path,
+                            struct database_progress *progress, struct error *ret_error)
 {
     char *sql = sqlite3_mprintf("VACUUM INTO %Q", path);
     if (sql == NULL) {
         return error_set(ret_error, OUTCOME_BUSY, "no memory to write %s", path);
     }
+    sqlite3_progress_handler(database->handle, STEPS_PER_CALL, call_progress, progress);
     enum outcome outcome = database_execute(database, sql, ret_error);
+    sqlite3_progress_handler(database->handle, 0, NULL, NULL);
     sqlite3_free(sql);
     return outcome == OUTCOME_OK ? sync_path(path, 0, ret_error) : outcome;
 }
@@ -198,12 +210,13 @@ bool database_has_directory(const struct database *database)
     return access(database->names[DATABASE_FOLDER].path, W_OK | X_OK) == 0;
 }
 
-enum outcome database_write_out(struct database *database, int64_t now_ms, struct error *ret_path)
+enum outcome database_write_out(struct database *database, int64_t now_ms,
+                                struct database_progress *progress, struct error *ret_path)
 {
     char copy[DATABASE_PATH_BYTES + 40];
     const char *folder = database->names[DATABASE_FOLDER].path;
     (void)snprintf(copy, sizeof(copy), "%s.saved-%lld", database->path, (long long)now_ms);
-    enum outcome outcome = copy_to(database, copy, ret_path);
+    enum outcome outcome = copy_to(database, copy, progress, ret_path);
     if (outcome == OUTCOME_OK) {
         outcome = sync_path(folder, O_DIRECTORY, ret_path);
     }

@@ -28,6 +28,8 @@ struct fixture {
     struct named_file lock;
     struct database *database;
     struct error error;
+    struct database_progress progress;
+    size_t calls;
 };
 
 static struct database *create(struct fixture *fixture, struct database *first)
@@ -97,6 +99,11 @@ static int64_t count_in(const char *path)
     return result;
 }
 
+static void count_call(void *context)
+{
+    ++*(size_t *)context;
+}
+
 static int set_up(void **state)
 {
     struct fixture *fixture = calloc(1, sizeof(*fixture));
@@ -108,6 +115,7 @@ static int set_up(void **state)
     (void)snprintf(fixture->lock.path, sizeof(fixture->lock.path), "%s/lock", fixture->folder);
     touch(fixture->lock.path);
     assert_int_equal(named_file_remember(&fixture->lock, NULL), OUTCOME_OK);
+    fixture->progress = (struct database_progress){count_call, &fixture->calls};
     fixture->database = create(fixture, NULL);
     assert_int_equal(commit_one(fixture), OUTCOME_OK);
     assert_int_equal(database_in_place(fixture->database, NULL), OUTCOME_OK);
@@ -248,12 +256,32 @@ static void test_it_is_written_out_to_its_own_name(void **state)
     struct fixture *fixture = *state;
     remove_database_files(fixture->folder, FILE_NAME);
     assert_int_equal(database_in_place(fixture->database, NULL), OUTCOME_TRANSIENT);
-    assert_int_equal(database_write_out(fixture->database, NOW_MS, &fixture->error), OUTCOME_OK);
+    assert_int_equal(
+        database_write_out(fixture->database, NOW_MS, &fixture->progress, &fixture->error),
+        OUTCOME_OK);
     assert_string_equal(fixture->error.text, fixture->path);
     assert_int_equal(database_in_place(fixture->database, NULL), OUTCOME_TRANSIENT);
     database_close(fixture->database);
     assert_int_equal(commit_one(fixture), OUTCOME_OK); /* it is a file of this program */
     assert_int_equal(count_in(fixture->path), 2);
+}
+
+/* What writes the outbox out must not seem to hang meanwhile. */
+static void test_the_more_is_written_out_the_more_often_progress_is_shown(void **state)
+{
+    enum { ROWS = 200 };
+    struct fixture *fixture = *state;
+    assert_int_equal(database_begin(fixture->database, NULL), OUTCOME_OK);
+    for (int i = 0; i < ROWS; i++) {
+        insert(fixture->database);
+    }
+    assert_int_equal(database_commit(fixture->database, NULL), OUTCOME_OK);
+    remove_database_files(fixture->folder, FILE_NAME);
+    assert_int_equal(database_in_place(fixture->database, NULL), OUTCOME_TRANSIENT);
+    assert_int_equal(
+        database_write_out(fixture->database, NOW_MS, &fixture->progress, &fixture->error),
+        OUTCOME_OK);
+    assert_true(fixture->calls > ROWS / 10);
 }
 
 static void test_it_is_written_out_beside_what_stands_there(void **state)
@@ -264,8 +292,9 @@ static void test_it_is_written_out_beside_what_stands_there(void **state)
         remove_database_files(fixture->folder, FILE_NAME);
         touch(beside(fixture, ends[i]));
         assert_int_equal(database_in_place(fixture->database, NULL), OUTCOME_TRANSIENT);
-        assert_int_equal(database_write_out(fixture->database, NOW_MS, &fixture->error),
-                         OUTCOME_OK);
+        assert_int_equal(
+            database_write_out(fixture->database, NOW_MS, &fixture->progress, &fixture->error),
+            OUTCOME_OK);
         assert_string_equal(fixture->error.text, beside(fixture, ".saved-1234"));
         assert_int_equal(count_in(fixture->error.text), 1);
         assert_int_equal(unlink(fixture->error.text), 0);
@@ -282,8 +311,9 @@ static void test_without_a_directory_it_is_written_out_later(void **state)
     assert_non_null(strstr(fixture->error.text, fixture->folder));
     assert_null(strstr(fixture->error.text, FILE_NAME)); /* not each of the files in it */
     assert_false(database_has_directory(fixture->database));
-    assert_int_not_equal(database_write_out(fixture->database, NOW_MS, &fixture->error),
-                         OUTCOME_OK);
+    assert_int_not_equal(
+        database_write_out(fixture->database, NOW_MS, &fixture->progress, &fixture->error),
+        OUTCOME_OK);
     assert_int_equal(rename(elsewhere, fixture->folder), 0);
     assert_true(database_has_directory(fixture->database));
     assert_int_equal(commit_one(fixture), OUTCOME_OK);
@@ -313,6 +343,7 @@ int main(void)
         TEST(test_a_log_that_is_missing_is_written_back),
         TEST(test_a_log_that_is_another_one_is_not_written_back),
         TEST(test_it_is_written_out_to_its_own_name),
+        TEST(test_the_more_is_written_out_the_more_often_progress_is_shown),
         TEST(test_it_is_written_out_beside_what_stands_there),
         TEST(test_without_a_directory_it_is_written_out_later),
         TEST(test_a_second_connection_looks_at_the_files_of_the_first),
