@@ -82,6 +82,9 @@ static void keep_for_owner(const char *path)
 
 enum outcome database_open(struct database *database, struct error *ret_error)
 {
+    if (database_is_open(database) && !database_follows_first(database)) {
+        database_close(database);
+    }
     if (database_is_open(database)) {
         return OUTCOME_OK;
     }

@@ -116,7 +116,8 @@ MUST_CHECK enum outcome database_write_out(struct database *database, int64_t no
                                            struct database_progress *progress,
                                            struct error *ret_path);
 
-/* Opens the file if it is not open: creates it if there is none, checks it, and brings its schema
+/* Opens the file if it is not open, and anew if the first connection has another one open; no
+ * statement may be under way then. Creates it if there is none, checks it, and brings its schema
  * up to date. INVALID: the file is damaged, of another program, or newer than this program. The
  * file stays as it is. There is one exception: if a damaged schema shows only while it is brought
  * up to date, its log was already written back. BUSY, TRANSIENT, BROKEN: try again later. TRANSIENT

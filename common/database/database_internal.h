@@ -50,6 +50,8 @@ MUST_CHECK enum outcome database_execute(struct database *database, const char *
 /* database_names.c: remembers which files were opened. TRANSIENT: they are gone already. */
 MUST_CHECK enum outcome database_remember_names(struct database *database, struct error *ret_error);
 void database_forget_names(struct database *database);
+/* False: the first connection has opened other files meanwhile. */
+bool database_follows_first(struct database *database);
 
 /* database_set_up.c: writes what the log holds into the file, synced. BUSY: another connection
  * reads. */

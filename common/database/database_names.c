@@ -36,6 +36,27 @@ void database_forget_names(struct database *database)
     pthread_mutex_unlock(&database->names_lock);
 }
 
+static bool is_same_file(const struct named_file *one, const struct named_file *other)
+{
+    return one->device == other->device && one->inode == other->inode;
+}
+
+bool database_follows_first(struct database *database)
+{
+    struct database *first = database->options.first;
+    bool follows = true;
+    if (first == NULL) {
+        return true;
+    }
+    pthread_mutex_lock(&first->names_lock);
+    for (size_t i = DATABASE_FILE; i < DATABASE_NAMES; i++) {
+        follows = follows && (!first->names[i].is_known ||
+                              is_same_file(&first->names[i], &database->names[i]));
+    }
+    pthread_mutex_unlock(&first->names_lock);
+    return follows;
+}
+
 /* What a look at a name has found, with the errno of NAMED_FILE_UNSEEN. */
 struct look {
     enum named_file_state state;
@@ -57,15 +78,18 @@ static bool look_at_all(struct database *database, struct look ret_looks[LOOKS])
     struct database *first = database->options.first == NULL ? database : database->options.first;
     bool all = true;
     pthread_mutex_lock(&first->names_lock);
+    /* While the first one is closed, what this one has opened is what counts. */
+    const struct named_file *names =
+        first->names[DATABASE_FILE].is_known ? first->names : database->names;
     for (size_t i = 0; i < LOOKS; i++) {
         const struct named_file *file = i == LOCK              ? database->options.lock
                                         : i == DATABASE_FOLDER ? NULL
-                                                               : &first->names[i];
+                                                               : &names[i];
         ret_looks[i] = file == NULL ? (struct look){NAMED_FILE_IN_PLACE, 0} : look_at(file);
         all = all && ret_looks[i].state == NAMED_FILE_IN_PLACE;
     }
     if (!all) { /* only to say so: who has the files in another folder has them in no other place */
-        ret_looks[DATABASE_FOLDER] = look_at(&first->names[DATABASE_FOLDER]);
+        ret_looks[DATABASE_FOLDER] = look_at(&names[DATABASE_FOLDER]);
     }
     pthread_mutex_unlock(&first->names_lock);
     return all;

@@ -331,6 +331,23 @@ static void test_a_second_connection_looks_at_the_files_of_the_first(void **stat
     database_free(second);
 }
 
+/* The first one was closed by a failure, and has opened what an operator has restored. */
+static void test_a_second_connection_follows_the_first_to_another_file(void **state)
+{
+    struct fixture *fixture = *state;
+    struct database *second = create(fixture, fixture->database);
+    assert_int_equal(count(second), 1);
+    database_close(fixture->database);
+    remove_database_files(fixture->folder, FILE_NAME);
+    assert_int_equal(database_in_place(second, &fixture->error), OUTCOME_TRANSIENT);
+    assert_non_null(strstr(fixture->error.text, "was removed"));
+    assert_int_equal(commit_one(fixture), OUTCOME_OK);
+    assert_int_equal(commit_one(fixture), OUTCOME_OK);
+    assert_int_equal(count(second), 2);
+    assert_int_equal(database_in_place(second, NULL), OUTCOME_OK);
+    database_free(second);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -347,6 +364,7 @@ int main(void)
         TEST(test_it_is_written_out_beside_what_stands_there),
         TEST(test_without_a_directory_it_is_written_out_later),
         TEST(test_a_second_connection_looks_at_the_files_of_the_first),
+        TEST(test_a_second_connection_follows_the_first_to_another_file),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
