@@ -196,7 +196,8 @@ static void accept_claimed(struct acceptor *acceptor, struct event *event)
     const struct key_change *change =
         acceptor->key_writer != NULL ? key_window_to_write(event) : NULL;
     if (change != NULL && is_writer_behind(acceptor, event)) {
-        refuse_claimed(acceptor, event, EVENT_KEYS_UNAVAILABLE);
+        bool goes_on = worker_makes_progress(key_writer_worker(acceptor->key_writer), NULL);
+        refuse_claimed(acceptor, event, goes_on ? EVENT_OVERLOADED : EVENT_KEYS_UNAVAILABLE);
         return;
     }
     if (change != NULL && key_writer_add(acceptor->key_writer, &acceptor->to_write, change, event,

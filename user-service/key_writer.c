@@ -289,7 +289,10 @@ static bool look(struct key_writer *writer)
     pthread_mutex_lock(&writer->lock);
     writer->displaced = error;
     pthread_mutex_unlock(&writer->lock);
-    if (!is_in_place || STAILQ_EMPTY(&writer->unsynced)) { /* else a sync has to say so */
+    /* One line for it, also where what is removed is replaced a moment later. That it is over a
+     * sync has to say, if there is one to come. */
+    bool is_new = is_in_place ? STAILQ_EMPTY(&writer->unsynced) : was_in_place;
+    if (is_new) {
         record_trouble(writer, &error);
     }
     return is_in_place;

@@ -287,6 +287,7 @@ def test_a_disk_that_hangs_holds_up_only_new_keys(world, state, size, room):
         eventually(lambda: 503 in statuses, "half of what may be under way waits for the disk")
         assert user.save(ada).status_code == 200
         assert user.save(ada, Idempotency_Key="before").status_code == 200
+        eventually(lambda: refused_reason(user.save(ada, Idempotency_Key="late")) == "keys-unavailable", "it is the disk")
         for number in range(40):  # more than may be under way
             reply = user.save(ada, Idempotency_Key="more%d" % number)
             assert refused_reason(reply) == "keys-unavailable"
@@ -374,6 +375,16 @@ def test_a_file_that_is_not_in_its_place_does_not_count(world, tmp_path, displac
     user = user_service(world, state, "--outbox", outbox).wait_ready()
     assert_reused(user, "k1")
     assert_reused(user, "k2", ADA)
+
+
+def test_what_is_removed_and_then_replaced_is_logged_once(world, state):
+    user = user_service(world, state).wait_ready()
+    assert user.save(ADA, Idempotency_Key="k1").status_code == 200
+    move_file_away(state)
+    eventually(lambda: user.events("keys.refused"), "it is logged")
+    shutil.copy2(file_of(state) + ".away", file_of(state))
+    eventually(lambda: " was replaced" in user.get("/readyz").text, "it is seen")
+    assert len(user.events("keys.refused")) == 1
 
 
 def test_idle_it_notices_that_its_file_is_gone(world, state):
