@@ -146,7 +146,11 @@ static enum outcome line_init(struct command_line *line, const struct options_pr
     };
     bool has_memory = line->flags != NULL && line->values != NULL && line->given != NULL &&
                       line->operands.items != NULL;
-    return has_memory ? OUTCOME_OK : error_set(ret_error, OUTCOME_INVALID, "no memory");
+    if (!has_memory) {
+        (void)error_set(ret_error, OUTCOME_INVALID, "no memory");
+        return OUTCOME_INVALID;
+    }
+    return OUTCOME_OK;
 }
 
 static void line_done(struct command_line *line)
