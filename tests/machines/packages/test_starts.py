@@ -157,25 +157,46 @@ def test_a_socket_whose_address_is_in_use():
     works_again()
 
 
-@pytest.mark.parametrize("option, said", [("/var/lib/nowhere/state", "create /var/lib/nowhere/state"),
-                                          ("/var/lib/session-service", "is in use by process")])
-def test_a_state_directory_that_cannot_be_used_is_not_tried_again(option, said):
-    """It is missing, or another process has it: exit status 2, which an operator has to mend."""
-    holder = "in use" in said
-    with changed("session-service", "state-dir = %s\n" % option):
+def test_a_state_directory_that_cannot_be_created_is_not_tried_again():
+    """Exit status 2: an operator has to mend it."""
+    with changed("session-service", "state-dir = /var/lib/nowhere/state\n"):
         run("systemctl", "stop", "session-service")
-        if holder:
-            run("systemd-run", "--unit=holder", "--property=Type=simple", "sh", "-c",
-                "exec flock /var/lib/private/session-service/lock sleep 600")
-            eventually(lambda: not machine.succeeds("flock", "--nonblock", "/var/lib/private/session-service/lock",
-                                                    "true"), "it is held")
         run("systemctl", "start", "session-service", check=False)
         eventually(lambda: show("session-service", "ActiveState") == "failed", "it has failed")
         assert show("session-service", "ExecMainStatus") == "2" and show("session-service", "NRestarts") == "0"
-        assert said in run("journalctl", "-u", "session-service", "-n", "10", "--no-pager")
-    if holder:
-        run("systemctl", "stop", "holder")
+        assert "create /var/lib/nowhere/state" in run("journalctl", "-u", "session-service", "-n", "10", "--no-pager")
     run("systemctl", "start", "session-service")
+    machine.wait_ready("session-service")
+
+
+@contextlib.contextmanager
+def held_by_another(service):
+    lock = "/var/lib/private/%s/lock" % service
+    run("systemd-run", "--unit=holder", "--property=Type=simple", "sh", "-c", "exec flock %s sleep 600" % lock)
+    try:
+        eventually(lambda: not machine.succeeds("flock", "--nonblock", lock, "true"), "it is held")
+        yield
+    finally:
+        run("systemctl", "stop", "holder")
+
+
+def test_the_user_service_gives_up_where_another_process_has_its_directory():
+    run("systemctl", "stop", SOCKET, "user-service")
+    with held_by_another("user-service"):
+        run("systemctl", "start", "user-service", check=False)
+        eventually(has_given_up, "systemd gives up")
+        assert show("user-service", "ExecMainStatus") == "2" and show("user-service", "NRestarts") == "0"
+        assert "is in use by process" in run("journalctl", "-u", "user-service", "-n", "10", "--no-pager")
+    works_again()
+
+
+def test_the_session_service_stands_by_where_another_process_has_its_directory():
+    run("systemctl", "stop", "session-service")
+    with held_by_another("session-service"):
+        run("systemctl", "start", "session-service")
+        eventually(lambda: show("session-service", "StatusText").startswith("stand-by: "), "it stands by")
+        assert show("session-service", "ActiveState") == "active"
+    eventually(lambda: not show("session-service", "StatusText").startswith("stand-by: "), "it takes over")
     machine.wait_ready("session-service")
 
 
