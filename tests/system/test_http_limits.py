@@ -200,8 +200,8 @@ def test_a_connection_that_the_library_does_not_take_is_counted(world, tmp_path)
         with connect(service) as one:
             assert not is_served(one)
     refuses.unlink()
-    assert served_metric(service, "http_failed_connections_total") == 3
-    assert served_metric(service, "http_refused_connections_total") == 0
+    assert metric(service, "http_failed_connections_total") == 3
+    assert metric(service, "http_refused_connections_total") == 0
 
 
 def is_served(connection):
