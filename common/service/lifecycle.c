@@ -343,6 +343,15 @@ static void wait_for_stop(const struct lifecycle_watch *watch, const struct comm
     notify_status("draining");
 }
 
+/* What libraries free at the exit of a process, a thread that was left behind may still use. */
+static int end_process(int exit_code)
+{
+    if (worker_any_is_left()) {
+        _exit(exit_code);
+    }
+    return exit_code;
+}
+
 int lifecycle_run(const struct lifecycle_service *service, int argc, char **argv)
 {
     int exit_code = EXIT_OK;
@@ -367,9 +376,9 @@ int lifecycle_run(const struct lifecycle_service *service, int argc, char **argv
     if (!service->drain()) {
         log_at(&event_service_drain_timeout,
                log_string("error", "not everything ended within --drain-timeout"));
-        return EXIT_RUN_TIME;
+        return end_process(EXIT_RUN_TIME);
     }
     service->free();
     log_event(&event_service_stopped, NULL, 0);
-    return EXIT_OK;
+    return end_process(EXIT_OK);
 }

@@ -41,6 +41,8 @@ void worker_done(struct worker *worker)
     pthread_mutex_destroy(&worker->lock);
 }
 
+static atomic_int threads; /* that were started and not joined */
+
 static void *run_thread(void *argument)
 {
     struct worker *worker = argument;
@@ -76,6 +78,7 @@ enum outcome worker_start(struct worker *worker, const char *name, void (*run)(v
         return error_set_errno(ret_error, OUTCOME_TRANSIENT, status, "start the thread '%s'", name);
     }
     worker->is_started = true;
+    atomic_fetch_add(&threads, 1);
     (void)pthread_setname_np(worker->thread, name); /* for tools; nothing depends on it */
     return OUTCOME_OK;
 }
@@ -190,6 +193,7 @@ bool worker_join(struct worker *worker, uint64_t timeout_ms, void (*free_owner)(
     pthread_mutex_unlock(&worker->lock);
     if (!is_running) {
         pthread_join(thread, NULL);
+        atomic_fetch_sub(&threads, 1);
     } else if (free_owner != NULL) {
         pthread_detach(thread);
     }
@@ -201,6 +205,12 @@ void worker_end(struct worker *worker)
     if (worker->is_started) {
         worker_stop(worker);
         pthread_join(worker->thread, NULL);
+        atomic_fetch_sub(&threads, 1);
         worker->is_started = false;
     }
+}
+
+bool worker_any_is_left(void)
+{
+    return atomic_load(&threads) > 0;
 }

@@ -91,3 +91,6 @@ MUST_CHECK bool worker_join(struct worker *worker, uint64_t timeout_ms,
 /* Calls worker_stop(), and waits for the end as long as it takes. To be called by the thread that
  * has started it. */
 void worker_end(struct worker *worker);
+
+/* Whether a thread of the process was started and not joined. Any thread. */
+MUST_CHECK bool worker_any_is_left(void);

@@ -256,8 +256,10 @@ static void one_that_is_stuck_is_waited_for_again(void **state)
     struct stuck *stuck = start_stuck();
     worker_stop(&stuck->worker);
     assert_false(worker_join(&stuck->worker, SHORT_MS, NULL));
+    assert_true(worker_any_is_left());
     sem_post(&stuck->released);
     assert_true(worker_join(&stuck->worker, LONG_MS, NULL));
+    assert_false(worker_any_is_left());
     assert_int_equal(sem_trywait(&stuck->freed), -1);
     worker_done(&stuck->worker);
 }
@@ -271,6 +273,7 @@ static void one_that_is_left_behind_frees_its_owner(void **state)
     assert_int_equal(sem_trywait(&stuck->freed), -1);
     sem_post(&stuck->released);
     assert_int_equal(sem_wait(&stuck->freed), 0);
+    assert_true(worker_any_is_left()); /* nobody sees its end */
 }
 
 static void one_that_ends_in_time_leaves_its_owner(void **state)
