@@ -147,29 +147,40 @@ class Client:
         attempt = self.clients.attempts.begin(message_id, compact({"id": user}), message_type=DELETED)
         return self._request(attempt, "DELETE", "/users/" + user, None, {"Idempotency-Key": message_id})
 
+    def save_without_key(self, payload):
+        """The service chooses the id of the message. The attempt is on file when the reply has named it."""
+        status, text = self._ask("POST", "/users/save", payload, {"Content-Type": "application/json"})
+        if status in (200, 202, 504):
+            attempt = self.clients.attempts.begin(json.loads(text)["id"], payload)
+            self.clients.attempts.end(attempt, class_of_status(status))
+
     def _request(self, attempt, method, path, body, headers):
-        attempts = self.clients.attempts
+        status, _ = self._ask(method, path, body, headers)
+        kind = class_of_status(status)
+        self.clients.attempts.end(attempt, kind)
+        if kind == UNKNOWN:
+            self.clients.stopping.wait(RETRY_S)
+        return kind
+
+    def _ask(self, method, path, body, headers):
+        """Returns the status, None where there is no reply, and the reply's body."""
         begin = time.monotonic()
-        status, name = None, ""
+        status, name, text = None, "", b""
         try:
             if self.connection is None:
                 self.connection = http.client.HTTPConnection("127.0.0.1", self.clients.port,
                                                              timeout=TIMEOUT_S)
             self.connection.request(method, path, body, headers)
             reply = self.connection.getresponse()
-            reply.read()
+            text = reply.read()
             status = reply.status
             if reply.will_close:
                 self.close()
         except (OSError, http.client.HTTPException) as error:
             name = type(error).__name__
             self.close()
-        kind = class_of_status(status)
-        attempts.end(attempt, kind)
         self.clients.record(status or name, begin)
-        if kind == UNKNOWN:
-            self.clients.stopping.wait(RETRY_S)
-        return kind
+        return status, text
 
     def leave_in_the_middle(self, message_id, payload, rng):
         """Sends a part of a request, or all of it, and does not wait for the reply."""

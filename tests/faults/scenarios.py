@@ -29,13 +29,17 @@ def start_clients(stage, **options):
     return Clients(stage.user.port, stage.attempts, stage.queue, plain=True, **options).start()
 
 
-def save(stage, count):
+def save(stage, count, with_keys=True):
     """One after the other."""
     clients = Clients(stage.user.port, stage.attempts, stage.queue, plain=True)
     client = Client(clients)
     for _ in range(count):
         name = "single%d" % next(stage.numbers)
-        client.save(name, compact({"id": name, "name": "Ada"}))
+        payload = compact({"id": name, "name": "Ada"})
+        if with_keys:
+            client.save(name, payload)
+        else:
+            client.save_without_key(payload)
     client.close()
 
 
@@ -169,6 +173,7 @@ def outbox_cannot_be_written(stage):
     fault = seconds("user-writes-fail", stage)
     next(fault)
     save(stage, 10)
+    save(stage, 10, with_keys=False)  # which the file of the keys does not hold up
     next(fault, None)
     stage.user.kill()
     stage.user.start()
@@ -184,6 +189,7 @@ def outbox_is_removed(stage):
     for name in os.listdir(stage.state("user")):
         os.unlink(os.path.join(stage.state("user"), name))
     save(stage, 10)
+    save(stage, 10, with_keys=False)  # which the file of the keys does not hold up
     stage.user.kill()
     stage.user.start()
     stage.paths["user"].refusing = False
