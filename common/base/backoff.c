@@ -28,3 +28,10 @@ uint32_t backoff_next_ms(struct backoff *backoff)
         backoff->random * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
     return (uint32_t)(((backoff->random >> 32) * (ceiling + 1)) >> 32);
 }
+
+uint32_t backoff_longer_ms(uint32_t last_ms, uint32_t base_ms, uint32_t cap_ms)
+{
+    uint64_t next_ms = 2 * (uint64_t)last_ms;
+    next_ms = next_ms > base_ms ? next_ms : base_ms;
+    return next_ms < cap_ms ? (uint32_t)next_ms : cap_ms;
+}

@@ -17,3 +17,7 @@ void backoff_reset(struct backoff *backoff);
 
 /* Returns the next wait in milliseconds and counts the attempt. */
 uint32_t backoff_next_ms(struct backoff *backoff);
+
+/* Without jitter: twice the last wait, at least `base_ms` (0: there was none) and at most `cap_ms`.
+ */
+uint32_t backoff_longer_ms(uint32_t last_ms, uint32_t base_ms, uint32_t cap_ms);

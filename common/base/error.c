@@ -1,6 +1,8 @@
 /* Writes error texts. */
 #include "common/base/error.h"
 
+#include "common/base/utf8.h"
+
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -8,19 +10,7 @@
 /* A character cut in two would make the text invalid UTF-8, and with it the JSON it may go into. */
 static void drop_cut_character(char *text)
 {
-    size_t length = strlen(text);
-    size_t start = length;
-    while (start > 0 && ((unsigned char)text[start - 1] & 0xc0) == 0x80) {
-        start--;
-    }
-    if (start == 0) {
-        return;
-    }
-    unsigned char lead = (unsigned char)text[start - 1];
-    size_t wanted = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : lead >= 0xc0 ? 2 : 1;
-    if (length - (start - 1) < wanted) {
-        text[start - 1] = '\0';
-    }
+    text[utf8_whole_length(slice_of(text))] = '\0';
 }
 
 /* By way of a copy, because an argument may be the old text of the same error. */
@@ -70,4 +60,28 @@ enum outcome error_set_errno(struct error *ret_error, enum outcome outcome, int 
         va_end(arguments);
     }
     return outcome;
+}
+
+/* Returns how much of a text of this length fits beside another one. */
+static size_t share_of(size_t length, size_t other, size_t room)
+{
+    size_t left = other < room / 2 ? room - other : room / 2;
+    return length < left ? length : left;
+}
+
+void error_join(struct error *error, const char *separator, const char *more)
+{
+    struct slice one = slice_of(error->text);
+    struct slice other = slice_of(more);
+    if (one.length == 0 || other.length == 0) {
+        (void)error_set(error, OUTCOME_OK, "%s", one.length == 0 ? more : error->text);
+        return;
+    }
+    size_t room = ERROR_TEXT_BYTES - 1 - strlen(separator);
+    struct slice begin = {one.data, share_of(one.length, other.length, room)};
+    struct slice end = {other.data, share_of(other.length, one.length, room)};
+    begin.length = begin.length < one.length ? utf8_whole_length(begin) : begin.length;
+    end.length = end.length < other.length ? utf8_whole_length(end) : end.length;
+    (void)error_set(error, OUTCOME_OK, "%.*s%s%.*s", (int)begin.length, begin.data, separator,
+                    (int)end.length, end.data);
 }

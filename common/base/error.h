@@ -30,3 +30,8 @@ enum outcome error_set(struct error *ret_error, enum outcome outcome, const char
 /* Does the same, and appends ": " and the description of `error_number` (an errno). */
 enum outcome error_set_errno(struct error *ret_error, enum outcome outcome, int error_number,
                              const char *format, ...) PRINTF_LIKE(4, 5);
+
+/* Appends another text behind the separator, such as "; ". Where one of the two is empty, the other
+ * stands alone. Where they do not fit, a text is cut, at the border of a character, that has more
+ * than half of the room. `more` may not be within `error`. Any thread. */
+void error_join(struct error *error, const char *separator, const char *more);

@@ -37,6 +37,17 @@ MUST_CHECK enum outcome named_file_remember(struct named_file *file, struct erro
 enum named_file_state named_file_compare(const struct named_file *file, int error_number,
                                          const struct stat *found);
 
+/* Says that the file is not in its place, what follows from that (`risk`), what was done about it
+ * (`kept`: "" or "...; "), and what to do. `error_number` is the errno of NAMED_FILE_UNSEEN.
+ * Returns TRANSIENT. */
+enum outcome named_file_refuse(const struct named_file *file, enum named_file_state state,
+                               int error_number, const char *risk, const char *kept,
+                               struct error *ret_error);
+
+/* Has the content of a file, or the names in a folder, outlive the machine. A file system without
+ * such a call is as durable as it is by itself. TRANSIENT: it cannot be opened, or synced. */
+MUST_CHECK enum outcome named_file_sync(const char *path, struct error *ret_error);
+
 /* Looks the name up: one system call, or none if the file is not known. If the state is
  * NAMED_FILE_UNSEEN, errno says why. Any thread. */
 enum named_file_state named_file_look_up(const struct named_file *file);

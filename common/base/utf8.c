@@ -107,3 +107,17 @@ size_t utf8_cut_length(struct slice text, size_t bytes_max)
     }
     return length;
 }
+
+size_t utf8_whole_length(struct slice text)
+{
+    size_t start = text.length;
+    while (start > 0 && is_continuation((unsigned char)text.data[start - 1])) {
+        start--;
+    }
+    if (start == 0) {
+        return text.length;
+    }
+    unsigned char lead = (unsigned char)text.data[start - 1];
+    size_t wanted = lead < CONTINUATION_MASK ? 1 : length_of(lead);
+    return text.length - (start - 1) < wanted ? start - 1 : text.length;
+}

@@ -21,6 +21,10 @@ size_t utf8_count(struct slice text);
  * ends between two characters. */
 size_t utf8_cut_length(struct slice text, size_t bytes_max);
 
+/* Returns the length of the text without a last character that was cut off within. The rest need
+ * not be valid. */
+size_t utf8_whole_length(struct slice text);
+
 /* Returns whether a character is one of C0 (tab and newline too), DEL and C1. */
 static inline bool utf8_is_control(uint32_t character)
 {

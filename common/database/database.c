@@ -5,6 +5,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -25,6 +26,7 @@ enum outcome database_create(const struct database_options *options, struct data
         return error_set(ret_error, OUTCOME_BUSY, "no memory for %s", options->file_name);
     }
     database->options = *options;
+    database->chosen_descriptor = -1;
     int length = snprintf(database->path, sizeof(database->path), "%s/%s", options->directory,
                           options->file_name);
     if (length < 0 || (size_t)length >= sizeof(database->path)) {
@@ -39,6 +41,7 @@ enum outcome database_create(const struct database_options *options, struct data
     }
     struct named_file *folder = &database->names[DATABASE_FOLDER];
     (void)snprintf(folder->path, sizeof(folder->path), "%s", options->directory);
+    memcpy(database->chosen.path, database->path, strlen(database->path) + 1);
     pthread_mutex_init(&database->names_lock, NULL);
     *ret_database = database;
     return OUTCOME_OK;
@@ -50,6 +53,9 @@ void database_free(struct database *database)
         return;
     }
     database_close(database);
+    if (database->chosen_descriptor >= 0) {
+        (void)close(database->chosen_descriptor);
+    }
     pthread_mutex_destroy(&database->names_lock);
     free(database);
 }
@@ -268,6 +274,11 @@ void statement_reset(struct statement *statement)
 int64_t statement_integer(struct statement *statement, int column)
 {
     return sqlite3_column_int64(statement->handle, column);
+}
+
+bool statement_is_null(struct statement *statement, int column)
+{
+    return sqlite3_column_type(statement->handle, column) == SQLITE_NULL;
 }
 
 struct slice statement_text(struct statement *statement, int column)

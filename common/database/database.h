@@ -20,7 +20,8 @@
  * (-shm) that stand under their names, beside the lock that keeps other processes away. Who removes
  * or replaces one of them leaves this process with files that nobody opens again. They are then
  * displaced, which each commit looks for after its sync (database_in_place()). What is displaced
- * stays open, even after a failure that closes any other file: what it holds is nowhere else. It is
+ * stays open, even after a failure that closes any other file: what it holds is nowhere else. So
+ * is a file that was removed or replaced after a failure has closed it. It is
  * used again when the same files stand in their places; another file is opened by no process that
  * has not begun with it, so a restart is the way out. docs/guarantee.md says what follows from it.
  *
@@ -85,12 +86,16 @@ MUST_CHECK bool database_exists(const struct database *database);
 MUST_CHECK bool database_is_open(const struct database *database);
 
 /* Says whether the file, what SQLite keeps beside it and the lock stand under their names; while
- * the file is not open, only whether the lock does. At most four system calls. TRANSIENT: they do
+ * the file is not open, whether the lock does, and the file if it was open before. At most four
+ * system calls. TRANSIENT: they do
  * not, and the text names the first that does not, and what to do. If only the log is missing, what
  * it holds is written into the file. In no transaction. */
 MUST_CHECK enum outcome database_in_place(struct database *database, struct error *ret_error);
+/* Whether the last look has found that not all of them do. */
+MUST_CHECK bool database_is_displaced(const struct database *database);
 /* Whether the last look has found something else under the name of the file or its log, so that
- * the next process does not find what is in them. */
+ * the next process does not find what is in them. False where the file is not open: nothing of it
+ * can be read. */
 MUST_CHECK bool database_is_out_of_reach(const struct database *database);
 
 /* Whether the last look has found that another process may use some of the same files, and others
@@ -162,9 +167,10 @@ MUST_CHECK enum outcome statement_run(struct statement *statement, struct error 
 /* Ends a statement that has rows left, and forgets its parameters. */
 void statement_reset(struct statement *statement);
 
-/* Both read the present row. Columns count from 0. Text is borrowed until the next step or reset,
+/* These read the present row. Columns count from 0. Text is borrowed until the next step or reset,
  * and is empty for NULL. */
 int64_t statement_integer(struct statement *statement, int column);
+bool statement_is_null(struct statement *statement, int column);
 struct slice statement_text(struct statement *statement, int column);
 
 /* Returns how many rows the last statement that writes has changed. */

@@ -36,7 +36,11 @@ struct database {
     bool is_in_doubt;           /* it is open only because it was displaced when it failed */
     pthread_mutex_t names_lock; /* guards the names: a second connection looks at them too */
     struct named_file names[DATABASE_NAMES]; /* known while the file is open */
-    struct statement statements[];           /* in the order of the options */
+    /* The file that was opened first. Known until the end, so that no other one takes its place
+     * after a failure has closed it. The descriptor keeps its inode from being another file's. */
+    struct named_file chosen;
+    int chosen_descriptor;         /* of O_PATH; owned; -1: none is known */
+    struct statement statements[]; /* in the order of the options */
 };
 
 /* Describes a failure of SQLite, and returns its outcome. */

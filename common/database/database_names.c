@@ -8,10 +8,34 @@
 #include <string.h>
 #include <unistd.h>
 
+/* The first time that it is opened. A second connection has the one that the first one chose. A
+ * descriptor of O_PATH reads nothing, and its end ends no lock of SQLite's. */
+static enum outcome choose(struct database *database, struct error *ret_error)
+{
+    if (database->chosen.is_known || database->options.second) {
+        return OUTCOME_OK;
+    }
+    int descriptor = open(database->path, O_PATH | O_CLOEXEC);
+    struct stat found;
+    if (descriptor < 0 || fstat(descriptor, &found) != 0) {
+        enum outcome outcome =
+            error_set_errno(ret_error, OUTCOME_TRANSIENT, errno, "look at %s", database->path);
+        if (descriptor >= 0) {
+            (void)close(descriptor);
+        }
+        return outcome;
+    }
+    database->chosen_descriptor = descriptor;
+    database->chosen.device = found.st_dev;
+    database->chosen.inode = found.st_ino;
+    database->chosen.is_known = true;
+    return OUTCOME_OK;
+}
+
 enum outcome database_remember_names(struct database *database, struct error *ret_error)
 {
-    enum outcome outcome = OUTCOME_OK;
     pthread_mutex_lock(&database->names_lock);
+    enum outcome outcome = choose(database, ret_error);
     for (size_t i = 0; outcome == OUTCOME_OK && i < DATABASE_NAMES; i++) {
         outcome = named_file_remember(&database->names[i], ret_error);
     }
@@ -63,15 +87,31 @@ struct look {
     int error_number;
 };
 
+/* The names of the file and what is beside it, in the order of enum database_name; then the lock.
+ */
+enum { LOCK = DATABASE_NAMES, LOOKS };
+
+/* While the file is not open, the name must lead to the one that was. */
+static const struct named_file *file_of(const struct database *database,
+                                        const struct named_file *names, size_t i)
+{
+    switch (i) {
+    case LOCK:
+        return database->options.lock;
+    case DATABASE_FOLDER:
+        return NULL;
+    case DATABASE_FILE:
+        return names[i].is_known ? &names[i] : &database->chosen;
+    default:
+        return &names[i];
+    }
+}
+
 static struct look look_at(const struct named_file *file)
 {
     enum named_file_state state = named_file_look_up(file);
     return (struct look){state, state == NAMED_FILE_UNSEEN ? errno : 0};
 }
-
-/* The names of the file and what is beside it, in the order of enum database_name; then the lock.
- */
-enum { LOCK = DATABASE_NAMES, LOOKS };
 
 static bool look_at_all(struct database *database, struct look ret_looks[LOOKS])
 {
@@ -82,9 +122,7 @@ static bool look_at_all(struct database *database, struct look ret_looks[LOOKS])
     const struct named_file *names =
         first->names[DATABASE_FILE].is_known ? first->names : database->names;
     for (size_t i = 0; i < LOOKS; i++) {
-        const struct named_file *file = i == LOCK              ? database->options.lock
-                                        : i == DATABASE_FOLDER ? NULL
-                                                               : &names[i];
+        const struct named_file *file = file_of(first, names, i);
         ret_looks[i] = file == NULL ? (struct look){NAMED_FILE_IN_PLACE, 0} : look_at(file);
         all = all && ret_looks[i].state == NAMED_FILE_IN_PLACE;
     }
@@ -128,20 +166,12 @@ static enum outcome describe(const struct database *database, const struct look 
     while (looks[i].state == NAMED_FILE_IN_PLACE) {
         i++;
     }
-    const char *path = i == LOCK ? database->options.lock->path : first->names[i].path;
     const char *risk = i == LOCK ? "another process may use the directory"
-                                 : "what is stored now would be lost with this process";
-    const char *way_out = "put the same files back, or restart the service";
-    if (looks[i].state == NAMED_FILE_UNSEEN) {
-        char scratch[128];
-        return error_set(ret_error, OUTCOME_TRANSIENT,
-                         "%s cannot be looked at (%s), and may not be what is open; give the "
-                         "rights back, or restart the service",
-                         path, strerror_r(looks[i].error_number, scratch, sizeof(scratch)));
-    }
-    return error_set(ret_error, OUTCOME_TRANSIENT, "%s was %s under the running service: %s; %s%s",
-                     path, looks[i].state == NAMED_FILE_REMOVED ? "removed" : "replaced", risk,
-                     kept, way_out);
+                       : first->names[i].is_known
+                           ? "what is stored now would be lost with this process"
+                           : "it is not the file that this process began with";
+    const struct named_file *file = i == LOCK ? database->options.lock : &first->names[i];
+    return named_file_refuse(file, looks[i].state, looks[i].error_number, risk, kept, ret_error);
 }
 
 enum outcome database_in_place(struct database *database, struct error *ret_error)
@@ -167,9 +197,14 @@ enum outcome database_in_place(struct database *database, struct error *ret_erro
     return describe(database, looks, kept, ret_error);
 }
 
+bool database_is_displaced(const struct database *database)
+{
+    return database->is_displaced;
+}
+
 bool database_is_out_of_reach(const struct database *database)
 {
-    return database->is_out_of_reach;
+    return database->is_out_of_reach && database_is_open(database);
 }
 
 bool database_is_contested(const struct database *database)
@@ -189,21 +224,6 @@ static bool names_are_free(const struct database *database)
         }
     }
     return true;
-}
-
-static enum outcome sync_path(const char *path, int flags, struct error *ret_error)
-{
-    int descriptor = open(path, O_RDONLY | O_CLOEXEC | flags);
-    if (descriptor < 0 || (fsync(descriptor) != 0 && errno != EINVAL)) { /* it has no such call */
-        enum outcome outcome =
-            error_set_errno(ret_error, OUTCOME_TRANSIENT, errno, "sync %s", path);
-        if (descriptor >= 0) {
-            (void)close(descriptor);
-        }
-        return outcome;
-    }
-    (void)close(descriptor);
-    return OUTCOME_OK;
 }
 
 enum { STEPS_PER_CALL = 10 /* of SQLite's machine: a few rows */ };
@@ -226,7 +246,7 @@ static enum outcome copy_to(struct database *database, const char *path,
     enum outcome outcome = database_execute(database, sql, ret_error);
     sqlite3_progress_handler(database->handle, 0, NULL, NULL);
     sqlite3_free(sql);
-    return outcome == OUTCOME_OK ? sync_path(path, 0, ret_error) : outcome;
+    return outcome == OUTCOME_OK ? named_file_sync(path, ret_error) : outcome;
 }
 
 bool database_has_directory(const struct database *database)
@@ -242,7 +262,7 @@ enum outcome database_write_out(struct database *database, int64_t now_ms,
     (void)snprintf(copy, sizeof(copy), "%s.saved-%lld", database->path, (long long)now_ms);
     enum outcome outcome = copy_to(database, copy, progress, ret_path);
     if (outcome == OUTCOME_OK) {
-        outcome = sync_path(folder, O_DIRECTORY, ret_path);
+        outcome = named_file_sync(folder, ret_path);
     }
     if (outcome != OUTCOME_OK) {
         (void)unlink(copy);
@@ -250,7 +270,7 @@ enum outcome database_write_out(struct database *database, int64_t now_ms,
     }
     /* A whole file or none, and never over another one. */
     bool is_named = names_are_free(database) && link(copy, database->path) == 0;
-    if (is_named && sync_path(folder, O_DIRECTORY, NULL) == OUTCOME_OK) {
+    if (is_named && named_file_sync(folder, NULL) == OUTCOME_OK) {
         (void)unlink(copy); /* its other name is as durable */
     }
     return error_set(ret_path, OUTCOME_OK, "%s", is_named ? database->path : copy);

@@ -27,8 +27,8 @@
           "the tokens.",                                                                           \
           "Restart the service, so that the options take force.")                                  \
     EVENT(event_service_reload_failed, ERROR, "service.reload_failed",                             \
-          "The options or the file of tokens could not be read again. Nothing has changed: the "   \
-          "tokens that were read before stay in force.",                                           \
+          "The options or the file of tokens could not be read again, or a start would refuse "    \
+          "them. Nothing has changed: the tokens that were read before stay in force.",            \
           "Mend what the error names, and reload again.")                                          \
     EVENT(event_service_notify_failed, WARNING, "service.notify_failed",                           \
           "The service manager could not be told of the state. It may take the service for one "   \

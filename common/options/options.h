@@ -32,11 +32,14 @@
  * What no row can check, such as the form of a text or two options that exclude each other, a
  * service checks after loading, also under --check-config: COMMON_OPTIONS in
  * common_settings_check(), its own options in check() in its main.c (struct lifecycle_service).
- * The options of session-service dead-letters are checked in dead_letters_command.c.
+ * The options of session-service dead-letters are checked in dead_letters_command.c, those
+ * of session-service migrate-store in migrate_store_command.c.
  *
  * Every program also has --help, --version, --check-config and --config FILE. In the environment an
  * option is PREFIX_ plus its name in upper case with '_' for '-'; blanks and line ends around the
  * value are no part of it. The file has `name = value` lines, in no section, none of them indented.
+ * A text is UTF-8.
+ *
  * Quotes around a value of the file or the environment are taken away. An unknown key, a bad value
  * or a value out of range is an error that names the source (file and line, variable, or flag), the
  * option, and what is allowed; the value of a secret is never shown.

@@ -1,6 +1,8 @@
 /* One option's value: from text into the settings, and numbers back into text. */
 #include "common/options/options_internal.h"
 
+#include "common/base/utf8.h"
+
 #include <ctype.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -101,7 +103,8 @@ static enum outcome refuse(const struct option_row *row, const char *value, cons
     enum { SHOWN_BYTES_MAX = 64 };
     char shown[SHOWN_BYTES_MAX + 16] = "the value";
     if (!row->secret) {
-        (void)snprintf(shown, sizeof(shown), "\"%.*s\"", SHOWN_BYTES_MAX, value);
+        (void)snprintf(shown, sizeof(shown), "\"%.*s\"",
+                       (int)utf8_cut_length(slice_of(value), SHOWN_BYTES_MAX), value);
     }
     if (row->type == OPTION_CHOICE) {
         return error_set(ret_error, OUTCOME_INVALID, "%s: %s: %s is none of %s", source, row->name,
@@ -130,6 +133,11 @@ enum outcome option_store(const struct option_row *row, void *settings, const ch
                           const char *source, struct error *ret_error)
 {
     void *slot = (char *)settings + row->offset;
+    /* It may be shown in JSON, such as a queue in the reply of /readyz. */
+    if (row->type == OPTION_TEXT && !utf8_is_valid(slice_of(value))) {
+        return error_set(ret_error, OUTCOME_INVALID, "%s: %s: the value is not valid UTF-8", source,
+                         row->name);
+    }
     if (row->type == OPTION_TEXT) {
         char *copy = strdup(value);
         if (copy == NULL) {

@@ -89,6 +89,7 @@ struct connector_options common_settings_connection(const struct common_settings
                            settings->amqp_key_file},
         /* AMQP counts heartbeats in whole seconds. */
         .open.heartbeat_s = (int)((settings->heartbeat_ms + 999) / 1000),
+        .shards = settings->shards > 1 ? (size_t)settings->shards : 0,
         .queue_type = settings->queue_type,
         .declare = settings->declare,
     };

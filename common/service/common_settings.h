@@ -43,6 +43,9 @@ enum user_check { USER_CHECK_STRICT, USER_CHECK_RELAXED };
            "PEM key of that certificate, without a passphrase")                                    \
     OPTION(queue, TEXT("NAME"), "queue", "session",                                                \
            "the durable queue between the services; declared where it is missing")                 \
+    OPTION(shards, INTEGER(1, SHARDS_MAX), "shards", "1",                                          \
+           "in place of the queue so many, NAME.0 to NAME.<N-1>: a user's id decides which one; "  \
+           "the session-services first")                                                           \
     OPTION(                                                                                        \
         declare, CHOICE(enum broker_declare, "MODE", "auto|never"), "declare", "auto",             \
         "auto: declares the queue, and uses one that is there with other arguments, or may not "   \
@@ -51,6 +54,10 @@ enum user_check { USER_CHECK_STRICT, USER_CHECK_RELAXED };
            "quorum", "must be what the queue already is; classic for clients of the old demo")     \
     OPTION(heartbeat_ms, DURATION(1000, 600000), "heartbeat", "10s",                               \
            "AMQP heartbeat; a silent broker is given up after two of them")                        \
+    OPTION(                                                                                        \
+        drain_delay_ms, DURATION(0, 600000), "drain-delay", "0s",                                  \
+        "how long after SIGTERM HTTP connections are still accepted, while /readyz says no, so "   \
+        "that a proxy in front takes this one out")                                                \
     OPTION(drain_timeout_ms, DURATION(100, 600000), "drain-timeout", "10s",                        \
            "how long SIGTERM waits for what was accepted")                                         \
     OPTION(connection_limit, INTEGER(1, 1000000), "connection-limit", "12000",                     \

@@ -147,7 +147,7 @@ static bool begin(const struct lifecycle_service *service, int argc, char **argv
         outcome = common_settings_check(service->common, &error);
     }
     if (outcome == OUTCOME_OK) {
-        outcome = service->check(&error);
+        outcome = service->check(service->settings, &error);
     }
     if (outcome != OUTCOME_OK) {
         *ret_exit_code = lifecycle_fail(service->program, outcome, &error);
@@ -204,6 +204,7 @@ enum outcome lifecycle_create_server(const struct common_settings *common,
     all.idle_timeout_ms = (uint64_t)common->idle_timeout_ms;
     all.request_timeout_ms = (uint64_t)common->request_timeout_ms;
     all.reply_timeout_ms = (uint64_t)common->reply_timeout_ms;
+    all.drain_delay_ms = (uint64_t)common->drain_delay_ms;
     all.drain_timeout_ms = (uint64_t)common->drain_timeout_ms;
     enum outcome outcome = reload_read_tokens(common, &all.tokens, ret_error);
     if (outcome != OUTCOME_OK) {
@@ -331,7 +332,7 @@ static void wait_for_stop(const struct lifecycle_watch *watch, const struct comm
         number = wait_for_signal(state.watchdog_ms);
         if (number == SIGHUP) {
             notify_reloading();
-            reload_run(reload, common, watch->server);
+            reload_run(reload, watch->server);
             notify_ready();
         } else if (number > 0) {
             break;
@@ -339,7 +340,8 @@ static void wait_for_stop(const struct lifecycle_watch *watch, const struct comm
     }
     let_the_next_one_end();
     log_at(&event_service_draining, log_string("signal", stop_signal_name(number)));
-    notify_stopping((uint64_t)common->drain_timeout_ms + AFTER_DRAIN_MS);
+    notify_stopping((uint64_t)common->drain_delay_ms + (uint64_t)common->drain_timeout_ms +
+                    AFTER_DRAIN_MS);
     notify_status("draining");
 }
 
@@ -361,14 +363,20 @@ int lifecycle_run(const struct lifecycle_service *service, int argc, char **argv
     struct lifecycle_watch watch;
     struct reload reload;
     struct error error;
-    enum outcome outcome = reload_init(&reload, service->program, argc, argv,
-                                       service->settings_size, service->common, &error);
+    const struct reload_source source = {
+        .program = service->program,
+        .settings_size = service->settings_size,
+        .common_at = (size_t)((const char *)service->common - (const char *)service->settings),
+        .common = service->common,
+        .check = service->check,
+    };
+    enum outcome outcome = reload_init(&reload, &source, argc, argv, &error);
     if (outcome == OUTCOME_OK) {
         outcome = service->start(&watch, &error);
     }
     if (outcome != OUTCOME_OK) {
         reload_done(&reload);
-        return lifecycle_fail(service->program, outcome, &error);
+        return end_process(lifecycle_fail(service->program, outcome, &error));
     }
     log_started(service, watch.server);
     wait_for_stop(&watch, service->common, &reload);

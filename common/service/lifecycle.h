@@ -47,9 +47,10 @@ struct lifecycle_service {
     void *settings; /* of the program: written before check() */
     size_t settings_size;
     const struct common_settings *common; /* the common part of the settings */
-    /* What neither a row of the options nor common_settings_check() can check of the settings.
-     * INVALID: what is wrong. It changes no file, because it runs for --check-config too. */
-    enum outcome (*check)(struct error *ret_error);
+    /* What neither a row of the options nor common_settings_check() can check of the settings,
+     * which are of the program, and may be others than those above. INVALID: what is wrong. It
+     * changes nothing, because it runs for --check-config and for each reload too. */
+    enum outcome (*check)(const void *settings, struct error *ret_error);
     enum outcome (*start)(struct lifecycle_watch *ret_watch, struct error *ret_error);
     /* Returns false if a thread did not end in time. Then nothing may be freed. */
     bool (*drain)(void);

@@ -1,7 +1,7 @@
 /* Compares what was set with the sockets, and with the units that are installed. */
 #include "common/service/listen_unused.h"
 
-#include "common/base/slice.h"
+#include "common/base/utf8.h"
 #include "common/http/http_server.h"
 
 #include <stdio.h>
@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { UNIT_PATH_BYTES = 512 };
+enum { UNIT_PATH_BYTES = 512, SHOWN_BYTES_MAX = 200 };
 
 static bool is_default(const struct options_program *program, const char *listen)
 {
@@ -21,6 +21,12 @@ static bool is_default(const struct options_program *program, const char *listen
     return false;
 }
 
+/* Two of them fit into an error. */
+static int shown_length(const char *text)
+{
+    return (int)utf8_cut_length(slice_of(text), SHOWN_BYTES_MAX);
+}
+
 bool listen_is_unused(const struct options_program *program, const struct common_settings *settings,
                       struct error *ret_why)
 {
@@ -30,8 +36,8 @@ bool listen_is_unused(const struct options_program *program, const struct common
         return false;
     }
     error_set(ret_why, OUTCOME_OK,
-              "listen is %.200s and has no effect: the service manager passes a socket of %.200s",
-              settings->listen, passed);
+              "listen is %.*s and has no effect: the service manager passes a socket of %.*s",
+              shown_length(settings->listen), settings->listen, shown_length(passed), passed);
     return true;
 }
 
@@ -66,8 +72,8 @@ bool listen_would_be_unused(const struct options_program *program,
         return false;
     }
     error_set(ret_why, OUTCOME_OK,
-              "listen is %.200s and has no effect where %.200s is in use: then its ListenStream= "
+              "listen is %.*s and has no effect where %.*s is in use: then its ListenStream= "
               "decides",
-              settings->listen, path);
+              shown_length(settings->listen), settings->listen, shown_length(path), path);
     return true;
 }

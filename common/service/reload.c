@@ -26,16 +26,30 @@ enum outcome reload_read_tokens(const struct common_settings *common,
                : auth_tokens_read(common->auth_token_file, ret_tokens, ret_error);
 }
 
+static void free_settings(const struct reload *reload, void *settings)
+{
+    if (settings != NULL) {
+        options_done(reload->source.program, settings);
+    }
+    free(settings);
+}
+
+/* The common part is at the same place of all settings of a service. */
+static const struct common_settings *common_of(const struct reload *reload, const void *settings)
+{
+    return (const void *)((const char *)settings + reload->source.common_at);
+}
+
 /* Returns owned settings: what the sources of the options say now. */
 static enum outcome load(const struct reload *reload, void **ret_settings, struct error *ret_error)
 {
     enum options_action action = OPTIONS_RUN;
-    void *settings = calloc(1, reload->settings_size);
+    void *settings = calloc(1, reload->source.settings_size);
     if (settings == NULL) {
         return error_set(ret_error, OUTCOME_BUSY, "no memory for the options");
     }
-    enum outcome outcome = options_load(reload->program, reload->argc, reload->argv, settings, NULL,
-                                        &action, ret_error);
+    enum outcome outcome = options_load(reload->source.program, reload->argc, reload->argv,
+                                        settings, NULL, &action, ret_error);
     if (outcome != OUTCOME_OK) {
         free(settings);
         return outcome;
@@ -44,48 +58,51 @@ static enum outcome load(const struct reload *reload, void **ret_settings, struc
     return OUTCOME_OK;
 }
 
-static void free_settings(const struct reload *reload, void *settings)
+enum outcome reload_init(struct reload *reload, const struct reload_source *source, int argc,
+                         char **argv, struct error *ret_error)
 {
-    if (settings != NULL) {
-        options_done(reload->program, settings);
-    }
-    free(settings);
-}
-
-enum outcome reload_init(struct reload *reload, const struct options_program *program, int argc,
-                         char **argv, size_t settings_size, const struct common_settings *common,
-                         struct error *ret_error)
-{
-    *reload = (struct reload){
-        .program = program, .argc = argc, .argv = argv, .settings_size = settings_size};
+    *reload = (struct reload){.source = *source, .argc = argc, .argv = argv};
     enum outcome outcome = OUTCOME_OK;
-    if (options_find_pipe(program, argc, argv) == NULL) {
+    if (options_find_pipe(source->program, argc, argv) == NULL) {
         outcome = load(reload, &reload->loaded, ret_error);
     }
-    return outcome == OUTCOME_OK ? reload_read_tokens(common, &reload->tokens, ret_error) : outcome;
+    return outcome == OUTCOME_OK ? reload_read_tokens(source->common, &reload->tokens, ret_error)
+                                 : outcome;
+}
+
+/* As a start does. */
+static enum outcome check(const struct reload *reload, const void *settings,
+                          struct error *ret_error)
+{
+    enum outcome outcome = common_settings_check(common_of(reload, settings), ret_error);
+    return outcome == OUTCOME_OK ? reload->source.check(settings, ret_error) : outcome;
 }
 
 static enum outcome read_options(const struct reload *reload, struct reading *reading,
                                  struct error *ret_error)
 {
     void *settings = NULL;
-    const char *pipe = options_find_pipe(reload->program, reload->argc, reload->argv);
+    const struct options_program *program = reload->source.program;
+    const char *pipe = options_find_pipe(program, reload->argc, reload->argv);
     if (pipe != NULL) {
         return error_set(ret_error, OUTCOME_INVALID, "%s is a pipe, and was none at the start",
                          pipe);
     }
     enum outcome outcome = load(reload, &settings, ret_error);
     if (outcome == OUTCOME_OK) {
-        reading->changed_count =
-            options_list_differences(reload->program, reload->loaded, settings,
-                                     reading->changed_options, sizeof(reading->changed_options));
-        free_settings(reload, settings);
+        outcome = check(reload, settings, ret_error);
     }
+    if (outcome == OUTCOME_OK) {
+        reading->changed_count =
+            options_list_differences(program, reload->loaded, settings, reading->changed_options,
+                                     sizeof(reading->changed_options));
+    }
+    free_settings(reload, settings);
     return outcome;
 }
 
-static enum outcome read_all(const struct reload *reload, const struct common_settings *common,
-                             struct reading *ret_reading, struct error *ret_error)
+static enum outcome read_all(const struct reload *reload, struct reading *ret_reading,
+                             struct error *ret_error)
 {
     *ret_reading = (struct reading){.tokens = NULL};
     enum outcome outcome =
@@ -93,7 +110,7 @@ static enum outcome read_all(const struct reload *reload, const struct common_se
     if (outcome != OUTCOME_OK) {
         return outcome;
     }
-    outcome = reload_read_tokens(common, &ret_reading->tokens, ret_error);
+    outcome = reload_read_tokens(reload->source.common, &ret_reading->tokens, ret_error);
     if (outcome != OUTCOME_OK || ret_reading->tokens == NULL) {
         return outcome;
     }
@@ -130,13 +147,12 @@ static void PRINTF_LIKE(3, 4) show(struct reload *reload, const char *word, cons
                    text.text);
 }
 
-void reload_run(struct reload *reload, const struct common_settings *common,
-                struct http_server *server)
+void reload_run(struct reload *reload, struct http_server *server)
 {
     struct error error;
     struct reading reading;
     reload->count++;
-    if (read_all(reload, common, &reading, &error) != OUTCOME_OK) {
+    if (read_all(reload, &reading, &error) != OUTCOME_OK) {
         log_at(&event_service_reload_failed, log_string("error", error.text));
         show(reload, "failed", "%s", error.text);
         return;

@@ -49,27 +49,20 @@ static bool write_process(int descriptor)
            pwrite(descriptor, process, (size_t)length, 0) == (ssize_t)length;
 }
 
-/* Creates the folder so that it outlives the machine. What its parent does not let us read is not
- * synced, and then the name is as durable as the file system makes it by itself. */
+/* Creates the folder so that it outlives the machine. Who has created one that is there may have
+ * been killed before it was synced. What its parent does not let us read is not synced, and then
+ * the name is as durable as the file system makes it by itself. */
 static enum outcome create_folder(const char *path, struct error *ret_error)
 {
-    if (mkdir(path, 0700) != 0) {
-        return errno == EEXIST ? OUTCOME_OK
-                               : error_set_errno(ret_error, OUTCOME_INVALID, errno,
-                                                 "--state-dir: create %s", path);
+    if (mkdir(path, 0700) != 0 && errno != EEXIST) {
+        return error_set_errno(ret_error, OUTCOME_INVALID, errno, "--state-dir: create %s", path);
     }
     char parent[STATE_DIRECTORY_PATH_BYTES + FILE_NAME_BYTES];
     (void)snprintf(parent, sizeof(parent), "%s/..", path);
-    int descriptor = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (descriptor < 0) {
-        return OUTCOME_OK;
-    }
-    enum outcome outcome =
-        fsync(descriptor) == 0 || errno == EINVAL /* its file system has no such call */
-            ? OUTCOME_OK
-            : error_set_errno(ret_error, OUTCOME_INVALID, errno, "--state-dir: sync %s", parent);
-    close(descriptor);
-    return outcome;
+    struct error why;
+    return access(parent, R_OK) != 0 || named_file_sync(parent, &why) == OUTCOME_OK
+               ? OUTCOME_OK
+               : error_set(ret_error, OUTCOME_INVALID, "--state-dir: %s", why.text);
 }
 
 /* It may have been removed between the opening and the locking. Another process could then lock one
@@ -90,7 +83,8 @@ static enum outcome remember_lock(struct named_file *lock, int descriptor, struc
 enum outcome state_directory_try(struct state_directory *directory, bool *ret_is_held,
                                  struct error *ret_error)
 {
-    enum outcome outcome = create_folder(directory->path, ret_error);
+    enum outcome outcome =
+        directory->is_awaited ? OUTCOME_OK : create_folder(directory->path, ret_error);
     if (outcome != OUTCOME_OK) {
         return outcome;
     }
@@ -104,6 +98,7 @@ enum outcome state_directory_try(struct state_directory *directory, bool *ret_is
         if (errno == EWOULDBLOCK) {
             name_holder(directory, descriptor, ret_error);
             *ret_is_held = false;
+            directory->is_awaited = true;
         } else {
             outcome =
                 error_set_errno(ret_error, OUTCOME_INVALID, errno, "--state-dir: lock %s", path);

@@ -11,6 +11,7 @@ enum { STATE_DIRECTORY_PATH_BYTES = 1024 };
 
 struct state_directory {
     char path[STATE_DIRECTORY_PATH_BYTES];
+    bool is_awaited;        /* another process was found to hold it: nothing is created any more */
     int lock_descriptor;    /* held until the process ends, however it ends */
     struct named_file lock; /* while it stands under its name, no other process gets hold of it */
 };
@@ -27,7 +28,8 @@ MUST_CHECK enum outcome state_directory_hold(struct state_directory *directory,
                                              struct error *ret_error);
 
 /* Does the same, but where another process holds it, it returns OK and *ret_is_held is false;
- * `ret_error` names that process. */
+ * `ret_error` names that process. From then on the folder is not created: who has moved it away
+ * does not want another one. */
 MUST_CHECK enum outcome state_directory_try(struct state_directory *directory, bool *ret_is_held,
                                             struct error *ret_error);
 

@@ -12,7 +12,7 @@
 
 /* What needs the most is jansson: it reads nested JSON by recursion, 2,048 levels deep before it
  * refuses. Memory that is not used costs nothing. */
-enum { STACK_BYTES = 8 * 1024 * 1024 };
+enum { STACK_BYTES = 8 * 1024 * 1024, LOOK_MS = 200 };
 
 struct work_item *work_list_take(struct work_list *list)
 {
@@ -208,6 +208,18 @@ void worker_end(struct worker *worker)
         atomic_fetch_sub(&threads, 1);
         worker->is_started = false;
     }
+}
+
+bool worker_end_unless_stuck(struct worker *worker)
+{
+    struct error hangs;
+    worker_stop(worker);
+    while (!worker_join(worker, LOOK_MS, NULL)) {
+        if (!worker_makes_progress(worker, &hangs)) {
+            return false;
+        }
+    }
+    return true;
 }
 
 bool worker_any_is_left(void)

@@ -92,5 +92,10 @@ MUST_CHECK bool worker_join(struct worker *worker, uint64_t timeout_ms,
  * has started it. */
 void worker_end(struct worker *worker);
 
+/* Calls worker_stop(), and waits for the end while the thread makes progress. False: it hangs, such
+ * as in a call of a disk that does not answer, and may be waited for again. To be called by the
+ * thread that has started it. */
+MUST_CHECK bool worker_end_unless_stuck(struct worker *worker);
+
 /* Whether a thread of the process was started and not joined. Any thread. */
 MUST_CHECK bool worker_any_is_left(void);
