@@ -179,13 +179,15 @@ static void settle_key(struct acceptor *acceptor, struct event *event,
     }
 }
 
-/* Nothing can wait for it yet. */
+/* Nothing can wait for it yet, and the writer has not heard of its key: to have the file forget it
+ * would be one more change to keep for each request that is refused. */
 static void refuse_claimed(struct acceptor *acceptor, struct event *event,
                            enum event_outcome outcome)
 {
     struct work_list waiting;
+    struct key_change unwritten;
     event->outcome = outcome;
-    settle_key(acceptor, event, &waiting);
+    (void)!key_window_settle(&acceptor->keys, event, &waiting, &unwritten);
     reply_to_event(event);
     event_free(event);
 }

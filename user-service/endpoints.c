@@ -4,6 +4,7 @@
 #include "common/base/charset.h"
 #include "common/base/json_text.h"
 #include "common/base/utf8.h"
+#include "common/user/user_shard.h"
 
 #include <stdlib.h>
 #include <strings.h>
@@ -127,14 +128,19 @@ void endpoint_accept_for_path(struct acceptor *acceptor, const struct asker *ask
 {
     struct slice id = http_request_path_part(asker->request);
     size_t body_length = 0;
+    size_t shard = 0;
+    size_t shards = (size_t)acceptor->settings->common.shards;
+    struct error error;
     char *body = make_body(id, members, &body_length);
-    if (body == NULL) {
+    if (body == NULL ||
+        (shards > 1 && user_shard_of_key(id, shards, &shard, &error) != OUTCOME_OK)) {
         reply_refused(asker, EVENT_NO_MEMORY);
     } else if (check_body(asker, id, (struct slice){body, body_length})) {
         struct event *event = acceptor_begin(acceptor, asker, type);
         if (event != NULL) {
             event->body = body;
             event->body_length = body_length;
+            event->shard = (uint8_t)shard;
             acceptor_accept(acceptor, event);
             return;
         }

@@ -54,7 +54,8 @@ struct event {
     bool has_key;                /* HTTP thread only: its id is the request's Idempotency-Key */
     struct key_entry *key;       /* HTTP thread only: its entry in the key window; else NULL */
     enum event_type type;
-    char *body; /* owned: the message's body, compact JSON */
+    uint8_t shard; /* where the queue has any: which one its user belongs to */
+    char *body;    /* owned: the message's body, compact JSON */
     size_t body_length;
     char message_id[USER_EVENT_ID_BYTES_MAX + 1]; /* ends with a NUL */
     size_t message_id_length;

@@ -193,34 +193,18 @@ static enum outcome sync_directory(struct key_file *file, struct error *ret_erro
     char path[NAMED_FILE_PATH_BYTES];
     (void)snprintf(path, sizeof(path), "%.*s",
                    (int)(strrchr(file->name.path, '/') - file->name.path), file->name.path);
-    int descriptor = open(path[0] == '\0' ? "/" : path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    bool is_synced = descriptor >= 0 && (fsync(descriptor) == 0 ||
-                                         errno == EINVAL /* its file system has no such call */);
-    int number = errno;
-    if (descriptor >= 0) {
-        (void)close(descriptor);
-    }
-    file->is_name_synced = is_synced;
-    return is_synced ? OUTCOME_OK : fail(file, number, "sync its directory", ret_error);
+    enum outcome outcome = named_file_sync(path[0] == '\0' ? "/" : path, ret_error);
+    file->is_name_synced = outcome == OUTCOME_OK;
+    return outcome;
 }
 
 static enum outcome look_at(const struct named_file *file, const char *risk,
                             struct error *ret_error)
 {
     enum named_file_state state = named_file_look_up(file);
-    if (state == NAMED_FILE_IN_PLACE) {
-        return OUTCOME_OK;
-    }
-    if (state == NAMED_FILE_UNSEEN) {
-        return error_set_errno(ret_error, OUTCOME_TRANSIENT, errno,
-                               "look at %s, which may not be what is open; give the rights back, "
-                               "or restart the service",
-                               file->path);
-    }
-    return error_set(ret_error, OUTCOME_TRANSIENT,
-                     "%s was %s under the running service: %s; put the same files back, or restart "
-                     "the service",
-                     file->path, state == NAMED_FILE_REMOVED ? "removed" : "replaced", risk);
+    return state == NAMED_FILE_IN_PLACE
+               ? OUTCOME_OK
+               : named_file_refuse(file, state, errno, risk, "", ret_error);
 }
 
 enum outcome key_file_in_place(const struct key_file *file, struct error *ret_error)
@@ -328,6 +312,18 @@ static int compare_orders(const void *left, const void *right)
     return a < b ? -1 : a > b;
 }
 
+/* They are written again as they are: a process that was killed may not have synced them, and a
+ * page whose sync has failed is taken for a synced one by the kernel. Only what is written and
+ * synced by this process is known to outlive the machine. */
+static enum outcome renew(struct key_file *file, place_bytes *bytes, size_t begin, size_t count,
+                          struct error *ret_error)
+{
+    size_t length = count * KEY_FILE_PLACE_BYTES;
+    off_t offset = offset_of((uint32_t)begin);
+    enum outcome outcome = read_at(file, bytes, length, offset, ret_error);
+    return outcome == OUTCOME_OK ? write_at(file, bytes, length, offset, ret_error) : outcome;
+}
+
 /* The end of a file that was cut off within a place counts as a damaged one. */
 static enum outcome read_places(struct key_file *file, off_t size, struct key_file_content *content,
                                 struct error *ret_error)
@@ -347,8 +343,7 @@ static enum outcome read_places(struct key_file *file, off_t size, struct key_fi
     }
     for (size_t begin = 0; begin < whole; begin += PLACES_AT_ONCE) {
         size_t count = whole - begin < PLACES_AT_ONCE ? whole - begin : PLACES_AT_ONCE;
-        enum outcome outcome = read_at(file, bytes, count * KEY_FILE_PLACE_BYTES,
-                                       offset_of((uint32_t)begin), ret_error);
+        enum outcome outcome = renew(file, bytes, begin, count, ret_error);
         if (outcome != OUTCOME_OK) {
             return outcome;
         }
@@ -427,6 +422,12 @@ enum outcome key_file_open(struct key_file *file, uint32_t places_max, size_t ca
     if (outcome == OUTCOME_OK && content.count > places_max) {
         drop_places(&content, capacity);
         outcome = replace(file, &content, ret_error);
+    }
+    if (outcome == OUTCOME_OK && file->has_header) {
+        outcome = write_header(file, ret_error);
+    }
+    if (outcome == OUTCOME_OK) {
+        outcome = key_file_sync(file, ret_error);
     }
     if (outcome != OUTCOME_OK) {
         key_file_content_done(&content);

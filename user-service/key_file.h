@@ -53,10 +53,11 @@ struct key_file_content {
 };
 void key_file_content_done(struct key_file_content *content);
 
-/* Opens the file and reads it. If there is none, nothing is open, and the content is empty. If it
+/* Opens the file, reads it, and has what it has read outlive the machine: it writes that again and
+ * syncs it. If there is none, nothing is open, and the content is empty. If it
  * has more than `places_max` places, it is replaced by one that has the `capacity` newest keys.
  * INVALID: it is damaged, of another program, or newer than this program, and stays as it is.
- * TRANSIENT: it cannot be opened, read or replaced now. */
+ * TRANSIENT: it cannot be opened, read, written, synced or replaced now. */
 MUST_CHECK enum outcome key_file_open(struct key_file *file, uint32_t places_max, size_t capacity,
                                       struct key_file_content *ret_content,
                                       struct error *ret_error);

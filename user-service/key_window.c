@@ -336,5 +336,5 @@ bool key_window_settle(struct key_window *window, struct event *event,
     /* Surely not saved: the next one is a first one. */
     *ret_change = (struct key_change){.place = entry->in_file.place};
     forget(window, entry);
-    return event->outcome != EVENT_KEYS_UNAVAILABLE; /* then nothing was written */
+    return event->outcome != EVENT_KEYS_UNAVAILABLE; /* of that the key writer is aware */
 }

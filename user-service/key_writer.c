@@ -29,7 +29,7 @@ struct key_writer {
     struct worker worker;
     struct publisher *publisher;
     struct key_file file;
-    struct work_list unsynced; /* were written and handed on, and their sync has failed */
+    struct work_list unsynced; /* to be written, or written and not synced, without events */
     struct backoff backoff;
     uint64_t write_at_ms; /* not before */
     struct error trouble; /* "" where keys are written */
@@ -136,7 +136,7 @@ static void free_writes(struct work_list *batch)
     }
 }
 
-static void complete(struct key_writer *writer, struct work_list *batch, enum event_outcome outcome)
+static void refuse_rest(struct key_writer *writer, struct work_list *batch)
 {
     struct work_list events = STAILQ_HEAD_INITIALIZER(events);
     const struct work_item *item = NULL;
@@ -144,7 +144,7 @@ static void complete(struct key_writer *writer, struct work_list *batch, enum ev
     {
         struct event *event = ((const struct key_write *)item)->event;
         if (event != NULL) {
-            event->outcome = outcome;
+            event->outcome = EVENT_DRAINING;
             STAILQ_INSERT_TAIL(&events, &event->item, next);
         }
     }
@@ -160,7 +160,7 @@ void key_writer_submit(struct key_writer *writer, struct work_list *batch)
     if (worker_has_ended(&writer->worker)) {
         struct work_list rest;
         worker_take_all(&writer->worker, &rest);
-        complete(writer, &rest, EVENT_DRAINING);
+        refuse_rest(writer, &rest);
     }
 }
 
@@ -298,6 +298,30 @@ static bool look(struct key_writer *writer)
     return is_in_place;
 }
 
+/* Some of a batch that was tried may be in the file, although its events are refused. So its places
+ * are to become empty, before they hold other keys. What is to be emptied anyway, or has an
+ * outcome, waits too: no more than one change for each place. */
+static void keep_for_later(struct key_writer *writer, struct work_list *batch, bool was_tried)
+{
+    struct work_list events = STAILQ_HEAD_INITIALIZER(events);
+    struct work_item *item = NULL;
+    while ((item = work_list_take(batch)) != NULL) {
+        struct key_write *write = (struct key_write *)item;
+        bool is_refused = write->event != NULL;
+        if (is_refused) {
+            write->event->outcome = EVENT_KEYS_UNAVAILABLE;
+            STAILQ_INSERT_TAIL(&events, &write->event->item, next);
+            *write = (struct key_write){.change.place = write->change.place};
+        }
+        if (is_refused && !was_tried) {
+            free(write);
+        } else {
+            STAILQ_INSERT_TAIL(&writer->unsynced, &write->item, next);
+        }
+    }
+    worker_push(publisher_completed(writer->publisher), &events);
+}
+
 static void store(struct key_writer *writer, struct work_list *batch)
 {
     struct error error = {.text = ""};
@@ -307,7 +331,8 @@ static void store(struct key_writer *writer, struct work_list *batch)
     }
     bool is_due = is_in_place && clock_monotonic_ms() >= writer->write_at_ms;
     enum outcome outcome = is_due ? recover(writer, &error) : OUTCOME_BUSY;
-    if (outcome == OUTCOME_OK) {
+    bool is_tried = outcome == OUTCOME_OK;
+    if (is_tried) {
         outcome = write_list(writer, batch, &error);
     }
     if (outcome == OUTCOME_OK) {
@@ -315,7 +340,7 @@ static void store(struct key_writer *writer, struct work_list *batch)
         outcome = sync_batch(writer, batch, &error);
     } else {
         show_progress(writer, greatest_order(batch, tried(writer)), false);
-        complete(writer, batch, EVENT_KEYS_UNAVAILABLE);
+        keep_for_later(writer, batch, is_tried);
     }
     if (outcome != OUTCOME_OK && is_due) {
         writer->write_at_ms = clock_monotonic_ms() + backoff_next_ms(&writer->backoff) + 1;

@@ -17,17 +17,21 @@ static struct publisher *publisher;
 static struct routes routes;
 static struct http_server *server;
 
-/* Chooses the state directory. That fails where its path cannot be used. */
-static enum outcome check(struct error *ret_error)
+/* Fails where the path of the state directory cannot be used. Without an outbox the service needs
+ * no directory: the path stays empty. */
+static enum outcome choose_directory(const struct settings *wanted,
+                                     struct state_directory *ret_directory, struct error *ret_error)
 {
-    enum outcome outcome = settings_check(&settings, ret_error);
-    if (outcome != OUTCOME_OK) {
-        return outcome;
-    }
-    outcome =
-        state_directory_choose(settings.state_dir, settings_program.name, &directory, ret_error);
-    /* Without an outbox the service needs no directory: the path stays empty. */
-    return settings.outbox == OUTBOX_OFF ? OUTCOME_OK : outcome;
+    enum outcome outcome =
+        state_directory_choose(wanted->state_dir, settings_program.name, ret_directory, ret_error);
+    return wanted->outbox == OUTBOX_OFF ? OUTCOME_OK : outcome;
+}
+
+static enum outcome check(const void *wanted, struct error *ret_error)
+{
+    struct state_directory unused;
+    enum outcome outcome = settings_check(wanted, ret_error);
+    return outcome == OUTCOME_OK ? choose_directory(wanted, &unused, ret_error) : outcome;
 }
 
 static enum outcome open_outbox(struct error *ret_error)
@@ -60,6 +64,9 @@ static enum outcome create_key_writer(struct error *ret_error)
 static enum outcome create(struct error *ret_error)
 {
     enum outcome outcome = digest_init(ret_error);
+    if (outcome == OUTCOME_OK) {
+        outcome = choose_directory(&settings, &directory, ret_error);
+    }
     if (outcome == OUTCOME_OK) {
         outcome = open_outbox(ret_error);
     }
@@ -118,10 +125,17 @@ static enum outcome start(struct lifecycle_watch *ret_watch, struct error *ret_e
 }
 
 /* What it has goes to the publisher. A disk that hangs does not keep that from ending. */
-static bool stop_key_writer(void)
+static void stop_key_writer(void)
 {
     worker_stop(key_writer_worker(key_writer));
-    return worker_join(key_writer_worker(key_writer), LAST_KEYS_WAIT_MS, NULL);
+    (void)!worker_join(key_writer_worker(key_writer), LAST_KEYS_WAIT_MS, NULL);
+}
+
+/* Nobody waits for a disk that hangs: whoever was answered with success does not depend on it. */
+static bool end_writers(void)
+{
+    bool keys_ended = key_writer == NULL || worker_end_unless_stuck(key_writer_worker(key_writer));
+    return (outbox == NULL || worker_end_unless_stuck(outbox_worker(outbox))) && keys_ended;
 }
 
 /* Every accepted request is answered: what is confirmed in time with success, the rest when the
@@ -133,16 +147,15 @@ static bool drain(void)
         outbox_end_forwarding(outbox);
     }
     worker_stop(http);
-    bool ended = worker_join(http, (uint64_t)settings.common.drain_timeout_ms, NULL);
-    bool has_written = key_writer == NULL || stop_key_writer();
+    uint64_t longest_ms =
+        (uint64_t)settings.common.drain_delay_ms + (uint64_t)settings.common.drain_timeout_ms;
+    bool ended = worker_join(http, longest_ms, NULL);
+    if (key_writer != NULL) {
+        stop_key_writer();
+    }
     worker_end(publisher_worker(publisher));
-    if (!has_written) {
-        worker_end(key_writer_worker(key_writer));
-    }
-    if (outbox != NULL) {
-        worker_end(outbox_worker(outbox));
-    }
-    return ended || worker_join(http, LAST_REPLIES_WAIT_MS, NULL);
+    bool have_written = end_writers();
+    return (ended || worker_join(http, LAST_REPLIES_WAIT_MS, NULL)) && have_written;
 }
 
 static void free_all(void)

@@ -4,6 +4,7 @@
 #include "user-service/log_events.h"
 
 #include "common/base/clock.h"
+#include "common/user/user_shard.h"
 
 #include <assert.h>
 
@@ -263,6 +264,25 @@ static void pass_over(struct outbox *outbox, int64_t sequence, const struct erro
     }
 }
 
+/* The shard is not stored: it is what the number of shards makes of the user now. */
+static enum outcome read_next(struct outbox *outbox, struct outbox_store_row *ret_row,
+                              struct error *ret_error)
+{
+    size_t shard = 0;
+    enum outcome outcome = outbox_store_next(outbox->store, outbox->cursor, ret_row, ret_error);
+    struct event *event = ret_row->event;
+    if (outcome != OUTCOME_OK || event == NULL) {
+        return outcome;
+    }
+    outcome = user_shard_of_body((struct slice){event->body, event->body_length},
+                                 (size_t)outbox->settings->common.shards, &shard, ret_error);
+    event->shard = (uint8_t)shard;
+    if (outcome != OUTCOME_OK) {
+        event_free(event);
+    }
+    return outcome;
+}
+
 void outbox_forward(struct outbox *outbox)
 {
     struct work_list batch = STAILQ_HEAD_INITIALIZER(batch);
@@ -271,7 +291,7 @@ void outbox_forward(struct outbox *outbox)
     struct error error = {.text = ""};
     while (content.events > 0 && may_forward(outbox) && has_room_to_forward(outbox)) {
         struct outbox_store_row row;
-        enum outcome outcome = outbox_store_next(outbox->store, outbox->cursor, &row, &error);
+        enum outcome outcome = read_next(outbox, &row, &error);
         if (outcome != OUTCOME_OK) {
             outbox_store_rollback(outbox->store, outcome);
             wait_after(outbox, &error);

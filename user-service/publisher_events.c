@@ -71,7 +71,10 @@ void publisher_accept(struct publisher *publisher, struct event *event)
 
 enum outcome publisher_send_waiting(struct publisher *publisher, struct error *ret_error)
 {
-    const struct broker_route route = connector_route(&publisher->confirms.options.connection);
+    const struct connector_options *options = &publisher->confirms.options.connection;
+    /* To clear it would be a part of what each turn costs. */
+    struct shard_name name __attribute__((uninitialized));
+    struct broker_route route = connector_route(options, 0, &name);
     struct event *event = NULL;
     while (confirming_publisher_has_room(&publisher->confirms) &&
            (event = TAILQ_FIRST(&publisher->waiting)) != NULL) {
@@ -80,6 +83,9 @@ enum outcome publisher_send_waiting(struct publisher *publisher, struct error *r
                           (struct slice){event->body, event->body_length},
                           (struct slice){event->message_id, event->message_id_length},
                           event->occurred_at_ms, slice_of(event->traceparent), &message);
+        if (options->shards > 1) {
+            route = connector_route(options, event->shard, &name);
+        }
         enum outcome outcome =
             broker_append_publish(publisher->confirms.broker, &route, &message, ret_error);
         if (outcome == OUTCOME_BUSY || outcome == OUTCOME_INVALID) {
@@ -162,19 +168,29 @@ static void refuse_unsent(struct publisher *publisher, enum event_outcome outcom
 /* Nobody but its owner can mend that, and only a confirm shows that he has. */
 static void hear_unbound(struct publisher *publisher)
 {
-    const struct broker_route route = connector_route(&publisher->confirms.options.connection);
+    const struct connector_options *options = &publisher->confirms.options.connection;
+    char keys[SHARDS_TEXT_BYTES];
     struct error why;
     if (publisher->refusal.text[0] != '\0') {
         return;
     }
+    (void)connector_keys_text(options, keys);
     error_set(&why, OUTCOME_TRANSIENT, "no queue is bound to exchange '%s' for the key '%s'",
-              route.exchange, route.routing_key);
-    log_at(&event_exchange_unbound, log_string("exchange", route.exchange),
-           log_string("routing_key", route.routing_key));
+              options->route.exchange, keys);
+    log_at(&event_exchange_unbound, log_string("exchange", options->route.exchange),
+           log_string("routing_key", keys));
     publisher_record_refusal(publisher, &why);
     if (publisher->state == PUBLISHER_CONNECTED) {
         publisher_show_connected(publisher);
     }
+}
+
+static void log_missing(const struct publisher *publisher)
+{
+    char queues[SHARDS_TEXT_BYTES];
+    log_at(&event_queue_missing,
+           log_string("queue",
+                      connector_queues_text(&publisher->confirms.options.connection, queues)));
 }
 
 bool publisher_hear(void *context, const struct broker_event *event)
@@ -183,8 +199,8 @@ bool publisher_hear(void *context, const struct broker_event *event)
     bool is_return = event->type == BROKER_EVENT_RETURN;
     if (is_return && !connector_minds_queue(&publisher->confirms.options.connection)) {
         hear_unbound(publisher);
-    } else if (is_return && !publisher->confirms.declaring) {
-        log_at(&event_queue_missing, log_string("queue", publisher->settings->common.queue));
+    } else if (is_return && publisher->confirms.declaring == 0) {
+        log_missing(publisher);
     } else if (event->type == BROKER_EVENT_BLOCKED) {
         struct error reason;
         error_set(&reason, OUTCOME_OK, "the broker has blocked publishing: %.*s",

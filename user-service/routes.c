@@ -86,8 +86,7 @@ bool routes_is_ready(void *context, struct error *ret_reason)
     if (routes->outbox == NULL || outbox_has_room(routes->outbox, &trouble)) {
         return routes->outbox != NULL;
     }
-    struct error broker = *ret_reason;
-    error_set(ret_reason, OUTCOME_OK, "%.240s; and %.240s", broker.text, trouble.text);
+    error_join(ret_reason, "; and ", trouble.text);
     return false;
 }
 

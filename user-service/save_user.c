@@ -3,6 +3,7 @@
 
 #include "common/base/json_canonical.h"
 #include "common/http/form.h"
+#include "common/user/user_shard.h"
 
 /* A form is at most as large as a body; as JSON each byte may become six. */
 enum {
@@ -37,19 +38,36 @@ static bool choose_user_id(const struct user *user, const struct event *event,
     return message_id_pair(message_id, user_id) || derive_user_id(message_id, user, user_id);
 }
 
+static bool choose_shard(const struct user *user, const char *assigned_id, size_t shards,
+                         struct event *event)
+{
+    size_t shard = 0;
+    struct error error;
+    if (shards < 2) {
+        return true; /* without a call, in every save */
+    }
+    if (user_shard_of(user, assigned_id, (struct slice){event->body, event->body_length}, shards,
+                      &shard, &error) != OUTCOME_OK) {
+        return false;
+    }
+    event->shard = (uint8_t)shard;
+    return true;
+}
+
 /* Puts the user's JSON into the event, with an id of its own where the client gave none. */
-static bool write_body(const struct user *user, struct event *event)
+static bool write_body(const struct user *user, size_t shards, struct event *event)
 {
     char user_id[MESSAGE_ID_TEXT_BYTES];
     struct buffer text;
     buffer_init(&text, user->text.length + ID_MEMBER_BYTES);
     (void)buffer_reserve(&text, user->text.length + ID_MEMBER_BYTES);
+    const char *assigned_id = user->has_id ? NULL : user_id;
     if (user->has_id || choose_user_id(user, event, user_id)) {
-        user_append_text(user, user->has_id ? NULL : user_id, &text);
+        user_append_text(user, assigned_id, &text);
         event->body = buffer_take(&text, &event->body_length);
     }
     buffer_done(&text);
-    if (event->body == NULL) {
+    if (event->body == NULL || !choose_shard(user, assigned_id, shards, event)) {
         reply_refused(&event->asker, EVENT_NO_MEMORY);
         return false;
     }
@@ -71,7 +89,7 @@ static void save_json(struct acceptor *acceptor, const struct asker *asker, stru
         return;
     }
     struct event *event = acceptor_begin(acceptor, asker, EVENT_USER_SAVED);
-    if (event != NULL && write_body(&user, event)) {
+    if (event != NULL && write_body(&user, (size_t)settings->common.shards, event)) {
         acceptor_accept(acceptor, event);
         event = NULL;
     }

@@ -9,12 +9,14 @@
 static const struct option_row rows[] = {COMMON_OPTIONS(COMMON_ROW, "127.0.0.1:3000")
                                              USER_OPTIONS(USER_ROW)};
 
-static enum outcome check_name(const char *option, const char *text, struct error *ret_error)
+/* `suffix_bytes`: what is added to it. */
+static enum outcome check_name(const char *option, const char *text, size_t suffix_bytes,
+                               struct error *ret_error)
 {
     size_t length = text == NULL ? 0 : strlen(text);
-    if (length > SHORT_STRING_BYTES_MAX) {
-        return error_set(ret_error, OUTCOME_INVALID, "%s: at most %d bytes, this has %zu", option,
-                         (int)SHORT_STRING_BYTES_MAX, length);
+    if (length > SHORT_STRING_BYTES_MAX - suffix_bytes) {
+        return error_set(ret_error, OUTCOME_INVALID, "%s: at most %zu bytes, this has %zu", option,
+                         SHORT_STRING_BYTES_MAX - suffix_bytes, length);
     }
     for (size_t i = 0; i < length; i++) {
         if ((unsigned char)text[i] < ' ' || text[i] == 0x7f) {
@@ -27,9 +29,10 @@ static enum outcome check_name(const char *option, const char *text, struct erro
 
 enum outcome settings_check(const struct settings *settings, struct error *ret_error)
 {
-    enum outcome outcome = check_name("exchange", settings->exchange, ret_error);
+    size_t suffix_bytes = settings->common.shards > 1 ? SHARD_SUFFIX_BYTES_MAX : 0;
+    enum outcome outcome = check_name("exchange", settings->exchange, 0, ret_error);
     if (outcome == OUTCOME_OK) {
-        outcome = check_name("routing-key", settings->routing_key, ret_error);
+        outcome = check_name("routing-key", settings->routing_key, suffix_bytes, ret_error);
     }
     if (outcome != OUTCOME_OK) {
         return outcome;

@@ -4,6 +4,7 @@
 #include "common/amqp/broker_internal.h"
 #include "common/base/clock.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <limits.h>
 #include <netinet/in.h>
@@ -14,7 +15,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { CONNECTION_NAME_BYTES = 256 };
+enum { CONNECTION_NAME_BYTES = 256, CONSUMER_TAG_BYTES = 24 };
 
 static const char *program_name;
 
@@ -43,9 +44,8 @@ static enum outcome reply_error(amqp_rpc_reply_t reply, const char *what, struct
         refusal.code = method->reply_code;
         text = method->reply_text;
     }
-    if (text.len > 0 && text.len <= sizeof(refusal.text)) {
-        refusal.text_length = text.len;
-        memcpy(refusal.text, text.bytes, text.len);
+    if (text.len > 0) {
+        broker_refusal_set_text(&refusal, (struct slice){text.bytes, text.len});
     }
     return broker_refusal_error(&refusal, what, ret_error);
 }
@@ -294,17 +294,48 @@ enum outcome broker_reopen_channel(struct broker *broker, struct error *ret_erro
     return outcome != OUTCOME_OK ? outcome : broker_open_channel(broker, ret_error);
 }
 
-enum outcome broker_consume(struct broker *broker, const char *queue, uint16_t prefetch,
-                            struct error *ret_error)
+enum outcome broker_set_prefetch(struct broker *broker, uint16_t prefetch, struct error *ret_error)
 {
     amqp_basic_qos_t qos = {.prefetch_count = prefetch};
-    amqp_basic_consume_t consume = {.queue = amqp_cstring_bytes(queue)};
-    enum outcome outcome = broker_ask(broker, AMQP_BASIC_QOS_METHOD, &qos, AMQP_BASIC_QOS_OK_METHOD,
-                                      "basic.qos", NULL, ret_error);
-    return outcome != OUTCOME_OK
-               ? outcome
-               : broker_ask(broker, AMQP_BASIC_CONSUME_METHOD, &consume,
-                            AMQP_BASIC_CONSUME_OK_METHOD, "basic.consume", NULL, ret_error);
+    return broker_ask(broker, AMQP_BASIC_QOS_METHOD, &qos, AMQP_BASIC_QOS_OK_METHOD, "basic.qos",
+                      NULL, ret_error);
+}
+
+/* The first consumer has a tag that the broker makes, and a later one its number. */
+static amqp_bytes_t write_consumer_tag(size_t number, char ret_tag[CONSUMER_TAG_BYTES])
+{
+    assert(number <= BROKER_CONSUMERS_MAX);
+    (void)snprintf(ret_tag, CONSUMER_TAG_BYTES, "%zu", number);
+    return number == 0 ? amqp_empty_bytes : amqp_cstring_bytes(ret_tag);
+}
+
+enum outcome broker_consume(struct broker *broker, const char *queue, size_t number,
+                            struct error *ret_error)
+{
+    char tag[CONSUMER_TAG_BYTES];
+    amqp_basic_consume_t consume = {.queue = amqp_cstring_bytes(queue),
+                                    .consumer_tag = write_consumer_tag(number, tag)};
+    return broker_ask(broker, AMQP_BASIC_CONSUME_METHOD, &consume, AMQP_BASIC_CONSUME_OK_METHOD,
+                      "basic.consume", NULL, ret_error);
+}
+
+enum outcome broker_append_consume(struct broker *broker, const char *queue, size_t number,
+                                   struct error *ret_error)
+{
+    char tag[CONSUMER_TAG_BYTES];
+    amqp_basic_consume_t consume = {.queue = amqp_cstring_bytes(queue),
+                                    .consumer_tag = write_consumer_tag(number, tag)};
+    return broker_append_method(broker, BROKER_CHANNEL, AMQP_BASIC_CONSUME_METHOD, &consume,
+                                "basic.consume", ret_error);
+}
+
+enum outcome broker_append_cancel(struct broker *broker, size_t number, struct error *ret_error)
+{
+    char tag[CONSUMER_TAG_BYTES];
+    assert(number > 0);
+    amqp_basic_cancel_t cancel = {.consumer_tag = write_consumer_tag(number, tag)};
+    return broker_append_method(broker, BROKER_CHANNEL, AMQP_BASIC_CANCEL_METHOD, &cancel,
+                                "basic.cancel", ret_error);
 }
 
 int broker_descriptor(const struct broker *broker)

@@ -23,6 +23,7 @@ struct broker_queue {
     const char *name;
     enum broker_queue_type type; /* of no meaning where it is only looked for */
     enum broker_declare declare;
+    bool is_shard; /* then its consumers take turns, and its leader is where there are few */
 };
 
 /* Where a message is published to: the default exchange, "", delivers to the queue that the routing
@@ -43,7 +44,7 @@ struct broker_queue_finding {
  * many headers there are. */
 #define BROKER_HEADER_DELIVERY_COUNT "x-delivery-count"
 
-enum { BROKER_OPERATION_TIMEOUT_MS = 5000, BROKER_URLS_MAX = 16 };
+enum { BROKER_OPERATION_TIMEOUT_MS = 5000, BROKER_URLS_MAX = 16, BROKER_CONSUMERS_MAX = 255 };
 
 /* Checks the files. INVALID: the text names the option and the file that cannot be used. */
 MUST_CHECK enum outcome broker_tls_check_files(const struct broker_tls_files *files,
@@ -138,8 +139,20 @@ MUST_CHECK enum outcome broker_check_publishing(struct broker *broker, struct er
  * queue again, in front of the other messages; RabbitMQ 3 would put them at the end after a nack.
  * Confirms are not enabled on the new channel. */
 MUST_CHECK enum outcome broker_reopen_channel(struct broker *broker, struct error *ret_error);
-MUST_CHECK enum outcome broker_consume(struct broker *broker, const char *queue, uint16_t prefetch,
+/* For the consumers that begin afterwards, for each of them. */
+MUST_CHECK enum outcome broker_set_prefetch(struct broker *broker, uint16_t prefetch,
+                                            struct error *ret_error);
+/* `number`, up to BROKER_CONSUMERS_MAX, is that of the deliveries and of BROKER_EVENT_CANCELLED.
+ * With more than one consumer the deliveries of the first may have begun already: then it is
+ * broker_read() that says whether the others may consume. */
+MUST_CHECK enum outcome broker_consume(struct broker *broker, const char *queue, size_t number,
                                        struct error *ret_error);
+/* Ends a consumer, and begins it again behind all others of its queue. Neither has an answer that
+ * is shown; a refusal closes the channel. What was delivered meanwhile is still read. */
+MUST_CHECK enum outcome broker_append_cancel(struct broker *broker, size_t number,
+                                             struct error *ret_error);
+MUST_CHECK enum outcome broker_append_consume(struct broker *broker, const char *queue,
+                                              size_t number, struct error *ret_error);
 
 /* The socket, for poll(). Readiness alone is not enough: call broker_read() until NONE whenever the
  * loop turns, and at least every half heartbeat. */
@@ -201,6 +214,7 @@ enum broker_event_type {
  * broker_append_copy(). */
 struct broker_delivery {
     uint64_t tag;
+    uint8_t consumer; /* its number */
     bool redelivered;
     struct message message;
     struct slice raw_properties;
@@ -212,6 +226,7 @@ struct broker_event {
     bool multiple;
     struct slice text;  /* RETURN: message id; BLOCKED: the broker's reason; DECLARED: the queue */
     uint64_t consumers; /* DECLARED: of the queue, our own included */
+    uint8_t consumer;   /* CANCELLED: its number */
     struct broker_delivery delivery;
 };
 

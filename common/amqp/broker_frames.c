@@ -198,9 +198,8 @@ static enum outcome wait_for_bytes(struct broker *broker, const char *what, uint
 struct broker_refusal broker_take_refusal(struct broker_cursor *arguments)
 {
     struct broker_refusal refusal = {.code = (int)broker_take_integer(arguments, 2)};
-    struct slice text = broker_take_short_string(arguments); /* it fits */
-    refusal.text_length = text.length;
-    memcpy(refusal.text, text.data, text.length);
+    struct slice text = broker_take_short_string(arguments);
+    broker_refusal_set_text(&refusal, text);
     refusal.method = (uint32_t)broker_take_integer(arguments, 4);
     return refusal;
 }

@@ -176,6 +176,12 @@ MUST_CHECK enum outcome broker_append_message(struct broker *broker,
                                               struct error *ret_error);
 void broker_append_heartbeat(struct broker *broker);
 
+/* broker_queue.c. Writes the arguments with which the queue is declared, and returns how many. They
+ * borrow literals. */
+enum { BROKER_QUEUE_ENTRIES_MAX = 3 };
+int broker_queue_entries(const struct broker_queue *queue,
+                         amqp_table_entry_t ret_entries[BROKER_QUEUE_ENTRIES_MAX]);
+
 /* broker.c. Sends a request and waits for its answer; *ret_refusal (NULL: nowhere) as
  * broker_wait_for(). */
 MUST_CHECK enum outcome broker_ask(struct broker *broker, uint32_t request, void *method,

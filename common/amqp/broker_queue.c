@@ -7,6 +7,36 @@
 #include <stdlib.h>
 #include <string.h>
 
+static const char single_consumer[] = "x-single-active-consumer";
+static const char leader_locator[] = "x-queue-leader-locator";
+
+static amqp_table_entry_t text_entry(const char *name, const char *value)
+{
+    return (amqp_table_entry_t){
+        .key = amqp_cstring_bytes(name),
+        .value = {.kind = AMQP_FIELD_KIND_UTF8, .value.bytes = amqp_cstring_bytes(value)}};
+}
+
+/* Only an argument makes a queue's consumers take turns: a policy cannot. Where the leaders are can
+ * be said of quorum queues alone. */
+int broker_queue_entries(const struct broker_queue *queue,
+                         amqp_table_entry_t ret_entries[BROKER_QUEUE_ENTRIES_MAX])
+{
+    int count = 0;
+    if (queue->type == BROKER_QUEUE_QUORUM) {
+        ret_entries[count++] = text_entry("x-queue-type", "quorum");
+    }
+    if (queue->is_shard) {
+        ret_entries[count++] =
+            (amqp_table_entry_t){.key = amqp_cstring_bytes(single_consumer),
+                                 .value = {.kind = AMQP_FIELD_KIND_BOOLEAN, .value.boolean = 1}};
+    }
+    if (queue->is_shard && queue->type == BROKER_QUEUE_QUORUM) {
+        ret_entries[count++] = text_entry(leader_locator, "balanced");
+    }
+    return count;
+}
+
 static enum outcome ask_for_queue(struct broker *broker, const struct broker_queue *queue,
                                   bool passive, struct broker_cursor *ret_answer,
                                   struct broker_refusal *ret_refusal, struct error *ret_error)
@@ -98,16 +128,26 @@ static enum outcome declare_with(struct broker *broker, const struct broker_queu
                       "queue.declare", ret_refusal, ret_error);
 }
 
+/* Of all that may differ the broker names one, and this matters most. */
+static void tell_missing_turns(struct error *difference)
+{
+    struct error other = *difference;
+    bool is_told = strncmp(other.text, single_consumer, strlen(single_consumer)) == 0;
+    error_set(difference, OUTCOME_INVALID, "%s is none, and not true%s%.300s", single_consumer,
+              is_told ? "" : "; ", is_told ? "" : other.text);
+}
+
 /* Finds out which arguments the queue has, from the refusal of a declaration without any, and what
- * they discard. An answer that says nothing of them ends it with what is known. Leaves the channel
+ * they discard. Code 0: it
+ * has none. An answer that says nothing of them ends it with what is known. Leaves the channel
  * open. */
 static enum outcome survey(struct broker *broker, const struct broker_queue *queue,
-                           const struct broker_refusal *first, struct error *ret_discards,
+                           const struct broker_refusal *first, struct broker_queue_finding *finding,
                            struct error *ret_error)
 {
     struct queue_arguments arguments = {.count = 0};
     struct broker_refusal refusal = *first;
-    enum outcome outcome = OUTCOME_INVALID;
+    enum outcome outcome = first->code == 0 ? OUTCOME_OK : OUTCOME_INVALID;
     while (outcome == OUTCOME_INVALID && queue_arguments_add(&arguments, &refusal)) {
         outcome = broker_recover_channel(broker, ret_error);
         if (outcome != OUTCOME_OK) {
@@ -115,22 +155,52 @@ static enum outcome survey(struct broker *broker, const struct broker_queue *que
         }
         outcome = declare_with(broker, queue, &arguments, &refusal, ret_error);
     }
-    queue_arguments_discards(&arguments, ret_discards);
+    queue_arguments_discards(&arguments, &finding->discards);
+    if (outcome == OUTCOME_OK && queue->is_shard &&
+        !queue_arguments_has(&arguments, single_consumer)) {
+        tell_missing_turns(&finding->difference);
+    }
     return outcome == OUTCOME_INVALID ? broker_recover_channel(broker, ret_error) : outcome;
+}
+
+/* The broker names what makes a queue a shard before all else. Asks for the queue without it, so
+ * that another difference shows: then *refusal is about that, and else its code is 0. */
+static enum outcome look_behind(struct broker *broker, const struct broker_queue *queue,
+                                struct broker_refusal *refusal, struct error *ret_error)
+{
+    const struct queue_arguments none = {.count = 0};
+    char argument[BROKER_ARGUMENT_BYTES];
+    struct error difference;
+    bool is_of_shards =
+        broker_refusal_difference(refusal, argument, &difference) &&
+        (strcmp(argument, single_consumer) == 0 || strcmp(argument, leader_locator) == 0);
+    if (!queue->is_shard || !is_of_shards) {
+        return OUTCOME_OK;
+    }
+    enum outcome outcome = broker_recover_channel(broker, ret_error);
+    if (outcome == OUTCOME_OK) {
+        outcome = declare_with(broker, queue, &none, refusal, ret_error);
+    }
+    return outcome == OUTCOME_INVALID ? OUTCOME_OK : outcome;
 }
 
 /* What the broker had against the declaration decides whether the queue is looked for instead. */
 static enum outcome use_as_it_is(struct broker *broker, const struct broker_queue *queue,
-                                 const struct broker_refusal *refusal,
+                                 struct broker_refusal *refusal,
                                  struct broker_queue_finding *ret_finding, struct error *ret_error)
 {
     char argument[BROKER_ARGUMENT_BYTES];
+    struct error behind;
     enum outcome outcome = OUTCOME_OK;
     if (broker_refusal_difference(refusal, argument, &ret_finding->difference)) {
-        if (!is_usable_with_other(argument)) {
-            return refuse_queue(queue, argument, &ret_finding->difference, ret_error);
+        outcome = look_behind(broker, queue, refusal, ret_error);
+        if (outcome == OUTCOME_OK && broker_refusal_difference(refusal, argument, &behind) &&
+            !is_usable_with_other(argument)) {
+            return refuse_queue(queue, argument, &behind, ret_error);
         }
-        outcome = survey(broker, queue, refusal, &ret_finding->discards, ret_error);
+        if (outcome == OUTCOME_OK) {
+            outcome = survey(broker, queue, refusal, ret_finding, ret_error);
+        }
     } else if (refusal->code == REFUSED_ACCESS) {
         ret_finding->not_declared = *ret_error;
         outcome = broker_recover_channel(broker, ret_error);

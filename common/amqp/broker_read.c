@@ -182,6 +182,20 @@ static void read_confirm(struct broker *broker, enum broker_event_type type,
     }
 }
 
+/* What broker_consume() has made the tag from: its number, or nothing. */
+static uint8_t read_consumer(struct broker_cursor *arguments)
+{
+    struct slice tag = broker_take_short_string(arguments);
+    unsigned number = 0;
+    for (size_t i = 0; i < tag.length; i++) {
+        if (tag.data[i] < '0' || tag.data[i] > '9' || number > BROKER_CONSUMERS_MAX / 10) {
+            return 0;
+        }
+        number = 10 * number + (unsigned)(tag.data[i] - '0');
+    }
+    return number <= BROKER_CONSUMERS_MAX ? (uint8_t)number : 0;
+}
+
 static enum outcome read_method(struct broker *broker, const struct broker_frame *frame,
                                 struct broker_event *ret_event, struct error *ret_error)
 {
@@ -197,12 +211,13 @@ static enum outcome read_method(struct broker *broker, const struct broker_frame
         broker->read_state = READ_RETURN_HEADER;
         break;
     case AMQP_BASIC_DELIVER_METHOD:
-        (void)broker_take_short_string(&arguments); /* the consumer's tag */
+        broker->delivery.consumer = read_consumer(&arguments);
         broker->delivery.tag = broker_take_integer(&arguments, 8);
         broker->delivery.redelivered = (broker_take_integer(&arguments, 1) & 1) != 0;
         broker->read_state = READ_DELIVERY_HEADER;
         break;
     case AMQP_BASIC_GET_OK_METHOD:
+        broker->delivery.consumer = 0;
         broker->delivery.tag = broker_take_integer(&arguments, 8);
         broker->delivery.redelivered = (broker_take_integer(&arguments, 1) & 1) != 0;
         broker->read_state = READ_DELIVERY_HEADER;
@@ -212,6 +227,7 @@ static enum outcome read_method(struct broker *broker, const struct broker_frame
         break;
     case AMQP_BASIC_CANCEL_METHOD:
         ret_event->type = BROKER_EVENT_CANCELLED;
+        ret_event->consumer = read_consumer(&arguments);
         break;
     case AMQP_QUEUE_DECLARE_OK_METHOD:
         ret_event->type = BROKER_EVENT_DECLARED;

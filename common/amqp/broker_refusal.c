@@ -1,6 +1,8 @@
 /* See broker_refusal.h. */
 #include "common/amqp/broker_refusal.h"
 
+#include "common/base/utf8.h"
+
 #include <stdio.h>
 
 enum {
@@ -106,6 +108,13 @@ enum outcome broker_refusal_error(const struct broker_refusal *refusal, const ch
                      (int)refusal->text_length, refusal->text);
 }
 
+void broker_refusal_set_text(struct broker_refusal *refusal, struct slice text)
+{
+    size_t length = text.length < sizeof(refusal->text) ? text.length : sizeof(refusal->text);
+    refusal->text_length = utf8_whole_length((struct slice){text.data, length});
+    memcpy(refusal->text, text.data, refusal->text_length);
+}
+
 bool broker_refusal_is_of_request(const struct broker_refusal *refusal)
 {
     return refusal->code == REFUSED_ACCESS || refusal->code == REFUSED_NOT_FOUND ||
@@ -154,8 +163,8 @@ bool broker_refusal_difference(const struct broker_refusal *refusal,
         return false;
     }
     struct slice argument = before(rest, "'");
-    (void)snprintf(ret_argument, BROKER_ARGUMENT_BYTES, "%.*s", (int)argument.length,
-                   argument.data);
+    (void)snprintf(ret_argument, BROKER_ARGUMENT_BYTES, "%.*s",
+                   (int)utf8_cut_length(argument, BROKER_ARGUMENT_BYTES - 1), argument.data);
     rest = behind(rest, received_mark);
     struct slice there = value_of(behind(rest, current_mark));
     struct slice here = value_of(before(rest, current_mark));
@@ -171,9 +180,14 @@ bool broker_refusal_difference(const struct broker_refusal *refusal,
     return true;
 }
 
-static void copy_slice(char *ret_text, size_t size, struct slice text)
+/* False: it does not fit, and a part of it would be the name or the value of another argument. */
+static bool copy_slice(char *ret_text, size_t size, struct slice text)
 {
+    if (text.length >= size) {
+        return false;
+    }
     (void)snprintf(ret_text, size, "%.*s", (int)text.length, text.data);
+    return true;
 }
 
 bool broker_refusal_argument(const struct broker_refusal *refusal,
@@ -186,8 +200,8 @@ bool broker_refusal_argument(const struct broker_refusal *refusal,
         behind(type, "'").data == NULL) {
         return false;
     }
-    copy_slice(ret_argument->name, sizeof(ret_argument->name), before(name, "'"));
-    copy_slice(ret_argument->value, sizeof(ret_argument->value), before(value, "' of type '"));
-    copy_slice(ret_argument->type, sizeof(ret_argument->type), before(type, "'"));
-    return true;
+    return copy_slice(ret_argument->name, sizeof(ret_argument->name), before(name, "'")) &&
+           copy_slice(ret_argument->value, sizeof(ret_argument->value),
+                      before(value, "' of type '")) &&
+           copy_slice(ret_argument->type, sizeof(ret_argument->type), before(type, "'"));
 }

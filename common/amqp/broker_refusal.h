@@ -22,6 +22,9 @@ struct broker_refusal {
     char text[SHORT_STRING_BYTES_MAX];
 };
 
+/* Copies the broker's text, whose last character it may have cut in two, without a part of one. */
+void broker_refusal_set_text(struct broker_refusal *refusal, struct slice text);
+
 /* INVALID where the broker says that the request itself is wrong or not allowed, else TRANSIENT. */
 enum outcome broker_refusal_error(const struct broker_refusal *refusal, const char *what,
                                   struct error *ret_error);

@@ -246,13 +246,11 @@ enum outcome broker_append_ack(struct broker *broker, uint64_t delivery_tag, boo
 enum outcome broker_append_declare(struct broker *broker, const struct broker_queue *queue,
                                    bool passive, struct error *ret_error)
 {
-    amqp_table_entry_t quorum = {
-        .key = amqp_cstring_bytes("x-queue-type"),
-        .value = {.kind = AMQP_FIELD_KIND_UTF8, .value.bytes = amqp_cstring_bytes("quorum")}};
+    amqp_table_entry_t entries[BROKER_QUEUE_ENTRIES_MAX];
     amqp_queue_declare_t declare = {
         .queue = amqp_cstring_bytes(queue->name), .passive = passive, .durable = !passive};
-    if (!passive && queue->type == BROKER_QUEUE_QUORUM) {
-        declare.arguments = (amqp_table_t){1, &quorum};
+    if (!passive) {
+        declare.arguments = (amqp_table_t){broker_queue_entries(queue, entries), entries};
     }
     return broker_append_method(broker, BROKER_CHANNEL, AMQP_QUEUE_DECLARE_METHOD, &declare,
                                 "queue.declare", ret_error);

@@ -45,7 +45,8 @@ void confirming_publisher_disconnect(struct confirming_publisher *publisher,
            log_string("error", why->text));
     broker_free(publisher->broker);
     publisher->broker = NULL;
-    publisher->blocked = publisher->declaring = publisher->proven = false;
+    publisher->blocked = publisher->proven = false;
+    publisher->declaring = 0;
     nack_streak_begin(&publisher->nacks);
     confirm_window_drain(&publisher->window);
 }
@@ -79,21 +80,36 @@ enum outcome confirming_publisher_check(struct confirming_publisher *publisher, 
     return nack_streak_check(&publisher->nacks, now_ms, ret_error);
 }
 
-/* Once for all that is returned until the queue is there. */
-static enum outcome declare_again(struct confirming_publisher *publisher, struct error *ret_error)
+static enum outcome append_declare(struct confirming_publisher *publisher, size_t number,
+                                   struct error *ret_error)
 {
     const struct connector_options *options = &publisher->options.connection;
-    const struct broker_queue queue = connector_queue(options);
-    const struct broker_route route = connector_route(options);
-    if (publisher->declaring || publisher->connector == NULL || !connector_minds_queue(options)) {
-        return OUTCOME_OK;
-    }
-    publisher->declaring = true;
+    struct shard_name name;
+    struct shard_name key;
+    const struct broker_queue queue = connector_queue(options, number, &name);
+    const struct broker_route route = connector_route(options, number, &key);
     enum outcome outcome = broker_append_declare(publisher->broker, &queue,
                                                  queue.declare == BROKER_DECLARE_NEVER, ret_error);
     return outcome == OUTCOME_OK && options->bind
                ? broker_append_bind(publisher->broker, queue.name, &route, ret_error)
                : outcome;
+}
+
+/* Once for all that is returned until the queues are there. The return does not say which one is
+ * missing. */
+static enum outcome declare_again(struct confirming_publisher *publisher, struct error *ret_error)
+{
+    const struct connector_options *options = &publisher->options.connection;
+    enum outcome outcome = OUTCOME_OK;
+    if (publisher->declaring > 0 || publisher->connector == NULL ||
+        !connector_minds_queue(options)) {
+        return OUTCOME_OK;
+    }
+    size_t count = connector_queue_count(options);
+    while (outcome == OUTCOME_OK && publisher->declaring < count) {
+        outcome = append_declare(publisher, publisher->declaring++, ret_error);
+    }
+    return outcome;
 }
 
 enum outcome confirming_publisher_take(struct confirming_publisher *publisher,
@@ -124,7 +140,7 @@ enum outcome confirming_publisher_take(struct confirming_publisher *publisher,
         publisher->unblocked_ms = now_ms;
         break;
     case BROKER_EVENT_DECLARED:
-        publisher->declaring = false;
+        publisher->declaring -= publisher->declaring > 0 ? 1 : 0;
         break;
     case BROKER_EVENT_NONE:
     case BROKER_EVENT_DELIVERY:

@@ -28,7 +28,7 @@ struct confirming_publisher {
     bool blocked;          /* by an alarm */
     uint64_t unblocked_ms; /* since when it is not */
     bool requested;        /* of the connector, and not taken yet */
-    bool declaring;        /* a return came: the queue is being declared again */
+    size_t declaring;      /* a return came: so many queues are being declared again */
     bool proven;           /* this connection has confirmed something */
 };
 

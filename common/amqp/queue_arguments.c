@@ -2,7 +2,6 @@
  */
 #include "common/amqp/queue_arguments.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 /* The session-service moves a message that was delivered 8 times. Before that comes a limit of less
@@ -28,6 +27,11 @@ bool queue_arguments_add(struct queue_arguments *arguments, const struct broker_
     }
     arguments->items[arguments->count++] = argument;
     return true;
+}
+
+bool queue_arguments_has(const struct queue_arguments *arguments, const char *name)
+{
+    return find(arguments, name) != NULL;
 }
 
 static bool is_full_queue_refusing(const struct queue_arguments *arguments)
@@ -62,17 +66,14 @@ static const char *harm_of(const struct queue_arguments *arguments,
 
 void queue_arguments_discards(const struct queue_arguments *arguments, struct error *ret_discards)
 {
-    size_t length = 0;
     ret_discards->text[0] = '\0';
     for (size_t i = 0; i < arguments->count; i++) {
         const struct queue_argument *argument = &arguments->items[i];
         const char *harm = harm_of(arguments, argument);
-        if (harm == NULL || length >= ERROR_TEXT_BYTES - 1) {
-            continue;
+        if (harm != NULL) {
+            struct error one;
+            (void)error_set(&one, OUTCOME_OK, "%s %s %s", argument->name, argument->value, harm);
+            error_join(ret_discards, "; ", one.text);
         }
-        int added =
-            snprintf(ret_discards->text + length, ERROR_TEXT_BYTES - length, "%s%s %.32s %s",
-                     length > 0 ? "; " : "", argument->name, argument->value, harm);
-        length += added < 0 ? 0 : (size_t)added;
     }
 }

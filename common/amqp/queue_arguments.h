@@ -20,5 +20,8 @@ struct queue_arguments {
 MUST_CHECK bool queue_arguments_add(struct queue_arguments *arguments,
                                     const struct broker_refusal *refusal);
 
+/* Whether there is one of that name, with whatever value. */
+bool queue_arguments_has(const struct queue_arguments *arguments, const char *name);
+
 /* Writes which of the arguments discard confirmed messages, and "" if none does. */
 void queue_arguments_discards(const struct queue_arguments *arguments, struct error *ret_discards);
