@@ -13,9 +13,11 @@ enum {
     LAST_ACCEPTS = 64 * ACCEPT_BATCH,
 };
 
+/* A request whose client has left takes as much as one with a client. */
 static bool has_room(struct http_server *server)
 {
-    return atomic_load(&server->connections) < (int64_t)server->options.connections_max;
+    return (size_t)atomic_load(&server->connections) + server->orphaned_requests <
+           server->options.connections_max;
 }
 
 /* The library closes what it does not take. What is beyond a limit of an address it says in the

@@ -14,7 +14,7 @@ enum { HTTP_DISCARD_FACTOR = 4, HTTP_ALLOW_BYTES = 64, HTTP_POINTER_BYTES = 80 }
 
 enum http_phase {
     HTTP_PHASE_BODY,     /* headers checked, body arriving */
-    HTTP_PHASE_DEFERRED, /* suspended: the handler's owner will reply */
+    HTTP_PHASE_DEFERRED, /* the handler's owner will reply */
     HTTP_PHASE_REPLY,    /* `reply` is to be queued in the next call of the library */
     HTTP_PHASE_QUEUED,   /* handed to the library */
 };
@@ -50,15 +50,16 @@ struct http_wait_list {
 };
 
 /* Begins with the headers of a request and ends in the library's completion callback, which frees
- * it. A deferred request outlives its client: it ends after its reply. */
+ * it. A deferred request outlives its client: it ends with its reply. */
 struct http_request {
     struct http_server *server;
-    struct MHD_Connection *connection;
-    struct http_connection *own;
-    struct slice path_part;         /* of the library's, which keeps it as long as the request */
-    const struct http_route *route; /* NULL: `reply` holds the refusal already */
+    struct MHD_Connection *connection; /* NULL: an orphan, whose client has left */
+    struct http_connection *own;       /* the same */
+    struct slice path_part;            /* of the library's, which keeps it as long as the request */
+    const struct http_route *route;    /* NULL: `reply` holds the refusal already */
     enum http_phase phase;
-    bool in_library; /* the library is calling us with this request: no resume is needed */
+    bool in_library;   /* the library is calling us with this request */
+    bool is_suspended; /* deferred, and the library does not ask about it */
     bool must_close;
     bool wants_keep_alive; /* the client named it: only such clients read its timeout */
     bool is_preflight;     /* a browser asks what a page of an allowed origin may do */
@@ -138,15 +139,18 @@ struct http_server {
     struct http_refusals refusals;
     struct auth_tokens *tokens;                 /* the loop's; NULL: all requests are allowed */
     _Atomic(struct auth_tokens *) fresh_tokens; /* for the loop to take; or NULL */
-    bool resumed;                               /* the library has replies to take up */
+    bool has_replies;                           /* that the library is to take up */
+    bool has_work;                              /* of this turn the library has some left */
     bool is_library_lenient;                    /* its parser takes what must be refused */
     uint64_t accept_retry_ms;                   /* 0: nothing is wrong */
     uint64_t now_ms;                            /* of this turn */
     struct http_wait_list waits[HTTP_WAITS];
     size_t active_requests, deferred_requests;
-    size_t receiving_bytes; /* memory of the bodies that are arriving */
-    size_t new_connections; /* those that have not sent a request yet */
-    size_t places;          /* descriptors for connections and for those that linger */
+    size_t polled_requests; /* deferred, and not suspended: the library asks about them each turn */
+    size_t orphaned_requests; /* deferred, and nobody waits for the reply */
+    size_t receiving_bytes;   /* memory of the bodies that are arriving */
+    size_t new_connections;   /* those that have not sent a request yet */
+    size_t places;            /* descriptors for connections and for those that linger */
     struct http_linger linger;
     HTTP_METRICS(METRIC_MEMBER)
 };
@@ -232,6 +236,19 @@ void http_log_refused(struct http_request *request, const struct http_reply *rep
 
 /* Logs what is kept, where its period is over, or `is_last`. */
 void http_log_kept_refusal(struct http_server *server, bool is_last);
+
+/* The handler has deferred the request: from now on it waits for http_request_reply(). */
+void http_deferred_begin(struct http_request *request);
+
+/* The library asks whether there is a reply now. */
+void http_deferred_ask(struct http_request *request);
+
+/* Its client has left before that. */
+void http_deferred_lose_client(struct http_request *request);
+
+/* How long to wait for events where the library wants to be called again at once, in milliseconds:
+ * it does as long as a request is polled. */
+int http_deferred_wait_ms(const struct http_server *server);
 
 /* Queues request->reply with the library. */
 enum MHD_Result http_queue_reply(struct http_request *request);

@@ -329,10 +329,8 @@ static enum MHD_Result run_handler(struct http_request *request)
         request->route->handle(request, request->server->options.context);
         request->in_library = false;
         if (request->phase == HTTP_PHASE_DEFERRED) {
-            request->server->deferred_requests++;
             release_body(request); /* whoever deferred has taken what he needs */
-            http_connection_wait_for(request->own, HTTP_WAIT_SERVICE);
-            MHD_suspend_connection(request->connection);
+            http_deferred_begin(request);
             return MHD_YES;
         }
     }
@@ -346,6 +344,7 @@ enum MHD_Result http_handle_request(void *closure, struct MHD_Connection *connec
 {
     struct http_server *server = closure;
     if (*request_slot == NULL) {
+        server->has_work = true; /* the body is to come */
         const struct http_head head = {.path = path, .method = method, .version = version};
         return begin_request(server, connection, &head, request_slot);
     }
@@ -353,6 +352,11 @@ enum MHD_Result http_handle_request(void *closure, struct MHD_Connection *connec
     if (request->own->is_late) {
         return MHD_NO;
     }
+    if (request->phase == HTTP_PHASE_DEFERRED) {
+        http_deferred_ask(request);
+        return MHD_YES;
+    }
+    server->has_work = true;
     switch (request->phase) {
     case HTTP_PHASE_BODY:
         if (*upload_bytes > 0) {
@@ -381,28 +385,14 @@ void http_end_request(void *closure, struct MHD_Connection *connection, void **r
         return;
     }
     *request_slot = NULL;
-    server->active_requests--;
     release_body(request);
     request->own->request = NULL;
     http_connection_wait_for(request->own, HTTP_WAIT_HEAD);
+    if (request->phase == HTTP_PHASE_DEFERRED) {
+        http_deferred_lose_client(request);
+        return;
+    }
+    server->active_requests--;
     free(request->reply.body);
     free(request);
-}
-
-void http_request_defer(struct http_request *request)
-{
-    request->phase = HTTP_PHASE_DEFERRED;
-}
-
-void http_request_reply(struct http_request *request, const struct http_reply *reply)
-{
-    http_log_refused(request, reply);
-    request->reply = *reply;
-    request->reply.pointer = NULL;
-    request->phase = HTTP_PHASE_REPLY;
-    if (!request->in_library) {
-        request->server->deferred_requests--;
-        request->server->resumed = true;
-        MHD_resume_connection(request->connection);
-    }
 }

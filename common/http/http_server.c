@@ -21,6 +21,8 @@ enum {
     OPEN_ROUTES_MAX = 64,         /* bits */
     OTHER_DESCRIPTORS = 31,       /* of the broker, the store, the log; listeners come on top */
     FIRST_REQUEST_WAIT_MS = 1000, /* in a drain, for who has connected and sent nothing yet */
+    DRAIN_TURN_MS = 10,           /* the longest wait of a turn in a drain */
+    LAST_RUNS = 3,                /* head, body, end */
 };
 
 bool http_server_is_draining(const struct http_server *server)
@@ -200,11 +202,13 @@ static int wait_ms(struct http_server *server)
 {
     MHD_UNSIGNED_LONG_LONG library_ms = 0;
     int longest_ms = server->accept_retry_ms != 0 ? HTTP_ACCEPT_PAUSE_MS : LONGEST_WAIT_MS;
-    if (MHD_get_timeout(server->daemon, &library_ms) == MHD_YES &&
-        library_ms < (unsigned)longest_ms) {
-        return (int)library_ms;
+    if (MHD_get_timeout(server->daemon, &library_ms) != MHD_YES) {
+        return longest_ms;
     }
-    return longest_ms;
+    if (library_ms == 0) {
+        library_ms = (unsigned)http_deferred_wait_ms(server);
+    }
+    return library_ms < (unsigned)longest_ms ? (int)library_ms : longest_ms;
 }
 
 static void wait_for_events(struct http_server *server, int timeout_ms)
@@ -224,9 +228,9 @@ static void wait_for_events(struct http_server *server, int timeout_ms)
     }
 }
 
-static bool is_drained(const struct http_server *server, uint64_t begin_ms)
+static bool is_drained(const struct http_server *server, uint64_t stopped_ms)
 {
-    uint64_t elapsed_ms = clock_monotonic_ms() - begin_ms;
+    uint64_t elapsed_ms = clock_monotonic_ms() - stopped_ms;
     if (elapsed_ms >= server->options.drain_timeout_ms) {
         return server->deferred_requests == 0;
     }
@@ -234,10 +238,31 @@ static bool is_drained(const struct http_server *server, uint64_t begin_ms)
            (server->new_connections == 0 || elapsed_ms >= FIRST_REQUEST_WAIT_MS);
 }
 
+/* When a drain has begun, and when nothing was accepted any more; 0: not yet. */
+struct drain {
+    uint64_t begin_ms, stopped_ms;
+};
+
+/* Returns whether nothing is left to do. */
+static bool continue_drain(struct http_server *server, struct drain *drain)
+{
+    uint64_t now_ms = clock_monotonic_ms();
+    if (drain->begin_ms == 0) {
+        drain->begin_ms = now_ms;
+    }
+    if (drain->stopped_ms == 0 && now_ms - drain->begin_ms >= server->options.drain_delay_ms) {
+        drain->stopped_ms = now_ms;
+        server->waits[HTTP_WAIT_END].timeout_ms = HTTP_LINGER_DRAIN_MS;
+        stop_accepting(server);
+        return false; /* those were accepted just now */
+    }
+    return drain->stopped_ms != 0 && is_drained(server, drain->stopped_ms);
+}
+
 static void run_loop(void *owner)
 {
     struct http_server *server = owner;
-    uint64_t drain_begin_ms = 0;
+    struct drain drain = {0};
     bool drained = false;
     while (!drained) {
         (void)worker_begin_turn(&server->worker);
@@ -247,27 +272,30 @@ static void run_loop(void *owner)
             http_log_kept_refusal(server, false);
         }
         http_linger_sweep(&server->linger, server->now_ms, server->waits[HTTP_WAIT_END].timeout_ms);
+        server->has_work = false;
         do {
-            server->resumed = false;
+            server->has_replies = false;
             MHD_run(server->daemon);
             if (server->options.on_turn != NULL) {
                 server->options.on_turn(server->options.context);
             }
-        } while (server->resumed);
+        } while (server->has_replies);
         /* Asked after what may have taken the wake-up of the drain with what was handed over. */
         if (http_server_is_draining(server)) {
-            if (drain_begin_ms == 0) {
-                drain_begin_ms = clock_monotonic_ms();
-                server->waits[HTTP_WAIT_END].timeout_ms = HTTP_LINGER_DRAIN_MS;
-                stop_accepting(server);
+            bool was_accepting = drain.stopped_ms == 0;
+            drained = continue_drain(server, &drain);
+            if (was_accepting && drain.stopped_ms != 0) {
                 continue;
             }
-            drained = is_drained(server, drain_begin_ms);
         }
         if (!drained) {
             http_accept_where_there_is_room(server);
-            wait_for_events(server, drain_begin_ms == 0 ? wait_ms(server) : 10);
+            wait_for_events(server, drain.begin_ms == 0 ? wait_ms(server) : DRAIN_TURN_MS);
         }
+    }
+    /* The replies of the last turn are queued: now they are sent. */
+    for (int i = 0; i < LAST_RUNS; i++) {
+        (void)MHD_run(server->daemon);
     }
     http_log_kept_refusal(server, true);
 }

@@ -46,8 +46,10 @@ struct http_server_options {
     /* Must take what was handed over to http_server_worker(). It may be called for nothing. */
     void (*on_wake)(void *context);
     void (*on_turn)(void *context); /* after every turn of the loop, before it waits; or NULL */
-    uint64_t drain_timeout_ms;      /* a drain ends at the latest then, deferred requests excepted:
-                                     * those must be replied to */
+    uint64_t drain_delay_ms;        /* so long a drain goes on accepting: who looks at the service
+                                     * learns of it first */
+    uint64_t drain_timeout_ms;      /* after that a drain ends at the latest then, deferred requests
+                                     * excepted: those must be replied to */
 };
 
 /* Binds and listens, or takes the sockets that systemd passes. INVALID: the address, or a passed
@@ -76,16 +78,16 @@ void http_server_set_tokens(struct http_server *server, struct auth_tokens *toke
 
 MUST_CHECK enum outcome http_server_start(struct http_server *server, struct error *ret_error);
 
-/* Its loop. What is handed over to it is for on_wake. worker_stop() begins the drain: the server
- * stops accepting, replies carry Connection: close, and the loop ends when no request is left, and
- * none is expected: who has just connected gets a moment to send his first. */
+/* Its loop. What is handed over to it is for on_wake. worker_stop() begins the drain: replies carry
+ * Connection: close, after drain_delay_ms the server stops accepting, and the loop ends when no
+ * request is left, and none is expected: who has just connected gets a moment to send his first. */
 struct worker *http_server_worker(struct http_server *server);
 bool http_server_is_draining(const struct http_server *server);
 
 /* After the worker's end, or before http_server_start(). NULL is fine. */
 void http_server_free(struct http_server *server);
 
-/* Of a request, all borrowed until the reply; the body only until the handler returns. */
+/* Of a request, all borrowed until the handler returns: then the client may leave. */
 struct slice http_request_body(const struct http_request *request);
 struct slice http_request_header(const struct http_request *request,
                                  const char *name); /* empty: none */
