@@ -33,13 +33,14 @@ enum outcome http_linger_init(struct http_linger *linger, struct error *ret_erro
     return OUTCOME_OK;
 }
 
-/* To close the descriptor is to take it out of the epoll set: nobody else has one of this socket by
- * now. */
+/* To close the descriptor is not enough to take it out of the epoll set: whoever looks at the
+ * process's open files may hold the socket for a moment longer. */
 static void end(struct http_linger *linger, struct http_lingering *one)
 {
     TAILQ_REMOVE(&linger->list, one, list);
     linger->count--;
     metric_set(&linger->shown_count, (int64_t)linger->count);
+    (void)epoll_ctl(linger->epoll_descriptor, EPOLL_CTL_DEL, one->descriptor, NULL);
     close(one->descriptor);
     free(one);
 }

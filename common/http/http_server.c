@@ -192,9 +192,14 @@ void http_server_address(const struct http_server *server, char ret_text[HTTP_AD
     http_listen_address(&server->listeners, ret_text, HTTP_ADDRESSES_BYTES);
 }
 
+/* A socket that the service manager has too stays in the epoll set when it is closed here. */
 static void stop_accepting(struct http_server *server)
 {
     http_accept_the_last(server);
+    for (size_t i = 0; i < server->listeners.count; i++) {
+        (void)epoll_ctl(server->epoll_descriptor, EPOLL_CTL_DEL, server->listeners.descriptors[i],
+                        NULL);
+    }
     http_listeners_close(&server->listeners);
 }
 

@@ -5,6 +5,7 @@ import socket
 import stat
 import subprocess
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -37,7 +38,7 @@ def test_a_list_with_a_path(name, world, tmp_path):
     service.arguments[service.arguments.index("--listen") + 1] = ", ".join(addresses)
     service.start()
     assert all(answers(a) for a in (("127.0.0.1", service.port), ("127.0.0.1", int(addresses[1][10:])), path))
-    assert service.events("service.started")[-1]["listen"] == ", ".join(addresses)
+    assert service.started()["listen"] == ", ".join(addresses)
     assert stat.S_IMODE(os.stat(path).st_mode) == 0o666
     assert service.events("http.refused") == []
     # A client without an address of the network.
@@ -146,6 +147,38 @@ def test_several_passed_sockets(name, world, tmp_path):
     assert process.wait(PATIENCE_S) == 0
     for one in listening:
         one.close()
+
+
+def watched(process):
+    """The descriptors that a process waits for events of."""
+    folder = "/proc/%d" % process.pid
+    files = {name: os.readlink("%s/fd/%s" % (folder, name)) for name in os.listdir(folder + "/fd")}
+    texts = [Path(folder, "fdinfo", name).read_text() for name, file in files.items() if "[eventpoll]" in file]
+    return {int(line.split()[1]) for text in texts for line in text.splitlines() if line.startswith("tfd:")}
+
+
+def test_a_passed_socket_is_not_watched_in_a_drain(world, tmp_path):
+    """It stays open with the manager: who connects to it would wake this process without end."""
+    with socket.socket() as listening:
+        port = free_port()
+        listening.bind(("127.0.0.1", port))
+        listening.listen(64)
+        script = "exec 3<&%d; LISTEN_FDS=1 LISTEN_PID=$$ exec \"$@\"" % listening.fileno()
+        process = subprocess.Popen(
+            ["bash", "-c", script, "bash", binary("user-service"), "--queue", world.queue, "--state-dir",
+             str(tmp_path / "state"), "--request-timeout", "600s", "--drain-timeout", "600s"],
+            pass_fds=[listening.fileno()], stderr=subprocess.DEVNULL, env=dict(os.environ, AMQP_URL=world.url))
+        world.closers.append(process.kill)
+        assert answers(("127.0.0.1", port)) and 3 in watched(process)
+        with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S) as client:
+            client.sendall(b"POST /users/save HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n")
+            assert client.recv(1000).startswith(b"HTTP/1.1 100 ")
+            process.terminate()
+            eventually(lambda: not os.path.exists("/proc/%d/fd/3" % process.pid), "the socket is closed here")
+            assert 3 not in watched(process)
+            client.sendall(b"{}")
+            assert client.recv(1000).startswith(b"HTTP/1.1 4")
+        assert process.wait(PATIENCE_S) == 0
 
 
 def test_the_limit_of_connections_is_that_of_all_addresses(world, tmp_path):
