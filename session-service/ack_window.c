@@ -32,14 +32,15 @@ void ack_window_clear(struct ack_window *window)
 {
     window->count = 0;
     window->last_tag = 0;
+    window->held = 0;
 }
 
-enum outcome ack_window_add(struct ack_window *window, uint64_t tag, uint64_t read_us,
+enum outcome ack_window_add(struct ack_window *window, const struct ack_window_entry *entry,
                             struct error *ret_error)
 {
-    if (tag != window->last_tag + 1) {
+    if (entry->tag != window->last_tag + 1) {
         return error_set(ret_error, OUTCOME_BROKEN,
-                         "the broker sent delivery tag %" PRIu64 " after %" PRIu64, tag,
+                         "the broker sent delivery tag %" PRIu64 " after %" PRIu64, entry->tag,
                          window->last_tag);
     }
     if (window->count == window->capacity) {
@@ -47,8 +48,8 @@ enum outcome ack_window_add(struct ack_window *window, uint64_t tag, uint64_t re
                          "the broker sent more than the prefetch of %zu deliveries",
                          window->capacity);
     }
-    window->last_tag = tag;
-    window->entries[window->count++] = (struct ack_window_entry){.tag = tag, .read_us = read_us};
+    window->last_tag = entry->tag;
+    window->entries[window->count++] = *entry;
     return OUTCOME_OK;
 }
 
@@ -78,11 +79,32 @@ void ack_window_settle(struct ack_window *window, uint64_t tag)
     }
 }
 
+void ack_window_hold(struct ack_window *window, uint8_t consumer)
+{
+    window->held = consumer;
+}
+
+struct ack_window_share ack_window_share_of(const struct ack_window *window, uint8_t consumer)
+{
+    struct ack_window_share share = {0};
+    for (size_t i = 0; i < window->count; i++) {
+        const struct ack_window_entry *entry = &window->entries[i];
+        share.count += entry->consumer == consumer ? 1 : 0;
+        share.unsettled += entry->consumer == consumer && !entry->settled ? 1 : 0;
+    }
+    return share;
+}
+
+static bool is_due(const struct ack_window *window, const struct ack_window_entry *entry)
+{
+    return entry->settled && (window->held == 0 || entry->consumer != window->held);
+}
+
 struct ack_batch ack_window_take_acks(struct ack_window *window)
 {
     struct ack_batch batch = {.acks = window->acks, .read_us = window->read_us};
     size_t prefix = 0;
-    while (prefix < window->count && window->entries[prefix].settled) {
+    while (prefix < window->count && is_due(window, &window->entries[prefix])) {
         window->read_us[batch.delivery_count++] = window->entries[prefix].read_us;
         prefix++;
     }
@@ -93,7 +115,7 @@ struct ack_batch ack_window_take_acks(struct ack_window *window)
     size_t kept = 0;
     for (size_t i = prefix; i < window->count; i++) {
         const struct ack_window_entry *entry = &window->entries[i];
-        if (entry->settled) {
+        if (is_due(window, entry)) {
             window->acks[batch.ack_count++] = (struct ack){.tag = entry->tag};
             window->read_us[batch.delivery_count++] = entry->read_us;
         } else {

@@ -26,13 +26,28 @@ enum batch_end {
 static enum batch_end take_delivery(struct consumer *consumer,
                                     const struct broker_delivery *delivery, struct error *ret_error)
 {
-    if (ack_window_add(&consumer->window, delivery->tag, clock_monotonic_us(), ret_error) !=
-            OUTCOME_OK ||
+    uint64_t now_us = clock_monotonic_us();
+    const struct ack_window_entry entry = {
+        .tag = delivery->tag, .read_us = now_us, .consumer = delivery->consumer};
+    if (ack_window_add(&consumer->window, &entry, ret_error) != OUTCOME_OK ||
         delivery_batch_add(&consumer->batch, delivery, ret_error) != OUTCOME_OK) {
         return BATCH_BROKEN;
     }
     consumer_look_at(&consumer->batch.items[consumer->batch.count - 1]);
+    if (delivery->consumer > 0) {
+        consumer_shares_delivered(consumer, delivery->consumer, now_us / 1000);
+    }
     return BATCH_COMPLETE;
+}
+
+static enum batch_end cancelled(const struct consumer *consumer, size_t number,
+                                struct error *ret_error)
+{
+    struct shard_name name;
+    const char *queue = shard_consumed_queue(consumer->settings->common.queue, number, &name);
+    log_at(&event_consumer_cancelled, log_string("queue", queue));
+    error_set(ret_error, OUTCOME_BROKEN, "the broker ended the consumer of queue '%s'", queue);
+    return BATCH_CANCELLED;
 }
 
 static enum batch_end read_batch(struct consumer *consumer, struct error *ret_error)
@@ -51,9 +66,7 @@ static enum batch_end read_batch(struct consumer *consumer, struct error *ret_er
         case BROKER_EVENT_NONE:
             return BATCH_COMPLETE;
         case BROKER_EVENT_CANCELLED:
-            error_set(ret_error, OUTCOME_BROKEN, "the broker ended the consumer of queue '%s'",
-                      consumer->settings->common.queue);
-            return BATCH_CANCELLED;
+            return cancelled(consumer, event.consumer, ret_error);
         case BROKER_EVENT_DELIVERY: {
             enum batch_end end = take_delivery(consumer, &event.delivery, ret_error);
             if (end != BATCH_COMPLETE) {
@@ -105,7 +118,7 @@ static void record_stall(struct consumer *consumer)
     const struct dead_letters *letters = consumer->dead_letters;
     size_t pending = dead_letters_pending(letters);
     consumer->stalled = dead_letters_is_full(letters);
-    bool held_up = consumer->stalled || pending == (size_t)consumer->settings->prefetch;
+    bool held_up = consumer->stalled || pending == consumer->window.capacity;
     if (held_up != consumer->held_up) {
         consumer->held_up = held_up;
         log_at(held_up ? &event_consumer_stalled : &event_consumer_resumed,
@@ -136,10 +149,7 @@ static void connect_again(struct consumer *consumer)
 
 static void disconnect(struct consumer *consumer, enum batch_end end, const struct error *error)
 {
-    const char *queue = consumer->settings->common.queue;
-    if (end == BATCH_CANCELLED) {
-        log_at(&event_consumer_cancelled, log_string("queue", queue));
-    } else {
+    if (end != BATCH_CANCELLED) {
         log_at(&event_broker_disconnected, log_string("name", CONSUMER_NAME),
                log_string("error", error->text));
     }
@@ -166,8 +176,13 @@ static void take_connection(struct consumer *consumer, uint64_t now_ms)
     }
     consumer_status_connected(consumer->status);
     consumer_end_standby(consumer, now_ms);
-    log_at(&event_consumer_consuming, log_string("queue", consumer->settings->common.queue),
-           log_integer("prefetch", consumer->settings->prefetch));
+    consumer_shares_begin(consumer, now_ms);
+    char queues[SHARDS_TEXT_BYTES];
+    log_at(
+        &event_consumer_consuming,
+        log_string("queue", shards_text(consumer->settings->common.queue,
+                                        (size_t)consumer->settings->common.shards, true, queues)),
+        log_integer("prefetch", consumer->settings->prefetch));
 }
 
 static void report_proof(struct consumer *consumer, uint64_t now_ms)
@@ -179,12 +194,15 @@ static void report_proof(struct consumer *consumer, uint64_t now_ms)
     }
 }
 
-/* For a while: what is left comes again. */
+/* For a while: what is left comes again. Not if this process was held up so long that another
+ * session-service may have it by now. */
 static void handle_rest(struct consumer *consumer)
 {
     uint64_t until_ms = clock_monotonic_ms() + FINISH_MS;
     uint64_t now_ms = until_ms - FINISH_MS;
+    struct error held_up;
     while (consumer_has_work(consumer) && !consumer->awaits_copies && now_ms < until_ms &&
+           consumer_check_hold(consumer, now_ms, &held_up) == OUTCOME_OK &&
            consumer_handle_group(consumer, now_ms)) {
         now_ms = clock_monotonic_ms();
     }
@@ -203,6 +221,9 @@ static enum outcome finish_batch(struct consumer *consumer, uint64_t now_ms,
     enum outcome outcome = broker_heartbeat_if_due(consumer->broker, ret_error);
     if (outcome == OUTCOME_OK && is_reading(consumer)) {
         outcome = consumer_ask_for_others(consumer, now_ms, ret_error);
+    }
+    if (outcome == OUTCOME_OK && is_reading(consumer)) {
+        outcome = consumer_shares_turn(consumer, now_ms, ret_error);
     }
     if (outcome == OUTCOME_OK) {
         outcome = send_acks(consumer, ret_error);
@@ -243,6 +264,11 @@ static void turn(struct consumer *consumer)
     if (!consumer->paused) {
         end = read_batch(consumer, &error);
     }
+    if (end == BATCH_BROKEN && consumer_divides(consumer)) {
+        /* Another one has its shards now, and may be at later messages of the same users. */
+        disconnect(consumer, end, &error);
+        return;
+    }
     /* What a lost connection has brought is handled too: better than to have it all come again. */
     bool due = !consumer->paused || now_ms >= consumer->resume_at_ms;
     if (due && consumer_handle_group(consumer, now_ms)) {
@@ -256,8 +282,14 @@ static void turn(struct consumer *consumer)
             end = BATCH_BROKEN;
         }
     }
-    if (end != BATCH_COMPLETE) {
-        disconnect(consumer, end, &error);
+    struct error left;
+    bool leaves = consumer_check_store(consumer, now_ms, &left) != OUTCOME_OK;
+    if (end != BATCH_COMPLETE || leaves) {
+        disconnect(consumer, leaves ? BATCH_BROKEN : end, leaves ? &left : &error);
+    }
+    if (leaves) {
+        consumer->gave_back = true;
+        consumer_forget_batch(consumer);
     }
 }
 
@@ -345,10 +377,11 @@ static void drain(struct consumer *consumer)
 void consumer_run(void *owner)
 {
     struct consumer *consumer = owner;
-    if (consumer_await_directory(consumer)) {
-        consumer_prune(consumer, clock_monotonic_ms());
-        connect_again(consumer);
+    if (!consumer_await_directory(consumer)) {
+        return; /* it never had anything */
     }
+    consumer_prune(consumer, clock_monotonic_ms());
+    connect_again(consumer);
     while (worker_begin_turn(&consumer->worker)) {
         turn(consumer);
         if (wait_for_events(consumer, is_reading(consumer), time_to_wait_ms(consumer))) {
@@ -358,7 +391,7 @@ void consumer_run(void *owner)
         }
     }
     consumer->more = false;
-    if (!consumer->paused) {
+    if (!consumer->paused && consumer->broker != NULL) {
         handle_rest(consumer);
     }
     drain(consumer);

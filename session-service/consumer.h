@@ -1,10 +1,10 @@
 /* The consumer is the thread that reads deliveries in batches, has them handled, logs them, and
  * acknowledges them.
  *
- * Each batch goes through these steps in order: apply every message in one transaction of the
- * store, commit, write the log lines at once, publish the copies of impossible messages, append the
- * acks of what is settled, send everything with one write to the broker. A batch ends when nothing
- * more has arrived or a size is reached, so an idle system acknowledges at once.
+ * Each batch goes through these steps in order: decode every message, have the store take
+ * all of them at once, write the log lines at once, publish the copies of impossible messages,
+ * append the acks of what is settled, send everything with one write to the broker. A batch ends
+ * when nothing more has arrived or a size is reached, so an idle system acknowledges at once.
  *
  *                connector_take
  *  disconnected <------------------> consuming
@@ -53,7 +53,8 @@ void consumer_free(struct consumer *consumer);
  * false, `ret_reason` says why. Any thread. */
 MUST_CHECK bool consumer_is_ready(struct consumer *consumer, struct error *ret_reason);
 
-/* Writes what an operator should know of the queues although all is handled, or "". Any thread. */
+/* Writes what an operator should know of the store and the queues although all is handled, or "".
+ * Any thread. */
 void consumer_warning(const struct consumer *consumer, struct error *ret_warning);
 
 /* Both return how many attempts to connect were made. Any thread. */

@@ -41,7 +41,7 @@ static void count_delivery(struct consumer *consumer, const struct batch_item *i
     }
 }
 
-/* The effects are on disk: log, and leave the delivery to its ack or to the dead letters. Fails
+/* The effects are durable: log, and leave the delivery to its ack or to the dead letters. Fails
  * only where there is no memory for a copy; then the rest of the group is finished later. */
 static enum outcome finish_group(struct consumer *consumer, size_t end, struct error *ret_error)
 {
@@ -61,50 +61,90 @@ static enum outcome finish_group(struct consumer *consumer, size_t end, struct e
         }
         count_delivery(consumer, item);
     }
+    consumer->gave_back = false;
     return OUTCOME_OK;
 }
 
-enum outcome consumer_dispatch(struct consumer *consumer, struct batch_item *item,
-                               int64_t now_wall_ms, struct error *ret_error)
+enum outcome consumer_decode(struct consumer *consumer, struct batch_item *item,
+                             struct slice attempt_key, struct error *ret_error)
 {
-    return event_dispatch(&consumer->dispatcher, &item->delivery.message,
-                          item->delivery.redelivered, now_wall_ms, &consumer->lines, &item->handled,
-                          ret_error);
+    return event_dispatcher_decode(&consumer->dispatcher, &item->delivery.message,
+                                   item->delivery.redelivered, attempt_key, &item->handled,
+                                   ret_error);
 }
 
-enum outcome consumer_end_group(struct consumer *consumer, size_t end, enum outcome outcome,
-                                struct error *ret_error)
+uint64_t consumer_turn_ends_ms(const struct consumer *consumer)
 {
-    if (outcome != OUTCOME_OK) {
-        buffer_clear(&consumer->lines);
-        return outcome;
+    return consumer->batch.retried > 0 ? UINT64_MAX : clock_monotonic_ms() + CONSUMER_TURN_MS;
+}
+
+enum outcome consumer_take(struct consumer *consumer, size_t end, struct error *ret_error)
+{
+    struct delivery_batch *batch = &consumer->batch;
+    consumer->take_began_ms = clock_monotonic_ms();
+    enum outcome outcome =
+        event_dispatcher_take(&consumer->dispatcher, (int64_t)clock_wall_ms(), ret_error);
+    size_t count = end - batch->next;
+    batch->retried = outcome == OUTCOME_OK ? 0 : count;
+    if (store_is_shared(consumer->settings->store) &&
+        clock_monotonic_ms() - consumer->take_began_ms >= CONSUMER_SLOW_TAKE_MS) {
+        consumer->group_max = count > 1 ? count / 2 : 1; /* the next one */
     }
-    return finish_group(consumer, end, ret_error);
+    return outcome;
+}
+
+void consumer_wait_begins(void *context)
+{
+    struct consumer *consumer = context;
+    if (consumer->is_marked) {
+        /* Who is killed while the disk is waited for was not killed by a message. */
+        (void)!in_hand_mark(&consumer->in_hand, 1, (struct slice){0}, NULL);
+    }
+    if (clock_monotonic_ms() - consumer->take_began_ms >= CONSUMER_TURN_MS) {
+        consumer->group_max = consumer->group_max > 1 ? consumer->group_max / 2 : 1;
+    } else if (consumer->group_max < BATCH_DELIVERIES_MAX) {
+        consumer->group_max *= 2;
+    }
+}
+
+enum outcome consumer_tell_group(struct consumer *consumer, size_t end, struct error *ret_error)
+{
+    struct delivery_batch *batch = &consumer->batch;
+    enum outcome outcome =
+        event_dispatcher_tell(&consumer->dispatcher, &consumer->lines, ret_error);
+    if (batch->items[batch->next].is_suspect) {
+        in_hand_finish(&consumer->in_hand, outcome == OUTCOME_OK ? end - batch->next : 0);
+    }
+    return outcome == OUTCOME_OK ? finish_group(consumer, end, ret_error) : outcome;
 }
 
 /* Messages that are delivered for the first time. */
 static enum outcome handle_group(struct consumer *consumer, struct error *ret_error)
 {
     struct delivery_batch *batch = &consumer->batch;
-    uint64_t until_ms = clock_monotonic_ms() + CONSUMER_TURN_MS;
-    int64_t now_wall_ms = (int64_t)clock_wall_ms();
-    enum outcome outcome = store_begin(consumer->store, ret_error);
+    uint64_t until_ms = consumer_turn_ends_ms(consumer);
+    size_t most = batch->retried > 0 ? batch->retried : consumer->group_max;
+    enum outcome outcome = OUTCOME_OK;
     size_t end = batch->next;
-    bool goes_on = outcome == OUTCOME_OK;
+    bool goes_on = true;
     while (goes_on) {
-        outcome = consumer_dispatch(consumer, &batch->items[end], now_wall_ms, ret_error);
+        outcome = consumer_decode(consumer, &batch->items[end], (struct slice){0}, ret_error);
         end++;
         goes_on = outcome == OUTCOME_OK && end < batch->count && !batch->items[end].is_suspect &&
+                  end - batch->next < most &&
                   (end % CLOCK_EVERY != 0 || clock_monotonic_ms() < until_ms);
     }
-    outcome = store_end(consumer->store, outcome, ret_error);
-    return consumer_end_group(consumer, end, outcome, ret_error);
+    if (outcome == OUTCOME_OK) {
+        outcome = consumer_take(consumer, end, ret_error);
+    }
+    return outcome == OUTCOME_OK ? consumer_tell_group(consumer, end, ret_error) : outcome;
 }
 
 static void pause_consumer(struct consumer *consumer, const struct error *error, uint64_t now_ms)
 {
     consumer->resume_at_ms = now_ms + backoff_next_ms(&consumer->pause_backoff) + 1;
     if (!consumer->paused) {
+        consumer->paused_ms = now_ms;
         log_at(&event_consumer_paused, log_string("error", error->text));
     }
     consumer->paused = true;
@@ -125,6 +165,10 @@ static enum outcome handle_next_group(struct consumer *consumer, uint64_t now_ms
                                       struct error *ret_error)
 {
     struct delivery_batch *batch = &consumer->batch;
+    size_t untold = event_dispatcher_untold(&consumer->dispatcher);
+    if (untold > 0) {
+        return consumer_tell_group(consumer, batch->next + untold, ret_error);
+    }
     enum outcome outcome = consumer_move_worn(consumer, now_ms, ret_error);
     if (outcome != OUTCOME_OK || consumer->awaits_copies || batch->next == batch->count) {
         return outcome;
@@ -163,5 +207,7 @@ void consumer_prune(struct consumer *consumer, uint64_t now_ms)
     struct error error;
     if (store_prune(consumer->store, (int64_t)clock_wall_ms(), &error) != OUTCOME_OK) {
         pause_consumer(consumer, &error, now_ms);
+    } else {
+        consumer_report_store(consumer);
     }
 }

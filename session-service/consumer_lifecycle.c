@@ -12,7 +12,7 @@ static enum outcome create_parts(struct consumer *consumer, struct error *ret_er
     const struct settings *settings = consumer->settings;
     enum outcome outcome = worker_init(&consumer->worker, ret_error);
     if (outcome == OUTCOME_OK) {
-        outcome = ack_window_init(&consumer->window, (size_t)settings->prefetch, ret_error);
+        outcome = ack_window_init(&consumer->window, settings_deliveries_max(settings), ret_error);
     }
     if (outcome == OUTCOME_OK) {
         outcome = delivery_batch_init(&consumer->batch, ret_error);
@@ -24,8 +24,8 @@ static enum outcome create_parts(struct consumer *consumer, struct error *ret_er
     if (outcome == OUTCOME_OK) {
         struct connector_options options =
             common_settings_connection(&settings->common, CONSUMER_NAME);
-        options.prefetch = (uint16_t)settings->prefetch;
-        if (settings->consumer == CONSUMER_EXCLUSIVE) {
+        options.prefetch = (uint16_t)settings_queue_prefetch(settings);
+        if (settings_consumes_alone(settings)) {
             consumer_lock_name(options.queue, options.lock);
         }
         options.owner = &consumer->worker;
@@ -50,10 +50,16 @@ enum outcome consumer_create(const struct settings *settings, struct state_direc
     backoff_init(&consumer->pause_backoff, CONSUMER_PAUSE_BASE_MS, CONSUMER_PAUSE_CAP_MS,
                  clock_monotonic_us());
     struct user_rules rules = settings_user_rules(settings);
-    event_dispatcher_init(&consumer->dispatcher, &rules, (size_t)settings->max_message_bytes,
-                          settings->common.log_payload, store);
+    consumer->group_max = CONSUMER_FIRST_GROUP;
+    store_on_wait(store, consumer_wait_begins, consumer);
+    store_on_delay(store, consumer_show_life, consumer);
     buffer_init(&consumer->lines, LOG_BATCH_BYTES_MAX);
-    enum outcome outcome = create_parts(consumer, ret_error);
+    enum outcome outcome =
+        event_dispatcher_init(&consumer->dispatcher, &rules, (size_t)settings->max_message_bytes,
+                              settings->common.log_payload, store, ret_error);
+    if (outcome == OUTCOME_OK) {
+        outcome = create_parts(consumer, ret_error);
+    }
     if (outcome != OUTCOME_OK) {
         consumer_free(consumer);
         return outcome;
@@ -72,17 +78,26 @@ struct worker *consumer_worker(struct consumer *consumer)
     return &consumer->worker;
 }
 
+void consumer_forget_batch(struct consumer *consumer)
+{
+    delivery_batch_clear(&consumer->batch);
+    event_dispatcher_clear(&consumer->dispatcher);
+}
+
 void consumer_drop_connection(struct consumer *consumer)
 {
     ack_window_clear(&consumer->window);
-    if (!consumer->paused) {
-        delivery_batch_clear(&consumer->batch);
+    if (!consumer->paused || !settings_consumes_alone(consumer->settings)) {
+        /* Another one has what is in hand, and may be at later messages of the same users when this
+         * one goes on. */
+        consumer_forget_batch(consumer);
     }
     dead_letters_forget(consumer->dead_letters);
     consumer->awaits_copies = consumer->gave_up = false;
     consumer->more = false;
     broker_free(consumer->broker);
     consumer->broker = NULL;
+    consumer_shares_begin(consumer, 0);
 }
 
 void consumer_free(struct consumer *consumer)
@@ -95,6 +110,8 @@ void consumer_free(struct consumer *consumer)
     ack_window_done(&consumer->window);
     delivery_batch_done(&consumer->batch);
     in_hand_done(&consumer->in_hand);
+    store_on_wait(consumer->store, NULL, NULL);
+    store_on_delay(consumer->store, NULL, NULL);
     event_dispatcher_done(&consumer->dispatcher);
     buffer_done(&consumer->lines);
     worker_done(&consumer->worker);
@@ -110,15 +127,12 @@ bool consumer_is_ready(struct consumer *consumer, struct error *ret_reason)
 
 void consumer_warning(const struct consumer *consumer, struct error *ret_warning)
 {
-    struct error dead_letters;
-    connector_discards(consumer->connector, ret_warning);
-    dead_letters_warning(consumer->dead_letters, &dead_letters);
-    if (ret_warning->text[0] == '\0') {
-        *ret_warning = dead_letters;
-    } else if (dead_letters.text[0] != '\0') {
-        struct error queue = *ret_warning;
-        error_set(ret_warning, OUTCOME_OK, "%.240s; %.240s", queue.text, dead_letters.text);
-    }
+    struct error one;
+    store_warning(consumer->store, ret_warning);
+    connector_discards(consumer->connector, &one);
+    error_join(ret_warning, "; ", one.text);
+    dead_letters_warning(consumer->dead_letters, &one);
+    error_join(ret_warning, "; ", one.text);
 }
 
 uint64_t consumer_connect_attempts(const struct consumer *consumer)

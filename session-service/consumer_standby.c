@@ -1,15 +1,18 @@
-/* One consumer at a time: what is shown while another one has the state directory or the lock of
- * the queue, and what makes sure, with the lock, that nobody else has the messages too. */
+/* Who has the messages: what is shown while another one has the state directory or the lock of the
+ * queue, what makes sure, with the lock, that nobody else has the messages too, and when they are
+ * left to another one because of the store. */
 #include "session-service/consumer_internal.h"
 
 #include "session-service/log_events.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 enum {
     COUNT_FIRST_MS = 5000, /* after a connection; what was closed before it is forgotten by then */
     COUNT_EVERY_MS = 30000,
+    COUNT_SHARED_MS = 5000, /* who shares shards with others */
     DIRECTORY_LOOK_MS = 1000,
 };
 
@@ -68,7 +71,7 @@ void consumer_show_standby(struct consumer *consumer, bool stands_by, const stru
     struct error reason;
     consumer->stands_by = stands_by;
     if (stands_by) {
-        error_set(&reason, OUTCOME_OK, "another session-service consumes from the queue: %.400s",
+        error_set(&reason, OUTCOME_OK, "another session-service consumes from the queue: %s",
                   why->text);
         begin_standby(consumer, &reason, true);
     } else {
@@ -92,7 +95,8 @@ void consumer_end_standby(struct consumer *consumer, uint64_t now_ms)
 enum outcome consumer_check_hold(const struct consumer *consumer, uint64_t now_ms,
                                  struct error *ret_error)
 {
-    if (!consumer->holds_lock || !broker_is_given_up(consumer->broker, now_ms)) {
+    bool has_others = consumer->holds_lock || consumer_divides(consumer);
+    if (!has_others || !broker_is_given_up(consumer->broker, now_ms)) {
         return OUTCOME_OK;
     }
     return error_set(ret_error, OUTCOME_TRANSIENT,
@@ -100,13 +104,37 @@ enum outcome consumer_check_hold(const struct consumer *consumer, uint64_t now_m
                      "may have taken over; what was delivered is left to be delivered again");
 }
 
+enum outcome consumer_check_store(const struct consumer *consumer, uint64_t now_ms,
+                                  struct error *ret_error)
+{
+    if (!consumer->paused) {
+        return OUTCOME_OK;
+    }
+    if (store_is_displaced(consumer->store)) {
+        return error_set(ret_error, OUTCOME_TRANSIENT,
+                         "the store is not in its place, and the queue is left to another "
+                         "session-service");
+    }
+    int64_t longest_ms = consumer->settings->give_back_after_ms;
+    if (!settings_consumes_alone(consumer->settings) && !consumer->gave_back &&
+        now_ms >= consumer->paused_ms + (uint64_t)longest_ms) {
+        return error_set(ret_error, OUTCOME_TRANSIENT,
+                         "nothing was handled for %" PRId64 " s, and what was delivered is left to "
+                         "another session-service",
+                         longest_ms / 1000);
+    }
+    return OUTCOME_OK;
+}
+
 enum outcome consumer_ask_for_others(struct consumer *consumer, uint64_t now_ms,
                                      struct error *ret_error)
 {
-    if (consumer->settings->consumer == CONSUMER_SHARED || now_ms < consumer->count_at_ms) {
+    bool divides = consumer_divides(consumer);
+    if ((!settings_consumes_alone(consumer->settings) && !divides) ||
+        now_ms < consumer->count_at_ms) {
         return OUTCOME_OK;
     }
-    consumer->count_at_ms = now_ms + COUNT_EVERY_MS;
+    consumer->count_at_ms = now_ms + (divides ? COUNT_SHARED_MS : COUNT_EVERY_MS);
     char lock[SHORT_STRING_BYTES_MAX + 1];
     const struct broker_queue queue = {.name = consumer->settings->common.queue};
     consumer_lock_name(queue.name, lock);
@@ -122,6 +150,10 @@ void consumer_record_others(struct consumer *consumer, struct slice queue, uint6
         return; /* the lock */
     }
     uint64_t others = consumers > 0 ? consumers - 1 : 0;
+    if (consumer_divides(consumer)) {
+        consumer->others = others;
+        return;
+    }
     if (others > 0 && consumer->others == 0) {
         log_at(&event_consumer_not_alone, log_string("queue", consumer->settings->common.queue),
                log_integer("others", (int64_t)others));

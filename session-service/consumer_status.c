@@ -94,7 +94,7 @@ bool consumer_status_is_ready(struct consumer_status *status, const struct error
     bool is_ready = false;
     pthread_mutex_lock(&status->lock);
     if (status->paused) {
-        error_set(ret_reason, OUTCOME_BUSY, "not consuming: %.400s", status->pause.text);
+        error_set(ret_reason, OUTCOME_BUSY, "not consuming: %s", status->pause.text);
     } else if (status->standing_by) {
         is_ready = true;
         *ret_reason = status->standby_reason;

@@ -42,6 +42,9 @@ enum delivery_outcome {
            "1 while it stands by: another one has the lock of the queue, or the state directory.") \
     METRIC(other_consumers, GAUGE, "session_service_other_consumers",                              \
            "Consumers of the queue besides this one. 0 with --consumer shared.")                   \
+    METRIC(active_shards, GAUGE, "session_service_active_shards",                                  \
+           "Shards of which this one has had messages since it consumes from them. 0 without "     \
+           "--shards.")                                                                            \
     METRIC(store_paused, GAUGE, "session_service_store_paused",                                    \
            "1 while the store can take nothing.")                                                  \
     METRIC(sessions_opened, COUNTER, "session_service_sessions_opened_total", "Sessions opened.")  \

@@ -38,31 +38,6 @@ static enum outcome count_death(struct consumer *consumer, struct error *ret_err
     return outcome;
 }
 
-/* What the inbox knows is acked whatever the message is accused of. */
-static enum outcome handle_accused(struct consumer *consumer, struct batch_item *item,
-                                   struct slice key, int64_t deaths, struct error *ret_error)
-{
-    const struct message *message = &item->delivery.message;
-    bool is_known = false;
-    enum outcome outcome =
-        event_dispatch_known(&consumer->dispatcher, message, item->delivery.redelivered,
-                             &consumer->lines, &is_known, &item->handled, ret_error);
-    if (outcome == OUTCOME_OK && !is_known) {
-        if (deaths >= consumer->settings->redelivery_limit) {
-            outcome = event_give_up(message, deaths, &consumer->lines, &item->handled, ret_error);
-            consumer->gave_up = outcome == OUTCOME_OK;
-        } else {
-            outcome = in_hand_mark(&consumer->in_hand, 1, key, ret_error);
-            if (outcome == OUTCOME_OK) {
-                outcome = consumer_dispatch(consumer, item, (int64_t)clock_wall_ms(), ret_error);
-            }
-        }
-    }
-    /* One that is given up stays accused: it may come again before its copy is confirmed. */
-    bool is_finished = outcome == OUTCOME_OK && item->handled.verdict == VERDICT_ACK;
-    return is_finished ? store_forget_attempts(consumer->store, key, ret_error) : outcome;
-}
-
 /* A message that was sent back from the dead letters begins anew. */
 static enum outcome write_key(const struct message *message, char ret_key[IN_HAND_KEY_BYTES],
                               struct error *ret_error)
@@ -77,45 +52,105 @@ static enum outcome write_key(const struct message *message, char ret_key[IN_HAN
     return outcome;
 }
 
-/* In a transaction. An accused message is alone in it. */
-static enum outcome handle_members(struct consumer *consumer, size_t *end, struct error *ret_error)
+/* The next messages that are handled together. */
+struct suspects {
+    size_t end;
+    char key[IN_HAND_KEY_BYTES]; /* of the last one that was decoded */
+    bool is_alone;               /* it was, and has nothing else beside it */
+};
+
+static enum outcome mark_and_decode(struct consumer *consumer, size_t i, bool is_accused,
+                                    struct suspects *suspects, struct error *ret_error)
+{
+    struct slice key = slice_of(suspects->key);
+    size_t count = suspects->end - consumer->batch.next;
+    suspects->is_alone = count == 1;
+    enum outcome outcome = in_hand_mark(&consumer->in_hand, count, key, ret_error);
+    return outcome == OUTCOME_OK ? consumer_decode(consumer, &consumer->batch.items[i],
+                                                   is_accused ? key : (struct slice){0}, ret_error)
+                                 : outcome;
+}
+
+/* It is the next message, and alone. What the inbox knows is acked whatever it is accused of. */
+static enum outcome decode_accused(struct consumer *consumer, int64_t deaths,
+                                   struct suspects *suspects, struct error *ret_error)
+{
+    struct batch_item *item = &consumer->batch.items[consumer->batch.next];
+    const struct message *message = &item->delivery.message;
+    bool is_known = false;
+    suspects->end = consumer->batch.next + 1;
+    enum outcome outcome =
+        event_dispatch_known(&consumer->dispatcher, message, item->delivery.redelivered,
+                             &consumer->lines, &is_known, &item->handled, ret_error);
+    if (outcome == OUTCOME_OK && is_known) {
+        return store_forget_attempts(consumer->store, slice_of(suspects->key), ret_error);
+    }
+    if (outcome != OUTCOME_OK || deaths < consumer->settings->redelivery_limit) {
+        return outcome == OUTCOME_OK
+                   ? mark_and_decode(consumer, consumer->batch.next, true, suspects, ret_error)
+                   : outcome;
+    }
+    /* It stays accused: it may come again before its copy is confirmed. */
+    outcome = event_give_up(message, deaths, &consumer->lines, &item->handled, ret_error);
+    consumer->gave_up = outcome == OUTCOME_OK;
+    return outcome;
+}
+
+static enum outcome decode_members(struct consumer *consumer, struct suspects *suspects,
+                                   struct error *ret_error)
 {
     struct delivery_batch *batch = &consumer->batch;
-    uint64_t until_ms = clock_monotonic_ms() + CONSUMER_TURN_MS;
-    enum outcome outcome = store_begin(consumer->store, ret_error);
-    size_t i = batch->next;
-    for (; outcome == OUTCOME_OK && i < *end; i++) {
-        struct batch_item *item = &batch->items[i];
-        char key[IN_HAND_KEY_BYTES];
+    uint64_t until_ms = consumer_turn_ends_ms(consumer);
+    enum outcome outcome = OUTCOME_OK;
+    for (size_t i = batch->next; outcome == OUTCOME_OK && i < suspects->end; i++) {
         bool is_accused = false;
         int64_t deaths = 0;
-        outcome = write_key(&item->delivery.message, key, ret_error);
+        char key[IN_HAND_KEY_BYTES];
+        outcome = write_key(&batch->items[i].delivery.message, key, ret_error);
         if (outcome == OUTCOME_OK) {
             outcome = store_find_attempts(consumer->store, slice_of(key), &is_accused, &deaths,
                                           ret_error);
         }
         if (outcome == OUTCOME_OK && is_accused && i > batch->next) {
+            suspects->end = i;
             break;
         }
+        memcpy(suspects->key, key, sizeof(key));
         if (outcome == OUTCOME_OK && is_accused) {
-            outcome = handle_accused(consumer, item, slice_of(key), deaths, ret_error);
-            *end = i + 1;
+            outcome = decode_accused(consumer, deaths, suspects, ret_error);
         } else if (outcome == OUTCOME_OK) {
-            outcome =
-                in_hand_mark(&consumer->in_hand, *end - batch->next, slice_of(key), ret_error);
-            outcome = outcome == OUTCOME_OK
-                          ? consumer_dispatch(consumer, item, (int64_t)clock_wall_ms(), ret_error)
-                          : outcome;
-            *end = clock_monotonic_ms() < until_ms ? *end : i + 1;
+            outcome = mark_and_decode(consumer, i, false, suspects, ret_error);
+            suspects->end = clock_monotonic_ms() < until_ms ? suspects->end : i + 1;
         }
     }
-    *end = i;
     return outcome;
 }
 
 static bool has_moved(const struct consumer *consumer, const struct batch_item *item)
 {
     return item->is_asked_to_move && !ack_window_is_open(&consumer->window, item->delivery.tag);
+}
+
+/* One that is alone is marked whatever is done with it. Which of several ends the process in the
+ * store, or when it is told, shows when they are fewer. */
+static enum outcome take_members(struct consumer *consumer, const struct suspects *suspects,
+                                 struct error *ret_error)
+{
+    size_t count = suspects->end - consumer->batch.next;
+    enum outcome outcome = OUTCOME_OK;
+    if (!suspects->is_alone) {
+        outcome = in_hand_mark(&consumer->in_hand, count, (struct slice){0}, ret_error);
+    }
+    consumer->is_marked = suspects->is_alone;
+    if (outcome == OUTCOME_OK) {
+        outcome = consumer_take(consumer, suspects->end, ret_error);
+    }
+    consumer->is_marked = false;
+    if (outcome == OUTCOME_OK && suspects->is_alone) {
+        /* Where it fails, what ends the process when it is told is not accused of that. */
+        (void)!in_hand_mark(&consumer->in_hand, 1, slice_of(suspects->key), NULL);
+    }
+    return outcome;
 }
 
 enum outcome consumer_handle_suspects(struct consumer *consumer, struct error *ret_error)
@@ -125,20 +160,26 @@ enum outcome consumer_handle_suspects(struct consumer *consumer, struct error *r
     if (outcome != OUTCOME_OK) {
         return outcome;
     }
-    size_t end = batch->next + 1;
-    size_t most = batch->next + in_hand_group_max(&consumer->in_hand, BATCH_DELIVERIES_MAX);
-    while (end < batch->count && end < most && batch->items[end].is_suspect &&
-           !has_moved(consumer, &batch->items[end])) {
-        end++;
+    struct suspects suspects = {.end = batch->next + 1};
+    size_t most = batch->next + (batch->retried > 0
+                                     ? batch->retried
+                                     : in_hand_group_max(&consumer->in_hand, consumer->group_max));
+    while (suspects.end < batch->count && suspects.end < most &&
+           batch->items[suspects.end].is_suspect &&
+           !has_moved(consumer, &batch->items[suspects.end])) {
+        suspects.end++;
     }
-    outcome = handle_members(consumer, &end, ret_error);
+    outcome = decode_members(consumer, &suspects, ret_error);
     if (outcome == OUTCOME_OK) {
-        /* Who is killed while the disk is waited for was not killed by a message. */
-        outcome = in_hand_mark(&consumer->in_hand, end - batch->next, (struct slice){0}, ret_error);
+        outcome = take_members(consumer, &suspects, ret_error);
     }
-    outcome = store_end(consumer->store, outcome, ret_error);
-    in_hand_finish(&consumer->in_hand, outcome == OUTCOME_OK ? end - batch->next : 0);
-    return consumer_end_group(consumer, end, outcome, ret_error);
+    if (outcome != OUTCOME_OK) {
+        event_dispatcher_clear(&consumer->dispatcher);
+        buffer_clear(&consumer->lines);
+        in_hand_finish(&consumer->in_hand, 0);
+        return outcome;
+    }
+    return consumer_tell_group(consumer, suspects.end, ret_error);
 }
 
 static bool is_worn(const struct batch_item *item)
@@ -146,7 +187,7 @@ static bool is_worn(const struct batch_item *item)
     return !item->is_asked_to_move && dead_letter_is_worn(&item->delivery.message);
 }
 
-/* In a transaction: what the inbox knows is not worth a copy. */
+/* What the inbox knows is not worth a copy. */
 static enum outcome ask_to_move(struct consumer *consumer, struct batch_item *item,
                                 struct error *ret_error)
 {
@@ -185,20 +226,12 @@ uint64_t consumer_copies_wait_ms(const struct consumer *consumer, uint64_t now_m
 static enum outcome begin_moving(struct consumer *consumer, struct error *ret_error)
 {
     struct delivery_batch *batch = &consumer->batch;
-    size_t i = batch->next;
-    while (i < batch->count && !is_worn(&batch->items[i])) {
-        i++;
-    }
-    if (i == batch->count) {
-        return OUTCOME_OK;
-    }
-    enum outcome outcome = store_begin(consumer->store, ret_error);
-    for (; outcome == OUTCOME_OK && i < batch->count; i++) {
+    enum outcome outcome = OUTCOME_OK;
+    for (size_t i = batch->next; outcome == OUTCOME_OK && i < batch->count; i++) {
         if (is_worn(&batch->items[i])) {
             outcome = ask_to_move(consumer, &batch->items[i], ret_error);
         }
     }
-    outcome = store_end(consumer->store, outcome, ret_error);
     if (outcome != OUTCOME_OK) {
         end_waiting(consumer);
     }

@@ -57,6 +57,7 @@ struct dead_letter *dead_letter_create(const struct broker_delivery *delivery, c
         .last_at_ms = now_wall_ms,
         .count = count_before > 0 && count_before < INT64_MAX ? count_before + 1 : 1,
         .earlier_deliveries = dead_letter_earlier_deliveries(message),
+        .consumer = delivery->consumer,
         .size_bytes = size_bytes,
     };
     size_t detail_length = strnlen(detail, DEAD_LETTER_DETAIL_BYTES - 1);

@@ -25,6 +25,7 @@ struct dead_letter {
     int64_t first_at_ms, last_at_ms;
     int64_t count; /* how often it was put aside, this time included */
     int64_t earlier_deliveries;
+    uint8_t consumer; /* the number of the queue that it came from (common/amqp/shards.h) */
     struct slice message_id, raw_properties, body; /* in `bytes` */
     size_t size_bytes;
     char bytes[];

@@ -126,12 +126,13 @@ enum outcome dead_letters_create(const struct settings *settings, struct consume
     backoff_init(&letters->backoff, RETRY_BASE_MS, RETRY_CAP_MS, clock_monotonic_us());
     struct confirming_publisher_options options = {
         .connection = common_settings_connection(&settings->common, connection_name),
-        .window = (size_t)settings->prefetch,
+        .window = settings_deliveries_max(settings),
         .settled = settle,
         .heard = hear,
         .context = letters,
     };
     options.connection.owner = owner;
+    options.connection.shards = 0; /* one queue for the letters of all */
     dead_letter_queue_name(settings->common.queue, options.connection.queue);
     enum outcome outcome = confirming_publisher_init(&letters->publisher, &options, ret_error);
     letters->queue = letters->publisher.options.connection.queue;
@@ -236,13 +237,21 @@ uint64_t dead_letters_due_ms(const struct dead_letters *letters)
     return retrying ? letters->retry_at_ms : UINT64_MAX;
 }
 
+/* From which it came. */
+static const char *queue_of(const struct dead_letters *letters, const struct dead_letter *letter,
+                            struct shard_name *ret_name)
+{
+    return shard_consumed_queue(letters->settings->common.queue, letter->consumer, ret_name);
+}
+
 static enum outcome append_moving(struct dead_letters *letters, const struct dead_letter *letter,
                                   struct error *ret_error)
 {
     const struct message_header header = {.name = slice_of(EARLIER_DELIVERIES),
                                           .type = MESSAGE_HEADER_INTEGER,
                                           .integer = letter->earlier_deliveries};
-    const struct broker_copy copy = {.queue = letters->settings->common.queue,
+    struct shard_name name;
+    const struct broker_copy copy = {.queue = queue_of(letters, letter, &name),
                                      .headers = &header,
                                      .header_count = 1,
                                      .whole = true};
@@ -255,7 +264,8 @@ static enum outcome append_dead(struct dead_letters *letters, struct dead_letter
 {
     struct broker *broker = letters->publisher.broker;
     struct message_header headers[DEAD_LETTER_HEADERS];
-    dead_letter_headers(letter, letters->settings->common.queue, headers);
+    struct shard_name name;
+    dead_letter_headers(letter, queue_of(letters, letter, &name), headers);
     const struct broker_copy copy = {.queue = letters->queue,
                                      .headers = headers,
                                      .header_count = DEAD_LETTER_HEADERS,
@@ -339,6 +349,13 @@ void dead_letters_turn(struct dead_letters *letters, struct ack_window *window, 
         TAILQ_CONCAT(&letters->published, &letters->waiting, in_order);
         TAILQ_CONCAT(&letters->waiting, &letters->published, in_order);
         connect_if_needed(letters);
+    }
+}
+
+void dead_letters_show_life(struct dead_letters *letters)
+{
+    if (letters->publisher.broker != NULL) {
+        (void)!broker_heartbeat_if_due(letters->publisher.broker, NULL); /* the next turn fails */
     }
 }
 

@@ -70,6 +70,9 @@ uint64_t dead_letters_due_ms(const struct dead_letters *letters);
  * is confirmed. */
 void dead_letters_turn(struct dead_letters *letters, struct ack_window *window, uint64_t now_ms);
 
+/* While the thread waits for something else: sends a heartbeat where one is due. */
+void dead_letters_show_life(struct dead_letters *letters);
+
 /* Returns why copies do not get through, "" if they do. */
 const char *dead_letters_trouble(const struct dead_letters *letters);
 

@@ -8,7 +8,8 @@
 
 #include <sys/queue.h>
 
-enum { BATCH_DELIVERIES_MAX = 256, BATCH_BYTES_MAX = 1024 * 1024 };
+/* A batch may be one group. */
+enum { BATCH_DELIVERIES_MAX = EVENT_GROUP_MAX, BATCH_BYTES_MAX = EVENT_GROUP_BYTES_MAX };
 
 struct batch_item {
     struct broker_delivery delivery;
@@ -23,7 +24,9 @@ SLIST_HEAD(batch_chunks, batch_chunk);
 struct delivery_batch {
     struct batch_item *items; /* BATCH_DELIVERIES_MAX */
     size_t count;
-    size_t next; /* those before it are finished */
+    size_t next;    /* those before it are finished */
+    size_t retried; /* so many from there on were given to the store, which did not take them; 0:
+                       none */
     size_t bytes;
     struct batch_chunks chunks; /* the newest first; one of the usual size is kept */
 };

@@ -1,141 +1,85 @@
-/* From a message to its effect, a verdict and a log line: what all types of events share. */
+/* From messages to their effects, verdicts and log lines: what all types of events share. */
 #include "session-service/event_dispatcher.h"
-
-#include "session-service/event_handlers.h"
-#include "session-service/log_events.h"
 
 #include "common/base/digest.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 
-enum { KEY_BYTES_MAX = 512 /* 128 characters */ };
+enum { KEY_BYTES_MAX = 512 /* 128 characters */, TEXT_SPARE_BYTES = 256 /* prefixes, digests */ };
 
-enum { FIELDS_MAX = 8, SCRATCH_GROWTH_MAX = 8, SCRATCH_SPARE_BYTES = 65536 };
+enum { SCRATCH_GROWTH_MAX = 8, SCRATCH_SPARE_BYTES = 65536 };
 
-struct line {
-    struct log_field fields[FIELDS_MAX];
-    size_t count;
+/* A message of the group. */
+struct member {
+    const struct message *message;
+    bool redelivered;
+    struct handled *handled;
+    const struct event_handler *handler;
+    struct user_event event;
+    bool is_stored; /* the store has it, in the order of the members */
+    size_t text_at; /* in the texts: its key, and behind it perhaps its payload */
+    size_t key_length;
 };
 
-void event_dispatcher_init(struct event_dispatcher *dispatcher, const struct user_rules *rules,
-                           size_t message_bytes_max, enum log_payload payload, struct store *store)
+struct event_group {
+    struct member members[EVENT_GROUP_MAX];
+    size_t count;
+    struct store_event stored[EVENT_GROUP_MAX];
+    struct store_effect effects[EVENT_GROUP_MAX];
+    size_t stored_count;
+    bool is_taken;
+};
+
+enum outcome event_dispatcher_init(struct event_dispatcher *dispatcher,
+                                   const struct user_rules *rules, size_t message_bytes_max,
+                                   enum log_payload payload, struct store *store,
+                                   struct error *ret_error)
 {
-    *dispatcher = (struct event_dispatcher){.rules = *rules,
-                                            .message_bytes_max = message_bytes_max,
-                                            .payload = payload,
-                                            .store = store};
-    /* Masking and escaping lengthen a text by less than this, so only memory can run out. */
+    *dispatcher = (struct event_dispatcher){
+        .rules = *rules,
+        .message_bytes_max = message_bytes_max,
+        .payload = payload,
+        .store = store,
+        .group = calloc(1, sizeof(*dispatcher->group)),
+    };
+    /* Only memory can run out: what is appended is shorter than this. Masking and escaping lengthen
+     * a text by less than the growth. */
     buffer_init(&dispatcher->scratch, SCRATCH_GROWTH_MAX * message_bytes_max + SCRATCH_SPARE_BYTES);
+    buffer_init(&dispatcher->texts, EVENT_GROUP_BYTES_MAX + message_bytes_max +
+                                        EVENT_GROUP_MAX * (KEY_BYTES_MAX + TEXT_SPARE_BYTES));
+    if (dispatcher->group == NULL) {
+        return error_set(ret_error, OUTCOME_BUSY, "no memory for a group of events");
+    }
+    return OUTCOME_OK;
 }
 
 void event_dispatcher_done(struct event_dispatcher *dispatcher)
 {
+    if (dispatcher->group != NULL) {
+        event_dispatcher_clear(dispatcher);
+    }
+    free(dispatcher->group);
+    buffer_done(&dispatcher->texts);
     buffer_done(&dispatcher->scratch);
 }
 
-static void add(struct line *line, struct log_field field)
+void event_dispatcher_clear(struct event_dispatcher *dispatcher)
 {
-    line->fields[line->count++] = field;
+    struct event_group *group = dispatcher->group;
+    for (size_t i = 0; i < group->count; i++) {
+        user_event_done(&group->members[i].event);
+    }
+    group->count = group->stored_count = 0;
+    group->is_taken = false;
+    buffer_clear(&dispatcher->texts);
 }
 
-static void add_user_id(const struct event_dispatcher *dispatcher, const struct user *user,
-                        char scratch[24], struct line *line)
+size_t event_dispatcher_untold(const struct event_dispatcher *dispatcher)
 {
-    struct slice id;
-    if (!user_id_text(user, scratch, &id)) {
-        return;
-    }
-    /* Some systems know their users by an address: that is personal like any other. */
-    if (dispatcher->payload != LOG_PAYLOAD_FULL && memchr(id.data, '@', id.length) != NULL) {
-        id = slice_of("***");
-    }
-    add(line, log_text("user_id", id));
-}
-
-static bool add_user(struct event_dispatcher *dispatcher, const struct user *user,
-                     struct line *line)
-{
-    buffer_clear(&dispatcher->scratch);
-    switch (dispatcher->payload) {
-    case LOG_PAYLOAD_NONE:
-        return true;
-    case LOG_PAYLOAD_REDACTED:
-        user_append_redacted(user, &dispatcher->scratch);
-        break;
-    case LOG_PAYLOAD_FULL:
-        user_append_text(user, NULL, &dispatcher->scratch);
-        break;
-    }
-    add(line, log_json("user", buffer_slice(&dispatcher->scratch)));
-    return !dispatcher->scratch.failed;
-}
-
-/* False: no memory, nothing appended. */
-static bool append_line(struct buffer *lines, const struct log_event *event,
-                        const struct line *line)
-{
-    size_t length_before = lines->length;
-    log_append(lines, event, line->fields, line->count);
-    if (lines->failed) {
-        lines->length = length_before;
-        lines->failed = false;
-        return false;
-    }
-    return true;
-}
-
-static const char *outcome_name(const struct handled *handled)
-{
-    if (handled->duplicate) {
-        return "duplicate";
-    }
-    if (handled->outdated) {
-        return "outdated";
-    }
-    return handled->bare ? "bare" : "handled";
-}
-
-static bool log_handled(struct event_dispatcher *dispatcher, const struct event_handler *handler,
-                        const struct message *message, bool redelivered,
-                        const struct user_event *event, const struct handled *handled,
-                        struct buffer *lines)
-{
-    if (!log_enabled(handler->logged_as->level)) {
-        return true;
-    }
-    struct line line = {.count = 0};
-    char scratch[24];
-    if (message->message_id.length > 0) {
-        add(&line, log_text("message_id", message->message_id));
-    }
-    add(&line, log_string("outcome", outcome_name(handled)));
-    add_user_id(dispatcher, &event->user, scratch, &line);
-    add(&line, log_boolean("redelivered", redelivered));
-    if (handler->logs_user && !add_user(dispatcher, &event->user, &line)) {
-        return false;
-    }
-    if (event->saved_at_ms >= 0) {
-        add(&line, log_integer("saved_at_ms", event->saved_at_ms));
-    }
-    if (handled->ahead_ms > 0) {
-        add(&line, log_integer("ahead_ms", handled->ahead_ms));
-    }
-    return append_line(lines, handler->logged_as, &line);
-}
-
-static bool log_dead(const struct message *message, const struct handled *handled,
-                     struct buffer *lines)
-{
-    struct line line = {.count = 0};
-    if (message->message_id.length > 0) {
-        add(&line, log_text("message_id", message->message_id));
-    }
-    add(&line, log_string("outcome", "dead"));
-    add(&line, log_string("reason", handled->reason));
-    add(&line, log_string("detail", handled->detail));
-    add(&line, log_integer("body_bytes", (int64_t)message->body.length));
-    return append_line(lines, &event_user_dead_lettered, &line);
+    return dispatcher->group->is_taken ? dispatcher->group->count : 0;
 }
 
 static enum outcome no_memory(const struct message *message, struct error *ret_error)
@@ -188,103 +132,160 @@ static enum outcome append_user_key(const struct message *message, const struct 
 /* Of a saved user the inbox compares the body alone, as all releases do. Of another event it
  * compares the type too: an id that comes again with the same body is a conflict where the types
  * differ. */
-static struct slice append_payload(const struct event_handler *handler,
-                                   const struct message *message, struct buffer *text)
+static bool payload_is_body(const struct event_handler *handler)
 {
-    if (handler == &handle_user_saved) {
-        return message->body;
-    }
-    size_t start = text->length;
-    buffer_append_slice(text, event_type_name(handler->type));
-    buffer_append_byte(text, '\0');
-    buffer_append_slice(text, message->body);
-    return (struct slice){text->data + start, text->length - start};
+    return handler == &handle_user_saved;
 }
 
-static enum outcome apply(struct event_dispatcher *dispatcher, const struct event_handler *handler,
-                          const struct message *message, const struct user_event *event,
-                          int64_t now_ms, struct handled *ret_handled, struct error *ret_error)
+static void append_payload(const struct event_handler *handler, const struct message *message,
+                           struct buffer *text)
 {
-    struct buffer *text = &dispatcher->scratch;
-    buffer_clear(text);
-    enum outcome outcome = append_user_key(message, &event->user, text, ret_error);
+    if (!payload_is_body(handler)) {
+        buffer_append_slice(text, event_type_name(handler->type));
+        buffer_append_byte(text, '\0');
+        buffer_append_slice(text, message->body);
+    }
+}
+
+/* The texts move while they grow, so that event_dispatcher_take() points into them. */
+static enum outcome add_to_stored(struct event_dispatcher *dispatcher, struct member *member,
+                                  struct slice attempt_key, struct error *ret_error)
+{
+    struct event_group *group = dispatcher->group;
+    struct buffer *texts = &dispatcher->texts;
+    const struct message *message = member->message;
+    member->text_at = texts->length;
+    enum outcome outcome = append_user_key(message, &member->event.user, texts, ret_error);
     if (outcome != OUTCOME_OK) {
         return outcome;
     }
-    size_t key_length = text->length;
-    struct store_event stored = {
-        .message_id = message->message_id,
-        .payload = append_payload(handler, message, text),
-        .body = message->body,
-        .saved_at_ms = event->saved_at_ms,
-    };
-    if (text->failed) {
+    member->key_length = texts->length - member->text_at;
+    append_payload(member->handler, message, texts);
+    if (texts->failed) {
         return no_memory(message, ret_error);
     }
-    stored.user_key = (struct slice){text->data, key_length};
-    struct store_effect effect;
-    outcome = handler->apply(dispatcher->store, &stored, now_ms, &effect, ret_error);
-    if (outcome != OUTCOME_OK) {
-        return outcome;
-    }
-    ret_handled->duplicate = effect.result == STORE_DUPLICATE;
-    ret_handled->outdated = effect.result == STORE_APPLIED && !effect.user_changed;
-    ret_handled->ahead_ms = effect.ahead_ms;
-    ret_handled->session_opened = effect.session_opened;
-    if (effect.result == STORE_CONFLICT) {
-        ret_handled->verdict = VERDICT_DEAD_LETTER;
-        ret_handled->reason = "id-conflict";
-        (void)snprintf(ret_handled->detail, sizeof(ret_handled->detail),
-                       "a message with this id and another body or type was handled before");
-    }
+    group->stored[group->stored_count++] = (struct store_event){
+        .change = member->handler->change,
+        .message_id = message->message_id,
+        .payload = {.data = NULL, .length = texts->length - member->text_at - member->key_length},
+        .body = message->body,
+        .attempt_key = attempt_key,
+        .saved_at_ms = member->event.saved_at_ms,
+    };
+    member->is_stored = true;
     return OUTCOME_OK;
 }
 
-static enum outcome handle_event(struct event_dispatcher *dispatcher,
-                                 const struct event_handler *handler, const struct message *message,
-                                 bool redelivered, const struct user_event *event, int64_t now_ms,
-                                 struct buffer *lines, struct handled *ret_handled,
-                                 struct error *ret_error)
+enum outcome event_dispatcher_decode(struct event_dispatcher *dispatcher,
+                                     const struct message *message, bool redelivered,
+                                     struct slice attempt_key, struct handled *ret_handled,
+                                     struct error *ret_error)
 {
+    struct event_group *group = dispatcher->group;
+    assert(!group->is_taken && group->count < EVENT_GROUP_MAX);
+    struct member *member = &group->members[group->count++];
+    member->message = message;
+    member->redelivered = redelivered;
+    member->handled = ret_handled;
+    member->is_stored = false;
+    member->handler = event_handlers_decode(message, &dispatcher->rules,
+                                            dispatcher->message_bytes_max, &member->event);
     enum outcome outcome = OUTCOME_OK;
-    switch (event->kind) {
+    switch (member->event.kind) {
     case USER_EVENT_IDENTIFIED:
     case USER_EVENT_BARE:
-        ret_handled->verdict = VERDICT_ACK;
-        ret_handled->bare = event->kind == USER_EVENT_BARE;
-        outcome = apply(dispatcher, handler, message, event, now_ms, ret_handled, ret_error);
+        outcome = add_to_stored(dispatcher, member, attempt_key, ret_error);
         break;
     case USER_EVENT_IMPOSSIBLE:
-        ret_handled->verdict = VERDICT_DEAD_LETTER;
-        ret_handled->reason = event->reason;
-        memcpy(ret_handled->detail, event->detail, sizeof(ret_handled->detail));
         break;
     case USER_EVENT_NO_MEMORY:
         outcome = no_memory(message, ret_error);
         break;
     }
     if (outcome != OUTCOME_OK) {
-        return outcome;
+        event_dispatcher_clear(dispatcher);
     }
-    bool logged =
-        ret_handled->verdict == VERDICT_ACK
-            ? log_handled(dispatcher, handler, message, redelivered, event, ret_handled, lines)
-            : log_dead(message, ret_handled, lines);
-    return logged ? OUTCOME_OK : no_memory(message, ret_error);
+    return outcome;
 }
 
-enum outcome event_dispatch(struct event_dispatcher *dispatcher, const struct message *message,
-                            bool redelivered, int64_t now_ms, struct buffer *lines,
-                            struct handled *ret_handled, struct error *ret_error)
+enum outcome event_dispatcher_take(struct event_dispatcher *dispatcher, int64_t now_ms,
+                                   struct error *ret_error)
 {
-    struct user_event event;
-    const struct event_handler *handler =
-        event_handlers_decode(message, &dispatcher->rules, dispatcher->message_bytes_max, &event);
-    *ret_handled = (struct handled){0};
-    enum outcome outcome = handle_event(dispatcher, handler, message, redelivered, &event, now_ms,
-                                        lines, ret_handled, ret_error);
-    user_event_done(&event);
+    struct event_group *group = dispatcher->group;
+    struct store_event *stored = group->stored;
+    for (size_t i = 0; i < group->count; i++) {
+        const struct member *member = &group->members[i];
+        if (member->is_stored) {
+            const char *key = dispatcher->texts.data + member->text_at;
+            stored->user_key = (struct slice){key, member->key_length};
+            if (payload_is_body(member->handler)) {
+                stored->payload = member->message->body;
+            } else {
+                stored->payload.data = key + member->key_length;
+            }
+            stored++;
+        }
+    }
+    enum outcome outcome = store_take(dispatcher->store, group->stored, group->stored_count, now_ms,
+                                      group->effects, ret_error);
+    group->is_taken = outcome == OUTCOME_OK;
+    if (outcome != OUTCOME_OK) {
+        event_dispatcher_clear(dispatcher);
+    }
     return outcome;
+}
+
+static void judge_stored(const struct member *member, const struct store_effect *effect)
+{
+    struct handled *handled = member->handled;
+    *handled = (struct handled){
+        .verdict = VERDICT_ACK,
+        .bare = member->event.kind == USER_EVENT_BARE,
+        .duplicate = effect->result == STORE_DUPLICATE,
+        .outdated = effect->result == STORE_APPLIED && !effect->user_changed,
+        .ahead_ms = effect->ahead_ms,
+        .session_opened = effect->session_opened,
+    };
+    if (effect->result == STORE_CONFLICT) {
+        handled->verdict = VERDICT_DEAD_LETTER;
+        handled->reason = "id-conflict";
+        (void)snprintf(handled->detail, sizeof(handled->detail),
+                       "a message with this id and another body or type was handled before");
+    }
+}
+
+static void judge_impossible(const struct member *member)
+{
+    struct handled *handled = member->handled;
+    *handled = (struct handled){.verdict = VERDICT_DEAD_LETTER, .reason = member->event.reason};
+    memcpy(handled->detail, member->event.detail, sizeof(handled->detail));
+}
+
+enum outcome event_dispatcher_tell(struct event_dispatcher *dispatcher, struct buffer *lines,
+                                   struct error *ret_error)
+{
+    const struct event_group *group = dispatcher->group;
+    const struct store_effect *effect = group->effects;
+    size_t length_before = lines->length;
+    for (size_t i = 0; i < group->count; i++) {
+        const struct member *member = &group->members[i];
+        if (member->is_stored) {
+            judge_stored(member, effect++);
+        } else {
+            judge_impossible(member);
+        }
+        const struct event_line line = {.message = member->message,
+                                        .handler = member->handler,
+                                        .event = &member->event,
+                                        .handled = member->handled,
+                                        .redelivered = member->redelivered};
+        if (!event_line_append(&line, dispatcher->payload, &dispatcher->scratch, lines)) {
+            lines->length = length_before;
+            return no_memory(member->message, ret_error);
+        }
+    }
+    event_dispatcher_clear(dispatcher);
+    return OUTCOME_OK;
 }
 
 enum outcome event_dispatch_known(struct event_dispatcher *dispatcher,
@@ -299,25 +300,22 @@ enum outcome event_dispatch_known(struct event_dispatcher *dispatcher,
         return OUTCOME_OK;
     }
     buffer_clear(text);
-    struct slice payload = append_payload(handler, message, text);
+    append_payload(handler, message, text);
     if (text->failed) {
         return no_memory(message, ret_error);
     }
+    struct slice payload = payload_is_body(handler) ? message->body : buffer_slice(text);
     enum outcome outcome =
         store_knows(dispatcher->store, message->message_id, payload, ret_known, ret_error);
     if (outcome != OUTCOME_OK || !*ret_known) {
         return outcome;
     }
     *ret_handled = (struct handled){.verdict = VERDICT_ACK, .duplicate = true};
-    if (!log_enabled(handler->logged_as->level)) {
-        return OUTCOME_OK;
-    }
-    struct line line = {.count = 0};
-    add(&line, log_text("message_id", message->message_id));
-    add(&line, log_string("outcome", outcome_name(ret_handled)));
-    add(&line, log_boolean("redelivered", redelivered));
-    return append_line(lines, handler->logged_as, &line) ? OUTCOME_OK
-                                                         : no_memory(message, ret_error);
+    const struct event_line line = {
+        .message = message, .handler = handler, .handled = ret_handled, .redelivered = redelivered};
+    return event_line_append(&line, dispatcher->payload, text, lines)
+               ? OUTCOME_OK
+               : no_memory(message, ret_error);
 }
 
 enum outcome event_give_up(const struct message *message, int64_t deaths, struct buffer *lines,
@@ -331,7 +329,9 @@ enum outcome event_give_up(const struct message *message, int64_t deaths, struct
     (void)snprintf(ret_handled->detail, sizeof(ret_handled->detail),
                    "the process ended %" PRId64 " times while it handled this message alone",
                    deaths);
-    return log_dead(message, ret_handled, lines) ? OUTCOME_OK : no_memory(message, ret_error);
+    const struct event_line line = {.message = message, .handled = ret_handled};
+    return event_line_append(&line, LOG_PAYLOAD_NONE, NULL, lines) ? OUTCOME_OK
+                                                                   : no_memory(message, ret_error);
 }
 
 enum outcome event_attempt_key(const struct message *message, char ret_key[ATTEMPT_KEY_BYTES],

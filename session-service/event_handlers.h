@@ -12,9 +12,7 @@ struct event_handler {
     const struct log_event *logged_as;
     bool logs_user; /* the log line shows the body, as --log-payload says */
     user_event_parse *parse;
-    /* Runs in a transaction of the store. A failure is the store's. */
-    enum outcome (*apply)(struct store *store, const struct store_event *event, int64_t now_ms,
-                          struct store_effect *ret_effect, struct error *ret_error);
+    enum store_change change;
 };
 
 #define EVENT_HANDLER_DECLARE(argument, type, symbol, ...)                                         \

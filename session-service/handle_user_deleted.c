@@ -36,5 +36,5 @@ const struct event_handler handle_user_deleted = {
     .logged_as = &event_user_deleted,
     .logs_user = false,
     .parse = parse,
-    .apply = store_delete_user,
+    .change = STORE_DELETE,
 };

@@ -15,5 +15,5 @@ const struct event_handler handle_user_saved = {
     .logged_as = &event_user_saved,
     .logs_user = true,
     .parse = parse,
-    .apply = store_save_user,
+    .change = STORE_SAVE,
 };

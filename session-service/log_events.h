@@ -30,6 +30,10 @@
           "takes no lock. What they get never reaches this store. A cluster also counts the "      \
           "consumers of a node that is down.",                                                     \
           "Find the other consumers (rabbitmqctl list_consumers), and stop them.")                 \
+    EVENT(event_consumer_shard_given_up, INFO, "consumer.shard_given_up",                          \
+          "With --consumer shared this session-service had more than its share of the shards, "    \
+          "and leaves this one to the next. It goes on consuming from it, behind the others.",     \
+          "")                                                                                      \
     EVENT(event_consumer_cancelled, WARNING, "consumer.cancelled",                                 \
           "The broker has cancelled the consumer: the queue was deleted, or has moved to another " \
           "node. The consumer connects again, and declares the queue where it is missing.",        \
@@ -56,6 +60,11 @@
           "The store could not answer a request for sessions or users; the request got 503. This " \
           "is logged once until one is answered again.",                                           \
           "Read the error: look at the disk of the state directory.")                              \
+    EVENT(event_store_warning, WARNING, "store.warning",                                           \
+          "The store takes all, but PostgreSQL has a setting off without which it does not keep "  \
+          "what it has confirmed in every case, or the partitions of the inbox are not as they "   \
+          "should be.",                                                                            \
+          "Do what the line says: docs/postgresql.md.")                                            \
     EVENT(event_store_unavailable, ERROR, "store.unavailable",                                     \
           "The store could not be opened at the start, or one that stands by cannot use the "      \
           "state directory. Nothing is consumed until that can be done, and it is tried again.",   \

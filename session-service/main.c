@@ -5,7 +5,9 @@
 #include "session-service/consumer.h"
 #include "session-service/dead_letters_command/dead_letters_command.h"
 #include "session-service/log_events.h"
+#include "session-service/migrate_store_command.h"
 #include "session-service/routes.h"
+#include "session-service/schema_command.h"
 #include "session-service/settings.h"
 
 #include <string.h>
@@ -23,10 +25,35 @@ static struct consumer *consumer;
 static struct routes routes;
 static struct http_server *server;
 
-/* Chooses the state directory. That fails where its path cannot be used. */
-static enum outcome check(struct error *ret_error)
+static enum outcome choose_directory(const struct settings *wanted,
+                                     struct state_directory *ret_directory, struct error *ret_error)
 {
-    return state_directory_choose(settings.state_dir, settings_program.name, &directory, ret_error);
+    return state_directory_choose(wanted->state_dir, settings_program.name, ret_directory,
+                                  ret_error);
+}
+
+static struct store_options store_options(const struct settings *wanted)
+{
+    return (struct store_options){
+        .directory = directory.path,
+        .lock = &directory.lock,
+        .url = wanted->store,
+        .password_file = wanted->store_password_file,
+        .partitions = wanted->inbox_partitions,
+        .session_ttl_ms = wanted->session_ttl_ms,
+        .inbox_retention_ms = wanted->inbox_retention_ms,
+        .clock_tolerance_ms = wanted->clock_tolerance_ms,
+    };
+}
+
+/* Fails where the store is none that this build knows, or the path of the state directory cannot be
+ * used. */
+static enum outcome check(const void *wanted, struct error *ret_error)
+{
+    struct state_directory unused;
+    const struct store_options options = store_options(wanted);
+    enum outcome outcome = store_check(&options, ret_error);
+    return outcome == OUTCOME_OK ? choose_directory(wanted, &unused, ret_error) : outcome;
 }
 
 /* What only a person can mend ends the start; everything else the consumer waits for. Where another
@@ -40,13 +67,7 @@ static enum outcome open_store(struct error *ret_error)
         *ret_error = holder;
         return outcome;
     }
-    const struct store_options options = {
-        .directory = directory.path,
-        .lock = &directory.lock,
-        .session_ttl_ms = settings.session_ttl_ms,
-        .inbox_retention_ms = settings.inbox_retention_ms,
-        .clock_tolerance_ms = settings.clock_tolerance_ms,
-    };
+    const struct store_options options = store_options(&settings);
     outcome = store_create(&options, &store, ret_error);
     if (outcome == OUTCOME_OK && !is_held) {
         /* Before the first request comes: none may read the file. */
@@ -67,6 +88,9 @@ static enum outcome create(struct error *ret_error)
 {
     consumer_status_init(&status);
     enum outcome outcome = digest_init(ret_error);
+    if (outcome == OUTCOME_OK) {
+        outcome = choose_directory(&settings, &directory, ret_error);
+    }
     if (outcome == OUTCOME_OK) {
         outcome = open_store(ret_error);
     }
@@ -117,7 +141,8 @@ static bool drain(void)
 {
     struct worker *http = http_server_worker(server);
     uint64_t drain_ms = (uint64_t)settings.common.drain_timeout_ms;
-    uint64_t deadline_ms = clock_monotonic_ms() + drain_ms;
+    uint64_t deadline_ms =
+        clock_monotonic_ms() + (uint64_t)settings.common.drain_delay_ms + drain_ms;
     worker_stop(consumer_worker(consumer));
     worker_stop(http);
     bool stopped = worker_join(consumer_worker(consumer), drain_ms, NULL);
@@ -126,8 +151,7 @@ static bool drain(void)
     if (!worker_join(http, left_ms + LAST_REPLIES_WAIT_MS, NULL)) {
         return false;
     }
-    worker_end(sessions_worker(sessions));
-    return stopped;
+    return worker_end_unless_stuck(sessions_worker(sessions)) && stopped;
 }
 
 static void free_all(void)
@@ -144,6 +168,12 @@ int main(int argc, char **argv)
 {
     if (argc > 1 && strcmp(argv[1], "dead-letters") == 0) {
         return dead_letters_command(argc - 1, argv + 1);
+    }
+    if (argc > 1 && strcmp(argv[1], "migrate-store") == 0) {
+        return migrate_store_command(argc - 1, argv + 1);
+    }
+    if (argc > 1 && strcmp(argv[1], "schema") == 0) {
+        return schema_command(argc - 1, argv + 1);
     }
     const struct lifecycle_service service = {.program = &settings_program,
                                               .settings = &settings,

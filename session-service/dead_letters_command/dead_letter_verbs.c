@@ -5,6 +5,8 @@
 #include "session-service/event_dispatcher.h"
 #include "session-service/event_handlers.h"
 
+#include "common/base/utf8.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -74,7 +76,8 @@ static bool would_come_back(const struct command *command, const struct dead_let
     (void)event_handlers_decode(view->message, &rules, (size_t)settings->max_message_bytes, &event);
     bool impossible = event.kind == USER_EVENT_IMPOSSIBLE;
     if (impossible) {
-        (void)snprintf(ret_why, 256, "it would come back: %s: %.200s", event.reason, event.detail);
+        (void)snprintf(ret_why, 256, "it would come back: %s: %.*s", event.reason,
+                       (int)utf8_cut_length(slice_of(event.detail), 200), event.detail);
     } else {
         user_event_done(&event);
     }

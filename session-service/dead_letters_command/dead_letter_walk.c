@@ -7,6 +7,7 @@
 #include "common/amqp/broker_hosts.h"
 #include "common/amqp/confirming_publisher.h"
 #include "common/base/clock.h"
+#include "common/user/user_shard.h"
 
 #include <stdlib.h>
 
@@ -111,8 +112,7 @@ static enum outcome open_connection(struct walk *walk, struct error *ret_error)
         if (outcome == OUTCOME_OK) {
             break;
         }
-        error_set(ret_error, outcome, "broker %s:%d: %.400s", address->host, address->port,
-                  cause.text);
+        error_set(ret_error, outcome, "broker %s:%d: %s", address->host, address->port, cause.text);
     }
     broker_hosts_done(&hosts);
     return outcome;
@@ -141,14 +141,30 @@ static enum outcome ask_for_letters(struct walk *walk, struct error *ret_error)
     return OUTCOME_OK;
 }
 
+/* Where the user's messages go now, whichever queue the letter came from: every session-service
+ * consumes from that one. */
+static enum outcome choose_queue(const struct walk *walk, const struct broker_delivery *delivery,
+                                 struct shard_name *ret_name, const char **ret_queue,
+                                 struct error *ret_error)
+{
+    const struct common_settings *settings = &walk->options->settings->common;
+    size_t shards = (size_t)settings->shards;
+    size_t shard = 0;
+    enum outcome outcome = user_shard_of_body(delivery->message.body, shards, &shard, ret_error);
+    *ret_queue = shards > 1 ? shard_name_of(settings->queue, shard, ret_name) : settings->queue;
+    return outcome;
+}
+
 static enum outcome publish(struct walk *walk, const struct broker_delivery *delivery, bool moved,
                             struct error *ret_error)
 {
     /* What the session-service counts on stays; the rest would be about a time that is over. */
     struct message_header kept[2];
     struct broker_copy copy = {.queue = walk->queue, .headers = kept};
+    struct shard_name name;
+    enum outcome outcome = OUTCOME_OK;
     if (!moved) {
-        copy.queue = walk->options->settings->common.queue;
+        outcome = choose_queue(walk, delivery, &name, &copy.queue, ret_error);
         copy.dropped_prefix = DEAD_LETTER_HEADER_PREFIX;
         const char *const names[] = {DEAD_LETTER_FIRST_AT, DEAD_LETTER_COUNT};
         for (size_t i = 0; i < 2; i++) {
@@ -159,8 +175,10 @@ static enum outcome publish(struct walk *walk, const struct broker_delivery *del
             }
         }
     }
-    enum outcome outcome = broker_append_copy(walk->publisher.broker, delivery->message.body,
-                                              delivery->raw_properties, &copy, ret_error);
+    if (outcome == OUTCOME_OK) {
+        outcome = broker_append_copy(walk->publisher.broker, delivery->message.body,
+                                     delivery->raw_properties, &copy, ret_error);
+    }
     if (outcome == OUTCOME_OK) {
         struct confirm_window *window = &walk->publisher.window;
         struct letter *letter = &walk->letters[window->next % WINDOW];
@@ -308,7 +326,7 @@ static enum outcome see_acks_taken(struct walk *walk, struct error *ret_error)
                ? OUTCOME_OK
                : error_set(ret_error, OUTCOME_TRANSIENT,
                            "the broker does not say whether it took the last acks, so that some "
-                           "letters may still be there: %.300s",
+                           "letters may still be there: %s",
                            cause.text);
 }
 

@@ -30,8 +30,8 @@ static struct option_row rows[] = {COMMAND_OPTIONS(COMMAND_ROW) COMMON_OPTIONS(
 /* What the command needs of the service's options. The others it only reads in the file, which may
  * be the service's own. */
 static const char *const shared_options[] = {
-    "amqp-url", "amqp-password-file", "amqp-ca-file", "amqp-cert-file",    "amqp-key-file",
-    "queue",    "heartbeat",          "user-check",   "max-message-bytes", "compat",
+    "amqp-url", "amqp-password-file", "amqp-ca-file", "amqp-cert-file",    "amqp-key-file", "queue",
+    "shards",   "heartbeat",          "user-check",   "max-message-bytes", "compat",
 };
 
 static const char explanation[] =
@@ -43,7 +43,8 @@ static const char explanation[] =
     "                 session-service dead-letters list --limit 20 --config FILE\n"
     "  show       all that is known of these letters, with their bodies:\n"
     "                 session-service dead-letters show 0192f0c1-6b1e-7c52-a3d4-0a4b5c6d7e8f\n"
-    "  redrive    send letters back to the queue NAME, each removed when that is confirmed:\n"
+    "  redrive    send letters back to the queue NAME, each removed when that is confirmed; with\n"
+    "             the --shards N of the service each to the shard that its user belongs to:\n"
     "                 session-service dead-letters redrive --all --dry-run\n"
     "                 session-service dead-letters redrive --all --rate 100\n"
     "  purge      remove these letters for good:\n"

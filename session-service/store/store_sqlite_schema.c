@@ -1,10 +1,10 @@
 /* What is in the store's file, and how it came to be. */
-#include "session-service/store/store_internal.h"
+#include "session-service/store/store_sqlite_internal.h"
 
 /* Few trees, because they are what a message costs: a user has one row, with the open session in
  * it, and the inbox is one tree. `sessions` is how the session's part is read. The steps of a
  * change are said in common/database/database.h. */
-const char *const store_migrations[] = {
+const char *const store_sqlite_migrations[] = {
     "CREATE TABLE inbox ("
     " message_id TEXT NOT NULL PRIMARY KEY,"
     " payload_hash BLOB NOT NULL," /* SHA-256 of the body */
@@ -56,4 +56,5 @@ const char *const store_migrations[] = {
      * costs nothing behind the body. A tombstone has it in deleted_at_ms. */
     "ALTER TABLE users ADD COLUMN floor_ms INTEGER;",
 };
-const int store_version = (int)(sizeof(store_migrations) / sizeof(store_migrations[0]));
+const int store_sqlite_version =
+    (int)(sizeof(store_sqlite_migrations) / sizeof(store_sqlite_migrations[0]));
