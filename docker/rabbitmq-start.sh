@@ -33,10 +33,10 @@ cat >/run/rabbitmq/definitions.json <<END
   ],
   "permissions": [
     {"user": "user-service", "vhost": "/",
-     "configure": "^session$", "write": "^amq\\\\.default$", "read": "^$"},
+     "configure": "^session(\\\\.[0-9]+)?$", "write": "^amq\\\\.default$", "read": "^$"},
     {"user": "session-service", "vhost": "/",
-     "configure": "^session(\\\\.dead|\\\\.lock)?$", "write": "^amq\\\\.default$",
-     "read": "^session(\\\\.dead)?$"}
+     "configure": "^session(\\\\.[0-9]+|\\\\.dead|\\\\.lock)?$", "write": "^amq\\\\.default$",
+     "read": "^session(\\\\.[0-9]+|\\\\.dead)?$"}
   ]
 }
 END
