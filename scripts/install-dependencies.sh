@@ -4,7 +4,7 @@
 #   build     what the two services are made of
 #   demo      also RabbitMQ and curl
 #   test      also what the plain tests need
-#   tools     also ccache, clang, analyzers, fuzzing, coverage, valgrind and promtool
+#   tools     also ccache, clang, analyzers, fuzzing, coverage, valgrind, promtool and proxies
 #   bench     also what the benchmark measures beside the services
 #   machines  also what makes packages, containers and booted machines
 # A RabbitMQ that is there already is not touched; no service that is installed here is started.
@@ -16,11 +16,11 @@ usage() {
 }
 
 [ $# -gt 0 ] || usage
-build="gcc libc6-dev cmake make ninja-build pkg-config librabbitmq-dev libmicrohttpd-dev libjansson-dev uuid-dev libinih-dev libssl-dev libsqlite3-dev libsystemd-dev"
+build="gcc libc6-dev cmake make ninja-build pkg-config librabbitmq-dev libmicrohttpd-dev libjansson-dev uuid-dev libinih-dev libssl-dev libsqlite3-dev libsystemd-dev libpq-dev"
 demo="$build rabbitmq-server python3 curl procps netbase" # netbase: a name for localhost
-test="$demo libcmocka-dev python3-pytest python3-pytest-xdist python3-pika python3-requests python3-pyflakes git openssl strace faketime shellcheck clang-format"
-tools="$test ccache clang clang-tidy cppcheck gcovr valgrind prometheus"
-bench="$demo libcmocka-dev wrk golang-go golang-github-rabbitmq-amqp091-go-dev python3-pika python3-matplotlib strace"
+test="$demo libcmocka-dev python3-pytest python3-pytest-xdist python3-pika python3-requests python3-pyflakes python3-yaml git openssl postgresql strace faketime shellcheck clang-format"
+tools="$test ccache clang clang-tidy cppcheck gcovr valgrind prometheus haproxy nginx-light"
+bench="$demo libcmocka-dev wrk golang-go golang-github-rabbitmq-amqp091-go-dev python3-pika python3-matplotlib postgresql strace"
 if ! command -v npm >/dev/null; then
     bench="$bench nodejs npm"
 fi
@@ -70,7 +70,7 @@ remove_policy() {
     $as_root rm -f "$policy"
 }
 case $missing in
-*rabbitmq-server* | *docker.io* | *prometheus*)
+*rabbitmq-server* | *docker.io* | *prometheus* | *postgresql* | *haproxy* | *nginx*)
     if [ ! -e "$policy" ]; then
         trap remove_policy EXIT INT TERM
         printf '#!/bin/sh\nexit 101\n' | $as_root tee "$policy" >/dev/null

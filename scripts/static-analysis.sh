@@ -37,7 +37,9 @@ check() {
 
 # One compiler for each file; -O1 is as quick as it gets, and finds what -O2 finds.
 analyze() {
-    printf '%s\0' "${files[@]}" | xargs -0 -P "$(nproc)" -n 1 gcc -std=gnu11 -I. -D_GNU_SOURCE \
+    local libpq
+    read -ra libpq < <(pkg-config --cflags-only-I libpq)
+    printf '%s\0' "${files[@]}" | xargs -0 -P "$(nproc)" -n 1 gcc -std=gnu11 -I. "${libpq[@]}" -D_GNU_SOURCE \
         '-DPROJECT_VERSION=""' -O1 -fanalyzer -fdiagnostics-plain-output -Werror -c -o /dev/null
 }
 

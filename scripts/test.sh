@@ -35,11 +35,12 @@ coverage      | all   | tools    | lines and branches that the tests run
 cluster       | ci    | machines | a cluster of brokers that loses its leader and is partitioned
 packages      | ci    | machines | Debian packages and systemd units on a booted machine
 docker        | ci    | machines | the compose files on a Docker engine
+scale         | all   | machines | the compose file of all parts on a Docker engine, each part killed in turn
 upgrade       | all   | machines | RabbitMQ 3.10 and 4.0 side by side, and the way from the one to the other
 other-debian  | ci    | machines | the plain steps and clang in a fresh root of the other Debian
 "
 # These wait for machines more than they work. All but the last have networks of their own.
-beside="cluster packages docker upgrade other-debian"
+beside="cluster packages docker scale upgrade other-debian"
 times=build/test-times # name and seconds of each step that passed
 pytest=(/usr/bin/python3 -m pytest -q -rs)
 
@@ -89,14 +90,26 @@ system_tests() {
     SERVICES_BUILD_DIR=$PWD/$folder fixed_addresses "${pytest[@]}" -n 4 --dist loadgroup "$@"
 }
 
-# The system tests without what a sanitizer cannot see: the README's commands, one with a clock of its own that
-# must be loaded before a sanitizer, and what is judged of the text of /metrics.
+# A file of the system tests runs with both sanitizers where it is not named here.
+# With neither: the README's commands, a clock that must be loaded before a sanitizer, what is judged of texts, of
+# SQL, of the broker's own patience, and of how services divide the work between them.
+unsanitized="readme clock metrics ack_timeout postgres_partitions several_user_services
+    shards"
+# What is written and read, where the threads do the same as elsewhere.
+address_sanitized="broker_urls contract_session_service contract_user_service copies_refused dead_letters
+    dead_letters_signals deep_headers exchange forgiving http_raw interoperation json_cases listen look_up migrate_store
+    migrating options outbox_migration postgres_store probes_and_browsers queue_rights service_manager standby tls"
+# What several threads do at once, where the texts are the same as elsewhere.
+thread_sanitized="displaced drain idempotency_restart overload outbox_killed postgres_faults suspects"
+
+# sanitized_system_tests BUILD NAME...: without the files of these names
 sanitized_system_tests() {
-    local left_out=() name
-    for name in readme clock metrics; do
+    local build=$1 left_out=() name
+    shift
+    for name in "$@"; do
         left_out+=("--ignore=tests/system/test_$name.py")
     done
-    system_tests "$1" tests/system "${left_out[@]}"
+    system_tests "$build" tests/system "${left_out[@]}"
 }
 
 step_unit() { unit_tests release; }
@@ -108,8 +121,10 @@ step_clang() { unit_tests clang; }
 step_analysis() { scripts/static-analysis.sh; }
 step_asan() { unit_tests asan-ubsan; }
 step_tsan() { unit_tests tsan; }
-step_asan_system() { scripts/build.sh asan-ubsan && sanitized_system_tests build-asan-ubsan; }
-step_tsan_system() { scripts/build.sh tsan && sanitized_system_tests build-tsan; }
+# shellcheck disable=SC2086 # lists
+step_asan_system() { scripts/build.sh asan-ubsan && sanitized_system_tests build-asan-ubsan $unsanitized $thread_sanitized; }
+# shellcheck disable=SC2086 # lists
+step_tsan_system() { scripts/build.sh tsan && sanitized_system_tests build-tsan $unsanitized $address_sanitized; }
 step_fuzz() { scripts/fuzz.sh --seconds 5; }
 step_failing_calls() { scripts/build.sh release && /usr/bin/python3 tests/failing_calls/sweep.py --points 6; }
 # The seed is one of many: scripts/faults.sh without --seed takes another one each time.
@@ -117,19 +132,20 @@ step_faults() { scripts/build.sh release && scripts/faults.sh --build "$PWD/buil
 step_planted() { "${pytest[@]}" tests/faults; }
 step_guide() { scripts/build.sh release && "${pytest[@]}" tests/guide; }
 step_valgrind() { tests/support/valgrind.sh; }
-step_bench() { scripts/bench.sh --quick && "${pytest[@]}" tests/bench; }
+step_bench() { scripts/bench.sh --quick && scripts/bench.sh --capacity --quick && "${pytest[@]}" tests/bench; }
 step_coverage() { scripts/coverage.sh; }
 step_cluster() { scripts/build.sh release && scripts/test-machines.sh cluster; }
 step_packages() { scripts/test-machines.sh packages; }
 step_upgrade() { scripts/build.sh release && scripts/test-machines.sh upgrade; }
-step_docker() { scripts/test-machines.sh docker; }
+step_docker() { scripts/test-machines.sh docker -k "not compose_scale"; }
+step_scale() { scripts/test-machines.sh docker -k compose_scale; }
 step_other_debian() { scripts/test-machines.sh other-debian -- unit repo system demo clang; }
 
-# run NAME: one step; its result goes to the file of results.
+# run NAME: one step; its result goes to the file of results, and what it prints to a file beside that as well.
 run() {
     local name=$1 begin=$SECONDS code=0 result=FAIL
     printf '\n== %s: %s\n' "$name" "$(field "$name" 4)"
-    "step_${name//-/_}" || code=$?
+    "step_${name//-/_}" 2>&1 | tee "$results.$name" || code=$?
     [ "$code" -ne 0 ] || result=PASS
     [ "$code" -ne 77 ] || result=SKIP
     printf '%s %5s s %s\n' "$result" $((SECONDS - begin)) "$name" >>"$results"
@@ -162,7 +178,7 @@ clean_up() {
         kill -TERM -- "-$beside_pid" 2>/dev/null || true
         wait "$beside_pid" || true
     fi
-    rm -f "$results" "$results.beside"
+    rm -f "$results" "$results".*
 }
 
 # Each step's time, where it passed; those of steps that did not run stay.
@@ -172,6 +188,17 @@ keep_times() {
         awk '$1 == "PASS" { print $4, $2 }' "$results"
         cat "$times" 2>/dev/null || true # there is none before the first time
     } | awk '!seen[$1]++' >"$times.new" && mv "$times.new" "$times"
+}
+
+# How each step that failed ended, for whoever sees but the end of a long output.
+last_words() {
+    local result name
+    while read -r result _ _ name; do
+        if [ "$result" = FAIL ] && [ -f "$results.$name" ]; then
+            printf '\n== %s failed; the last that it printed:\n' "$name"
+            tail -n 100 "$results.$name"
+        fi
+    done <"$results"
 }
 
 # The number of results of a kind.
@@ -249,6 +276,7 @@ for name in $chosen; do
         missing=1
     }
 done
+[ "$chosen" = "$name" ] || last_words
 printf '\n'
 cat "$results"
 printf '\n%s passed, %s failed, %s skipped\n' "$(count PASS)" "$(count FAIL)" "$(count SKIP)"

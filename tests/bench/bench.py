@@ -17,6 +17,7 @@ sys.path.insert(0, os.path.dirname(HERE))
 sys.path.insert(0, HERE)
 
 import consume  # noqa: E402
+import consume_stores  # noqa: E402
 import latency  # noqa: E402
 import machine_facts  # noqa: E402
 import measure  # noqa: E402
@@ -25,7 +26,7 @@ import scale  # noqa: E402
 import targets  # noqa: E402
 from support.broker import Broker  # noqa: E402
 
-PARTS = ("saves", "consume", "latency", "scale")
+PARTS = ("saves", "consume", "stores", "latency", "scale")
 SYSTEM_CALL_SECONDS = 2
 USER_BYTES = 95
 
@@ -181,8 +182,8 @@ def parse(arguments):
     parser.add_argument("--quick", action="store_true",
                         help="a second for each case: does it run, does each case give successes")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=["saves"],
-                        help="saves beside the peers (as without this option); consuming beside amqplib; how long "
-                        "to the line in the log; 1 to 4096 connections, 100-byte to 60-KiB users, idle connections, "
+                        help="saves beside the peers (as without this option); consuming beside amqplib; consuming "
+                        "into SQLite and PostgreSQL; how long to the line in the log; 1 to 4096 connections, 100-byte to 60-KiB users, idle connections, "
                         "many messages that wait")
     parser.add_argument("--memory-seconds", type=float, default=0,
                         help="in part scale: watch resident memory under full load for so long")
@@ -191,7 +192,7 @@ def parse(arguments):
     parser.add_argument("--warm-up", type=float, default=2)
     parser.add_argument("--connections", type=int, nargs="+", default=[64, 512])
     parser.add_argument("--user-bytes", type=int, default=USER_BYTES)
-    parser.add_argument("--messages", type=int, default=100000, help="in part consume")
+    parser.add_argument("--messages", type=int, default=100000, help="in the parts consume and stores")
     parser.add_argument("--waiting-messages", type=int, default=1000000, help="in part scale")
     parser.add_argument("--rate", type=int, default=1000, help="saves a second in part latency")
     parser.add_argument("--latency-seconds", type=float, default=20)
@@ -202,14 +203,25 @@ def parse(arguments):
     parser.add_argument("--against", metavar="PROGRAM",
                         help="compare only with another build of the user-service")
     parser.add_argument("--json", metavar="FILE", help="where to write all figures")
+    parser.add_argument("--add", action="store_true",
+                        help="to what the file of --json has: only the parts of this run are new")
     parser.add_argument("--page", metavar="FILE", help="the page whose figures to replace")
     options = parser.parse_args(arguments)
+    if options.add and (options.json is None or "saves" in options.parts):
+        parser.error("--add needs --json, and parts other than saves")
     if options.quick:
         options.rounds, options.seconds, options.warm_up = 1, 1, 0
         options.connections = [16]
-        options.parts = ["saves", "consume", "latency"]
+        options.parts = ["saves", "consume", "stores", "latency"]
         options.messages, options.latency_seconds, options.rate = 20000, 1, 200
     return options
+
+
+def add_to_file(options, result):
+    """What the file has, and the parts of this run in place of its own."""
+    with open(options.json) as file:
+        found = json.load(file)
+    return {**found, **{part: result[part] for part in options.parts}}
 
 
 def main(arguments):
@@ -226,6 +238,8 @@ def main(arguments):
             result.update(rows=medians(bench.runs), runs=bench.runs)
         if "consume" in options.parts:
             result["consume"] = consume.run(bench.url, options)
+        if "stores" in options.parts:
+            result["stores"] = consume_stores.run(bench.url, options)
         if "latency" in options.parts:
             result["latency"] = latency.run(bench.url, options)
         if "scale" in options.parts:
@@ -236,6 +250,8 @@ def main(arguments):
     for text in report.texts(result):
         print()
         print(text)
+    if options.add:
+        result = add_to_file(options, result)
     if options.json:
         with open(options.json, "w") as file:
             json.dump(result, file, indent=1)

@@ -43,31 +43,55 @@ def waiting(url):
     return count
 
 
-def time_run(url, consumer, messages):
-    """Messages a second and CPU for each, from the first lines to the last."""
+class Group:
+    """Consumers of one queue, and what their logs have."""
+
+    def __init__(self, consumers_):
+        self.consumers = consumers_
+        self.lines = [Lines(consumer.log) for consumer in consumers_]
+
+    def counts(self):
+        for consumer in self.consumers:
+            if consumer.process.poll() is not None:
+                raise RuntimeError("%s ended: %s" % (consumer.name, consumer.log_text()))
+        return [lines.read() for lines in self.lines]
+
+    def cpu_seconds(self):
+        return sum(measure.cpu_seconds(consumer.pid) for consumer in self.consumers)
+
+    def stop(self):
+        """Returns how many lines there are at the end."""
+        for consumer in self.consumers:
+            consumer.stop()
+        return sum(lines.read() for lines in self.lines)
+
+    def close(self):
+        for lines in self.lines:
+            lines.close()
+
+
+def time_run(url, messages, *group):
+    """Messages a second and CPU for each, from when each consumer of the group has written a line to the last line."""
     consumers.fill(url, QUEUE, messages)
     wait_until(lambda: waiting(url) == messages, 30, "all wait")
-    with contextlib.closing(consumer):
-        consumer.start(url)
-        with contextlib.closing(Lines(consumer.log)) as lines:
-            def has(count):
-                if consumer.process.poll() is not None:
-                    raise RuntimeError("%s ended: %s" % (consumer.name, consumer.log_text()))
-                return lines.read() >= count
-            wait_until(lambda: has(1), 30, "the first line")
-            first, begin, cpu = lines.count, time.monotonic(), measure.cpu_seconds(consumer.pid)
-            wait_until(lambda: has(messages), LONGEST_SECONDS, "the last line")
-            seconds = time.monotonic() - begin
-            cpu = measure.cpu_seconds(consumer.pid) - cpu
-            rss = measure.resident_bytes(consumer.pid)
-            consumer.stop()
-            if lines.read() != messages:
-                raise RuntimeError("%s: %d lines for %d messages" % (
-                    consumer.name, lines.count, messages))
+    with contextlib.ExitStack() as stack:
+        for consumer in group:
+            stack.enter_context(contextlib.closing(consumer))
+            consumer.start(url)
+        run_ = stack.enter_context(contextlib.closing(Group(group)))
+        wait_until(lambda: all(run_.counts()), 30, "the first lines")
+        first, begin, cpu = sum(run_.counts()), time.monotonic(), run_.cpu_seconds()
+        wait_until(lambda: sum(run_.counts()) >= messages, LONGEST_SECONDS, "the last line")
+        seconds = time.monotonic() - begin
+        cpu = run_.cpu_seconds() - cpu
+        rss = sum(measure.resident_bytes(consumer.pid) for consumer in group)
+        lines = run_.stop()
+        if lines != messages:
+            raise RuntimeError("%s: %d lines for %d messages" % (group[0].name, lines, messages))
         wait_until(lambda: waiting(url) == 0, 30, "all is acked")
     timed = messages - first
     if timed < messages / 2:
-        raise RuntimeError("%d messages are too few to time %s" % (messages, consumer.name))
+        raise RuntimeError("%d messages are too few to time %s" % (messages, group[0].name))
     return {"rate": timed / seconds, "cpu_us": cpu / timed * 1e6, "rss_bytes": rss}
 
 
@@ -77,7 +101,7 @@ def run(url, options):
     for number in range(1, options.rounds + 1):
         for prefetch in PREFETCHES:
             for consumer in consumers.all_consumers(QUEUE, prefetch, options.disk, options.memory):
-                found = time_run(url, consumer, options.messages)
+                found = time_run(url, options.messages, consumer)
                 runs.setdefault((prefetch, consumer.name), []).append(found)
                 print("consume: prefetch %4d  %-44s round %d  %8.0f/s  %5.1f us" % (
                     prefetch, consumer.name, number, found["rate"], found["cpu_us"]), flush=True)

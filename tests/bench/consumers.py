@@ -23,16 +23,19 @@ def fill(url, queue, messages):
 class SessionService(targets.Target):
     binary = os.path.join(targets.BUILD, "session-service", "session-service")
 
-    def __init__(self, folder, queue, prefetch):
+    def __init__(self, folder, queue, prefetch, store=None):
+        """`store`: the URL of one that is not in the folder."""
         kind = subprocess.run(["stat", "-f", "-c", "%T", folder], check=True, text=True,
                               stdout=subprocess.PIPE).stdout.strip()
-        super().__init__("session-service, store on %s" % kind, queue)
+        super().__init__("session-service, store %s" % ("in PostgreSQL" if store else "on " + kind), queue)
         self.prefetch = prefetch
+        self.options = ["--store", store] if store else []
         self.state = tempfile.TemporaryDirectory(prefix="bench-state-", dir=folder)
 
     def command(self, url):
         return [self.binary, "--listen", "127.0.0.1:%d" % self.port, "--amqp-url", url, "--queue",
-                self.queue, "--prefetch", str(self.prefetch), "--state-dir", self.state.name]
+                self.queue, "--prefetch", str(self.prefetch), "--state-dir", self.state.name,
+                *self.options]
 
     def close(self):
         super().close()

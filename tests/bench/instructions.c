@@ -81,28 +81,46 @@ static void run_saves(uint64_t count)
     buffer_done(&broker.out);
 }
 
-static void handle_delivery(struct event_dispatcher *dispatcher, struct ack_window *window,
-                            uint64_t number, struct buffer *lines)
+struct delivery {
+    char message_id[64], body[256];
+    struct message message;
+    struct handled handled;
+};
+
+static void decode_delivery(struct event_dispatcher *dispatcher, struct ack_window *window,
+                            uint64_t number, struct delivery *delivery)
 {
     struct error error;
-    char message_id[64], body[256];
-    int id_length = snprintf(message_id, sizeof(message_id), "01a20a23-61e7-7652-a769-%012llx",
-                             (unsigned long long)number);
-    int body_length = snprintf(body, sizeof(body),
+    char *body = delivery->body;
+    int id_length = snprintf(delivery->message_id, sizeof(delivery->message_id),
+                             "01a20a23-61e7-7652-a769-%012llx", (unsigned long long)number);
+    int body_length = snprintf(body, sizeof(delivery->body),
                                "{\"id\":\"01a20a23-61e7-7cb6-bab1-%012llx\",\"name\":\"Ada\","
                                "\"email\":\"ada@example.org\",\"city\":\"London\"}",
                                (unsigned long long)number);
-    struct message message;
     user_event_encode(event_type_name(EVENT_USER_SAVED), (struct slice){body, (size_t)body_length},
-                      (struct slice){message_id, (size_t)id_length}, (uint64_t)SAVED_AT_MS,
-                      (struct slice){0}, &message);
-    must(ack_window_add(window, number, 0, &error) == OUTCOME_OK, "ack_window_add");
-    struct handled handled;
-    must(event_dispatch(dispatcher, &message, false, SAVED_AT_MS, lines, &handled, &error) ==
-             OUTCOME_OK,
-         "event_dispatch");
-    must(handled.verdict == VERDICT_ACK && !handled.duplicate, "the delivery");
-    ack_window_settle(window, number);
+                      (struct slice){delivery->message_id, (size_t)id_length},
+                      (uint64_t)SAVED_AT_MS, (struct slice){0}, &delivery->message);
+    const struct ack_window_entry entry = {.tag = number};
+    must(ack_window_add(window, &entry, &error) == OUTCOME_OK, "ack_window_add");
+    must(event_dispatcher_decode(dispatcher, &delivery->message, false, (struct slice){0},
+                                 &delivery->handled, &error) == OUTCOME_OK,
+         "decode");
+}
+
+/* Those that end with this number. */
+static void finish_deliveries(struct event_dispatcher *dispatcher, struct ack_window *window,
+                              uint64_t last, struct delivery deliveries[], struct buffer *lines)
+{
+    struct error error;
+    must(event_dispatcher_take(dispatcher, SAVED_AT_MS, &error) == OUTCOME_OK, "take");
+    size_t count = event_dispatcher_untold(dispatcher);
+    must(event_dispatcher_tell(dispatcher, lines, &error) == OUTCOME_OK, "tell");
+    for (size_t i = 0; i < count; i++) {
+        const struct handled *handled = &deliveries[i].handled;
+        must(handled->verdict == VERDICT_ACK && !handled->duplicate, "the delivery");
+        ack_window_settle(window, last - count + i + 1);
+    }
 }
 
 static void run_deliveries(uint64_t count, const char *directory)
@@ -110,6 +128,7 @@ static void run_deliveries(uint64_t count, const char *directory)
     const struct store_options options = {
         .directory = directory, .session_ttl_ms = 1800000, .inbox_retention_ms = 86400000};
     struct broker broker = {.frame_max = BROKER_FRAME_BYTES_MAX};
+    static struct delivery deliveries[BATCH];
     struct event_dispatcher dispatcher;
     struct ack_window window;
     struct buffer lines;
@@ -119,12 +138,13 @@ static void run_deliveries(uint64_t count, const char *directory)
     buffer_init(&lines, BATCH * MESSAGE_BYTES_MAX);
     must(store_create(&options, &store, &error) == OUTCOME_OK, "store_create");
     must(ack_window_init(&window, WINDOW, &error) == OUTCOME_OK, "ack_window_init");
-    event_dispatcher_init(&dispatcher, &rules, MESSAGE_BYTES_MAX, LOG_PAYLOAD_REDACTED, store);
+    must(event_dispatcher_init(&dispatcher, &rules, MESSAGE_BYTES_MAX, LOG_PAYLOAD_REDACTED, store,
+                               &error) == OUTCOME_OK,
+         "event_dispatcher_init");
     for (uint64_t i = 1; i <= count; i++) {
-        must((i - 1) % BATCH != 0 || store_begin(store, &error) == OUTCOME_OK, "store_begin");
-        handle_delivery(&dispatcher, &window, i, &lines);
+        decode_delivery(&dispatcher, &window, i, &deliveries[(i - 1) % BATCH]);
         if (i % BATCH == 0 || i == count) {
-            must(store_end(store, OUTCOME_OK, &error) == OUTCOME_OK, "store_end");
+            finish_deliveries(&dispatcher, &window, i, deliveries, &lines);
             struct ack_batch acks = ack_window_take_acks(&window);
             must(acks.ack_count == 1 &&
                      broker_append_ack(&broker, acks.acks[0].tag, true, &error) == OUTCOME_OK,

@@ -89,6 +89,11 @@ def _latency(result):
     return row["p99_ms"] if row else None
 
 
+def _store(result, name):
+    rows = result.get("stores", {}).get("rows", [])
+    return next((row["rate_ratio"] for row in rows if row["name"] == name), None)
+
+
 # (what, form, reached, at least or at most, value)
 TARGETS = (
     ("saves/s at 512 connections, of fastify's", "%.2fx",
@@ -110,6 +115,10 @@ TARGETS = (
     ("messages/s consumed at prefetch 1000, store on disk, of amqplib's that stores nothing", "%.2fx",
      lambda r: _consume(r, 1000), "at least", 0.5),
     ("the same at prefetch 100", "%.2fx", lambda r: _consume(r, 100), "at least", 1),
+    ("messages/s consumed at prefetch 100 into PostgreSQL, of those into SQLite", "%.2fx",
+     lambda r: _store(r, "PostgreSQL"), "at least", 0.8),
+    ("the same with two session-services on one PostgreSQL", "%.2fx", lambda r: _store(r, "PostgreSQL, shared"),
+     "at least", 1.3),
     ("p99 from a save to its line in the log, at 1,000 saves/s", "%.1f ms", _latency, "at most", 5),
 )
 
@@ -139,6 +148,25 @@ def consume_table(result):
     return "\n".join(lines)
 
 
+def stores_table(result):
+    """Ratios are against SQLite's in the same rounds."""
+    lines = ["| store | session-services | messages/s | of SQLite's: median, lowest, highest | CPU of the services per "
+             "message |", "|---|---|---|---|---|"]
+    for row in result["stores"]["rows"]:
+        lines.append("| %s | %d | %s | %.2fx, %.2fx, %.2fx | %.1f us |" % (
+            row["name"], row["services"], "{:,.0f}".format(row["rate"]), row["rate_ratio"], row["ratio_low"],
+            row["ratio_high"], row["cpu_us"]))
+    return "\n".join(lines)
+
+
+def stores_text(result):
+    stores = result["stores"]
+    return ("### SQLite and PostgreSQL\n\n%s messages wait, each of another user; prefetch %d; PostgreSQL %s on the same "
+            "machine and disk. %d rounds, interleaved; the load average was %.1f before, and all of this ran at nice %d." % (
+                "{:,}".format(stores["messages"]), stores["rows"][0]["prefetch"], stores["version"], stores["rounds"],
+                stores["load_before"], stores["nice"]))
+
+
 def latency_table(result):
     lines = ["| consumer | p50 / p99 to the reply, ms | p50 / p99 / p99.9 to the line, ms |", "|---|---|---|"]
     for row in result["latency"]:
@@ -155,6 +183,8 @@ def texts(result):
         found.append(table(result))
     if "consume" in result:
         found.append(consume_table(result))
+    if "stores" in result:
+        found.append(stores_table(result))
     if "latency" in result:
         found.append(latency_table(result))
     return found
@@ -236,6 +266,7 @@ def write_page(result, path):
         "![saves per second](%s)" % os.path.basename(picture),
         "### Consuming\n\n%s messages wait in a quorum queue, each of another user; a line for each to a file. amqplib's "
         "consumer acks each." % "{:,}".format(consumed), consume_table(result),
+        stores_text(result), stores_table(result),
         "### From a save to its line\n\n%s saves/s in an open loop over 64 connections for %g s, through the "
         "user-service and a consumer; the time counts from the moment at which a save was due." % (
             "{:,}".format(result["latency"][0]["rate"]), result["latency"][0]["seconds"]),

@@ -55,7 +55,7 @@ def idle(bench, count):
 def waiting(bench, count):
     """So many messages, each of another user, into a store that outgrows its cache."""
     consumer = consumers.SessionService(bench.options.disk, consume.QUEUE, consume.PREFETCHES[-1])
-    found = consume.time_run(bench.url, consumer, count)
+    found = consume.time_run(bench.url, count, consumer)
     print("scale: %d messages wait: %.0f/s" % (count, found["rate"]), flush=True)
     return dict(found, messages=count, name=consumer.name, prefetch=consumer.prefetch)
 

@@ -13,11 +13,13 @@ import hashlib
 import json
 import os
 import sqlite3
+import subprocess
 import sys
 
 from attempts import ALWAYS, CONFLICT, DELETES, FAILED, OK, SAVED, TYPES, UNKNOWN
 
 STORE = "session-service.db"
+PATIENCE_S = 120
 SHOWN = 5
 RULES = {
     "lost": "answered with success, and neither in the store nor a dead letter",
@@ -113,17 +115,38 @@ def read_attempts(path):
     return pairs
 
 
-def read_store(directory):
-    path = os.path.join(directory, STORE)
+INBOX = "SELECT message_id, payload_hash FROM inbox"
+EVIDENCE = "batch without ids "  # begins what a shared store writes where bare messages alone took effect
+USERS = "SELECT user_id, saves, saved_at_ms, message_id, body FROM users"
+
+
+def read_shared_store(url):
+    """Of PostgreSQL, by its own client."""
+    def rows(query):
+        done = subprocess.run(["psql", "-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1", "-d", url, "-f", "-"],
+                              input="SET search_path = session_service; SELECT row_to_json(row) FROM (%s) row" % query,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=PATIENCE_S)
+        if done.returncode != 0:
+            raise Unreadable("%s: %s" % (url, done.stderr))
+        return [json.loads(line) for line in done.stdout.splitlines()]
+    inbox = {row["message_id"]: row["payload_hash"].removeprefix("\\x") for row in rows(INBOX)
+             if not row["message_id"].startswith(EVIDENCE)}
+    users = {row["user_id"]: (row["saves"], row["saved_at_ms"], row["message_id"], row["body"]) for row in rows(USERS)}
+    return inbox, users
+
+
+def read_store(where):
+    """A state directory, or the URL of a shared store."""
+    if where.startswith("postgresql:"):
+        return read_shared_store(where)
+    path = os.path.join(where, STORE)
     if not os.path.exists(path):
         raise Unreadable(path + ": there is none")
     try:
         connection = sqlite3.connect("file:%s?mode=ro" % path, uri=True, timeout=10)
         try:
-            inbox = {row[0]: row[1].hex() for row in connection.execute(
-                "SELECT message_id, payload_hash FROM inbox")}
-            users = {row[0]: row[1:] for row in connection.execute(
-                "SELECT user_id, saves, saved_at_ms, message_id, body FROM users")}
+            inbox = {row[0]: row[1].hex() for row in connection.execute(INBOX)}
+            users = {row[0]: row[1:] for row in connection.execute(USERS)}
         finally:
             connection.close()
     except sqlite3.Error as error:
@@ -287,10 +310,10 @@ class Judgement:
         self.broken["unfounded"] += [i for i in self.log.handled if i not in self.inbox]
 
 
-def check(attempts_path, store_directory, dead, log_paths):
+def check(attempts_path, store, dead, log_paths):
     """Returns (what is broken, counts). Raises Unreadable."""
     attempts = read_attempts(attempts_path)
-    inbox, users = read_store(store_directory)
+    inbox, users = read_store(store)
     if not log_paths:
         raise Unreadable("there is no log file")
     log = Log(log_paths)
@@ -318,7 +341,8 @@ def say(broken, counts):
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--attempts", required=True, metavar="FILE")
-    parser.add_argument("--store", required=True, metavar="DIR", help="the session-service's --state-dir")
+    parser.add_argument("--store", required=True, metavar="DIR|URL",
+                        help="the session-service's --state-dir, or its --store")
     parser.add_argument("--log", required=True, nargs="+", metavar="FILE")
     dead = parser.add_mutually_exclusive_group(required=True)
     dead.add_argument("--dead", metavar="FILE")

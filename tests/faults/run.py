@@ -21,6 +21,7 @@ import table  # noqa: E402
 from clients import Clients  # noqa: E402
 from stage import Stage, is_root  # noqa: E402
 from support.broker import Broker  # noqa: E402
+from support.postgres import MISSING, Postgres  # noqa: E402
 
 AT_ONCE_MAX = 4
 LONGEST_FAULT_S = 150
@@ -110,7 +111,11 @@ def run_rounds(stage, names, seed, minutes):
 
 
 def run(options, seed):
-    names, missing = table.possible()
+    is_shared = options.store == table.SHARED_STORE
+    if is_shared and MISSING:
+        print(MISSING, file=sys.stderr)
+        return 2
+    names, missing = table.possible(is_shared)
     for name, why in missing.items():
         print("LEFT OUT: %s %s" % (name, why))
     if options.only:
@@ -120,11 +125,12 @@ def run(options, seed):
             print("cannot do %s here; --list names all faults" % ", ".join(unknown), file=sys.stderr)
             return 2
         names = wanted
-    broker = Broker()
+    broker, server = Broker(), Postgres() if is_shared else None
     stage = None
     try:
         broker.start()
-        stage = Stage(broker, build=options.build, users=True, disks=is_root())
+        store = server.start().database() if is_shared else None
+        stage = Stage(broker, build=options.build, users=True, disks=is_root(), store=store)
         # RabbitMQ 3.10 writes down which quorum queues live on a node only now and then; a clean stop does.
         broker.stop()
         broker.start()
@@ -145,6 +151,8 @@ def run(options, seed):
         if stage is not None:
             stage.close(keep=True)
         broker.close()
+        if server is not None:
+            server.close()
 
 
 def main():
@@ -153,6 +161,8 @@ def main():
     parser.add_argument("--seed", type=int, help="one of a run before; a new one else")
     parser.add_argument("--clients", type=int, default=8)
     parser.add_argument("--build", help="the services' build directory (build)")
+    parser.add_argument("--store", choices=["sqlite", table.SHARED_STORE], default="sqlite",
+                        help="the session-service's: its file, or a PostgreSQL of this run's own (sqlite)")
     parser.add_argument("--only", metavar="NAME,...", help="these faults alone")
     parser.add_argument("--list", action="store_true", help="names the faults")
     parser.add_argument("--keep", action="store_true", help="keeps the files of a run that is well, too")

@@ -5,15 +5,23 @@ import random
 
 from support.wait import eventually
 
+import checker
 import table
 from attempts import DELETED
 from clients import Client, Clients, compact
 
 SCENARIOS = {}
+# What the checker cannot see. A scenario that returns a function asks it after the end, and it returns
+# {rule: where it is broken}.
+MORE_RULES = {
+    "deadlocked": "PostgreSQL had to end a transaction that waited for another one, and that for it",
+    "counted-twice": "users have more saves than were sent",
+    "repeated": "took effect, and no line in the log says handled, although no process was killed",
+}
 
 
 def scenario(**options):
-    """Options of the Stage; `alone`: it needs the broker for itself."""
+    """Options of the Stage; `alone`: it needs the broker for itself; `store="postgresql"`: a shared store."""
     def add(function):
         SCENARIOS[function.__name__] = (function, options)
         return function
@@ -217,3 +225,92 @@ def broker_is_restarted(stage):
     stage.broker.stop()
     stage.broker.start()
     stage.session.start()
+
+
+def ended_for_deadlocks(stage):
+    return int(stage.store.server.sql(
+        "SELECT deadlocks FROM pg_stat_database WHERE datname = '%s'" % stage.store.name)[0][0])
+
+
+def await_ids(stage, count):
+    """That many have taken effect; what one deadlock has shown needs no more of them."""
+    eventually(lambda: int(stage.store.one("SELECT count(*) FROM inbox")) >= count or ended_for_deadlocks(stage),
+               "all have taken effect")
+
+
+def deadlocks_after_the_end(stage):
+    """The server's counter has all of a session when the session is over."""
+    eventually(lambda: not int(stage.store.server.sql(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = '%s'" % stage.store.name)[0][0]),
+        "nobody is connected")
+    count = ended_for_deadlocks(stage)
+    return {"deadlocked": [count]} if count else {}
+
+
+def start_more(stage, count):
+    more = [stage.second_session(own_store=False) for _ in range(count)]
+    for one in more:
+        one.wait_ready()
+    return more
+
+
+@scenario(store="postgresql")
+def services_save_the_same_few_users(stage):
+    rng = random.Random(1)
+    more = start_more(stage, 3)
+    stage.strangers.publish_at_once([
+        ("few%d" % number, compact({"id": "few%d" % rng.randrange(8), "n": number})) for number in range(1500)])
+    await_ids(stage, 1500)
+    for one in more:
+        one.stop()
+    return lambda: deadlocks_after_the_end(stage)
+
+
+@scenario(store="postgresql")
+def copies_meet_in_another_order(stage):
+    """Two services get the same ids at the same time, and each of them has them in an order of its own."""
+    rng = random.Random(1)
+    stage.store.sql("""CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS
+                       $$ BEGIN PERFORM pg_sleep(0.002); RETURN NEW; END $$;
+                       CREATE TRIGGER wait BEFORE INSERT ON inbox FOR EACH ROW EXECUTE FUNCTION wait()""")
+    more = start_more(stage, 1)
+    for part in range(6):
+        one = [("copy%d-%d" % (part, number), compact({"id": "copy%d-%d" % (part, number)}))
+               for number in range(50)]
+        other = rng.sample(one, len(one))
+        stage.strangers.publish_at_once([message for pair in zip(one, other) for message in pair])
+        await_ids(stage, (part + 1) * 50)
+    more[0].stop()
+    return lambda: deadlocks_after_the_end(stage)
+
+
+@scenario(store="postgresql")
+def commits_are_not_answered(stage):
+    """What each save and each bare message does is counted: all come within the time of one session."""
+    rng = random.Random(1)
+    path = stage.paths["store"]
+    sends = [lambda: save(stage, 1), lambda: stage.strangers.bare(rng, 1)] * 3
+    for number, send in enumerate(sends, 1):
+        path.cuts_behind = b"COMMIT\0"  # which is sent when a connection is made, too: so each is awaited
+        send()
+        eventually(lambda told=number: len(stage.session.events("user.saved")) == told, "it is told")
+        assert path.cuts_behind is None, "the connection was cut"
+    save(stage, 5)
+
+    def counted():
+        broken = {}
+        saves = int(stage.store.one("SELECT sum(session_saves) FROM users"))
+        if saves > stage.attempts.count:
+            broken["counted-twice"] = ["%d of %d" % (saves, stage.attempts.count)]
+        ids = {row["message_id"] for row in stage.store.rows("SELECT message_id FROM inbox")}
+        repeated = {one for one in ids if not one.startswith(checker.EVIDENCE)}
+        repeated -= checker.Log(stage.session.logs).handled
+        if repeated:
+            broken["repeated"] = sorted(repeated)
+        return broken
+    return counted
+
+
+@scenario(store="postgresql")
+def strangers_on_a_shared_store(stage):
+    strangers_on_the_queue(stage)

@@ -78,11 +78,13 @@ class Daemon(Service):
 
 class Stage:
     """`build`: the build directory of the services. `users`: each service is a user of its own at the
-    broker, with a password file. `disks`: each state directory is a tmpfs."""
+    broker, with a password file. `disks`: each state directory is a tmpfs. `store`: a database of
+    support.postgres, which is the session-service's store then."""
 
     def __init__(self, broker, build=None, users=False, disks=False, queue_type="quorum", options=(), outbox=True,
-                 alone=False):
+                 alone=False, store=None):
         self.broker, self.queue_type, self.outbox, self.build = broker, queue_type, outbox, build
+        self.store = store
         self.directory = tempfile.mkdtemp(prefix="faults-")
         self.queue = "faults%d-%d" % (os.getpid(), next(numbers))
         self.dead = self.queue + ".dead"
@@ -117,13 +119,18 @@ class Stage:
         if name == "user":
             arguments += ["--confirm-timeout", "1500ms", "--outbox-min-free", "8MiB",
                           "--outbox", "on" if self.outbox else "off", *options]
+        elif self.store is not None:
+            path = self.paths["store"] = Proxy(self.store.server.port)
+            arguments += ["--store", self.store.url(port=path.port)]
         return Daemon(service, build, self.directory, *arguments, environment={"AMQP_URL": url})
 
     def second_session(self, own_store):
-        """Another session-service on the queue, started. With the store of the first one its log counts too."""
+        """Another session-service on the queue, started. With the store of the first one its log counts too.
+
+        A shared store is the store of each; only the state directories differ."""
         arguments = self.session.arguments[self.session.arguments.index("--listen") + 2:]
         directory = tempfile.mkdtemp(prefix="second-", dir=self.directory)
-        if own_store:
+        if own_store or self.store is not None:
             arguments[arguments.index("--state-dir") + 1] = directory
         second = Daemon("session-service", self.build, directory, *arguments,
                         environment={"AMQP_URL": self.session.environment["AMQP_URL"]})
@@ -217,6 +224,10 @@ class Stage:
             for daemon in self.daemons.values():
                 daemon.start()
 
+    def where(self):
+        """The store, as the checker takes it."""
+        return self.store.url() if self.store is not None else self.state("session")
+
     def drain_dead_letters(self):
         """Into the file that the checker reads."""
         path = os.path.join(self.directory, "dead")
@@ -236,12 +247,12 @@ class Stage:
         """What the checker finds: {rule: where it is broken}."""
         self.attempts.close()
         dead = checker.read_dead_file(self.drain_dead_letters())
-        return checker.check(self.attempts.path, self.state("session"), dead, self.session.logs)[0]
+        return checker.check(self.attempts.path, self.where(), dead, self.session.logs)[0]
 
     def check(self, min_ok=1):
         """The checker's exit status."""
         self.attempts.close()
-        return checker.main(["--attempts", self.attempts.path, "--store", self.state("session"),
+        return checker.main(["--attempts", self.attempts.path, "--store", self.where(),
                              "--dead", self.drain_dead_letters(), "--min-ok", str(min_ok),
                              "--log", *self.session.logs])
 
@@ -252,6 +263,7 @@ class Stage:
                 daemon.close()
             except AssertionError as failure:
                 failures.append(failure)
+        self.strangers.close()
         for path in self.paths.values():
             path.close()
         if keep:

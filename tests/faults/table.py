@@ -17,6 +17,8 @@ from stage import TMPFS_BYTES, as_root, is_root
 
 FAULTS = {}  # name: (generator function, what it occupies, what it needs)
 PAGE = 4096
+SHARED_STORE = "postgresql"  # what some need
+OF_SESSION_FILES = {"session-" + name for name in ("fsync-fails", "writes-fail", "disk-full", "files-moved")}
 
 
 def fault(name, *occupies, needs=()):
@@ -36,12 +38,16 @@ def for_both(name, needs=()):
     return add
 
 
-def possible():
+def possible(shared_store=False):
     """The names of all that can be done here, and why not of the others."""
     missing = {}
     for name, (_, _, needs) in FAULTS.items():
+        if shared_store and name in OF_SESSION_FILES:
+            missing[name] = "needs a store in files"
         for need in needs:
-            if need == "root" and not is_root():
+            if need == SHARED_STORE and not shared_store:
+                missing[name] = "needs --store postgresql"
+            elif need == "root" and not is_root():
                 missing[name] = "needs root"
             elif need == "strace" and shutil.which("strace") is None:
                 missing[name] = "needs strace"
@@ -124,16 +130,18 @@ def connections_closed(stage, rng):
 
 # What lies between.
 
-def for_both_paths(name):
+def for_all_paths(name):
+    """Those of the services to the broker, and that of the session-service to its shared store."""
     def add(function):
-        for service in ("user", "session"):
-            fault("%s-%s" % (service, name), service + "-path")(
+        for service in ("user", "session", "store"):
+            needs = (SHARED_STORE,) if service == "store" else ()
+            fault("%s-%s" % (service, name), service + "-path", needs=needs)(
                 lambda stage, rng, service=service: function(stage.paths[service], rng))
         return function
     return add
 
 
-@for_both_paths("path-stalled")
+@for_all_paths("path-stalled")
 def path_stalled(path, rng):
     """Nothing goes either way; later all of it does."""
     path.stall()
@@ -141,7 +149,7 @@ def path_stalled(path, rng):
     path.resume()
 
 
-@for_both_paths("path-half-open")
+@for_all_paths("path-half-open")
 def path_half_open(path, rng):
     """What a service sends is gone; the connection stays, and ends at last."""
     path.swallowing = True
@@ -150,26 +158,50 @@ def path_half_open(path, rng):
     path.swallowing = False
 
 
-@for_both_paths("path-slow")
+@for_all_paths("path-slow")
 def path_slow(path, rng):
     path.delay_s = rng.choice((0.02, 0.1, 0.4))
     yield rng.uniform(1, 5)
     path.delay_s = 0
 
 
-@for_both_paths("path-cut")
+@for_all_paths("path-cut")
 def path_cut(path, rng):
     for _ in range(rng.randrange(1, 5)):
         path.cut()
         yield rng.uniform(0.05, 0.5)
 
 
-@for_both_paths("path-refused")
+@for_all_paths("path-refused")
 def path_refused(path, rng):
     path.refusing = True
     path.cut()
     yield rng.uniform(1, 4)
     path.refusing = False
+
+
+# A shared store.
+
+@fault("store-killed", "store", needs=(SHARED_STORE,))
+def store_killed(stage, rng):
+    stage.store.server.kill()
+    yield rng.uniform(0, 3)
+    stage.store.server.start()
+
+
+@fault("store-frozen", "store", needs=(SHARED_STORE,))
+def store_frozen(stage, rng):
+    stage.store.server.freeze()
+    yield rng.choice((1, 3, 9))
+    stage.store.server.thaw()
+
+
+@fault("store-connections-ended", "store", needs=(SHARED_STORE,))
+def store_connections_ended(stage, rng):
+    for _ in range(rng.randrange(1, 6)):
+        stage.store.server.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '%s'"
+                               % stage.store.name)
+        yield rng.uniform(0.05, 0.5)
 
 
 # The services.

@@ -2,6 +2,7 @@
  * an effect once. Each input is a few messages in one transaction, which is rolled back. */
 #include "common/log/log.h"
 #include "session-service/event_dispatcher.h"
+#include "session-service/store/store_sqlite_internal.h"
 #include "tests/fuzz/fuzz_folder.h"
 #include "tests/fuzz/fuzz_input.h"
 
@@ -14,6 +15,18 @@ static struct fuzz_folder folder;
 static struct store *store;
 static struct event_dispatcher dispatchers[3];
 
+/* The store's own, but for the transaction: that is the input's. */
+static enum outcome take(struct store *base, const struct store_event events[], size_t count,
+                         int64_t now_ms, struct store_effect ret_effects[], struct error *ret_error)
+{
+    enum outcome outcome = OUTCOME_OK;
+    for (size_t i = 0; outcome == OUTCOME_OK && i < count; i++) {
+        outcome = store_sqlite_apply(store_sqlite_of(base), &events[i], now_ms, &ret_effects[i],
+                                     ret_error);
+    }
+    return outcome;
+}
+
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
     static const struct user_rules strict = {.strict = true};
@@ -24,9 +37,16 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     const struct store_options options = {
         .directory = folder.path, .session_ttl_ms = 1000, .inbox_retention_ms = 60000};
     must(store_create(&options, &store, NULL) == OUTCOME_OK);
-    event_dispatcher_init(&dispatchers[0], &strict, MESSAGE_BYTES_MAX, LOG_PAYLOAD_REDACTED, store);
-    event_dispatcher_init(&dispatchers[1], &relaxed, MESSAGE_BYTES_MAX, LOG_PAYLOAD_FULL, store);
-    event_dispatcher_init(&dispatchers[2], &strict, MESSAGE_BYTES_MAX, LOG_PAYLOAD_NONE, store);
+    static struct store_kind kind;
+    kind = *store->kind;
+    kind.take = take;
+    store->kind = &kind;
+    must(event_dispatcher_init(&dispatchers[0], &strict, MESSAGE_BYTES_MAX, LOG_PAYLOAD_REDACTED,
+                               store, NULL) == OUTCOME_OK);
+    must(event_dispatcher_init(&dispatchers[1], &relaxed, MESSAGE_BYTES_MAX, LOG_PAYLOAD_FULL,
+                               store, NULL) == OUTCOME_OK);
+    must(event_dispatcher_init(&dispatchers[2], &strict, MESSAGE_BYTES_MAX, LOG_PAYLOAD_NONE, store,
+                               NULL) == OUTCOME_OK);
     log_init("session-service", LOG_FORMAT_JSON, LOG_LEVEL_INFO, STDERR_FILENO);
     return 0;
 }
@@ -95,7 +115,10 @@ static struct handled handle(struct event_dispatcher *dispatcher, const struct m
     copy.content_type = copy_exactly(message->content_type);
     copy.content_encoding = copy_exactly(message->content_encoding);
     copy.type = copy_exactly(message->type);
-    must(event_dispatch(dispatcher, &copy, false, 1000000, lines, &handled, &error) == OUTCOME_OK);
+    must(event_dispatcher_decode(dispatcher, &copy, false, (struct slice){0}, &handled, &error) ==
+         OUTCOME_OK);
+    must(event_dispatcher_take(dispatcher, 1000000, &error) == OUTCOME_OK);
+    must(event_dispatcher_tell(dispatcher, lines, &error) == OUTCOME_OK);
     judge_line(lines, start, &handled);
     if (handled.verdict == VERDICT_DEAD_LETTER) {
         must(handled.reason != NULL && handled.detail[0] != '\0');
@@ -135,7 +158,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct buffer lines;
     struct error error;
     buffer_init(&lines, LINES_BYTES_MAX);
-    must(store_begin(store, &error) == OUTCOME_OK);
+    must(store_sqlite_begin(store_sqlite_of(store), &error) == OUTCOME_OK);
     for (int i = 0; i < MESSAGES_MAX && input.left > 0; i++) {
         struct message message = take_message(&input);
         struct handled handled = handle(dispatcher, &message, &lines);
@@ -143,7 +166,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             repeat(dispatcher, &message, &lines);
         }
     }
-    must(store_end(store, OUTCOME_BUSY, &error) == OUTCOME_BUSY); /* rolls back */
+    /* Rolls back. */
+    must(store_sqlite_end(store_sqlite_of(store), OUTCOME_BUSY, &error) == OUTCOME_BUSY);
     buffer_done(&lines);
     return 0;
 }

@@ -2,7 +2,7 @@
 #include "session-service/store/store.h"
 #include "tests/fuzz/damaged_file.h"
 
-enum { USERS = 30 };
+enum { USERS = 30, EVENTS_MAX = USERS + 10 };
 
 static struct damaged_file file = {.names = {"session-service.db", "session-service.db-wal"}};
 
@@ -17,22 +17,21 @@ static struct store *create_store(void)
 
 static enum outcome apply_some(struct store *store, int first, int count, int64_t now_ms)
 {
-    enum outcome outcome = store_begin(store, NULL);
-    for (int i = first; outcome == OUTCOME_OK && i < first + count; i++) {
-        bool deletes = i % 7 == 3;
-        char id[32];
-        char key[32];
-        (void)snprintf(id, sizeof(id), "m-%d", i);
-        (void)snprintf(key, sizeof(key), "u-%d", i % 20);
-        const struct store_event event = {.message_id = slice_of(id),
-                                          .user_key = slice_of(key),
-                                          .body = slice_of("{\"name\":\"Ada\"}"),
-                                          .saved_at_ms = now_ms};
-        struct store_effect effect;
-        outcome = deletes ? store_delete_user(store, &event, now_ms, &effect, NULL)
-                          : store_save_user(store, &event, now_ms, &effect, NULL);
+    static char ids[EVENTS_MAX][32];
+    static char keys[EVENTS_MAX][32];
+    static struct store_event events[EVENTS_MAX];
+    static struct store_effect effects[EVENTS_MAX];
+    for (int i = 0; i < count; i++) {
+        int number = first + i;
+        (void)snprintf(ids[i], sizeof(ids[i]), "m-%d", number);
+        (void)snprintf(keys[i], sizeof(keys[i]), "u-%d", number % 20);
+        events[i] = (struct store_event){.change = number % 7 == 3 ? STORE_DELETE : STORE_SAVE,
+                                         .message_id = slice_of(ids[i]),
+                                         .user_key = slice_of(keys[i]),
+                                         .body = slice_of("{\"name\":\"Ada\"}"),
+                                         .saved_at_ms = now_ms};
     }
-    return store_end(store, outcome, NULL);
+    return store_take(store, events, (size_t)count, now_ms, effects, NULL);
 }
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
@@ -62,7 +61,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         must(strstr(error.text, "left as it is") != NULL);
         damaged_file_must_be_untouched(&file);
     } else if (outcome == OUTCOME_OK) {
-        outcome = apply_some(store, 0, USERS + 10, 3000);
+        outcome = apply_some(store, 0, EVENTS_MAX, 3000);
         if (outcome == OUTCOME_OK) {
             outcome = store_accuse(store, slice_of("a"), true, 3000, &error);
         }

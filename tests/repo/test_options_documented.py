@@ -13,7 +13,8 @@ from support.services import binary
 from tree import ROOT, SERVICES, plant
 
 # What else has options: a section of the manual page, and these words before --help.
-COMMANDS = {"user-service": {}, "session-service": {"DEAD LETTERS": ("dead-letters",)}}
+COMMANDS = {"user-service": {}, "session-service": {"DEAD LETTERS": ("dead-letters",), "MIGRATE STORE": ("migrate-store",),
+                                                         "TABLES IN POSTGRESQL": ("schema",)}}
 NO_DEFAULT = "none"  # The sample has an example there.
 
 

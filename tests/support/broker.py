@@ -156,7 +156,7 @@ class Broker:
         return result.stdout
 
     def evaluate(self, expression):
-        """In the running broker, by a program that takes a hundredth of what rabbitmqctl does."""
+        """What it is in the running broker, as text, by a program that takes a hundredth of what rabbitmqctl does."""
         with open(self._path(".erlang.cookie")) as file:
             cookie = file.read().strip()
         node = self.environment["RABBITMQ_NODENAME"]
@@ -165,6 +165,7 @@ class Broker:
                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         if not result.stdout.startswith("{ok, "):  # its exit code says nothing of that
             raise RuntimeError("%s: %s" % (expression, result.stdout))
+        return result.stdout[len("{ok, "):-1]
 
     def write_down_queues(self):
         """RabbitMQ 3.10 writes down which quorum queues live on a node only now and then: one killed just

@@ -11,6 +11,7 @@ from support.wait import PATIENCE_S
 # the second that a drain leaves him.
 SLOW_CLIENT = "slow client"
 FIRST_REQUEST_WAIT_S = 1
+NO_RETRY_AFTER = "503 without Retry-After"
 
 
 class Load:
@@ -60,6 +61,9 @@ class Load:
                 reply = connection.getresponse()
                 reply.read()
                 status = reply.status
+                retry_after_s = int(reply.headers["Retry-After"] or 0)
+                if status == 503 and retry_after_s == 0:
+                    status = NO_RETRY_AFTER
                 if reply.will_close or self.new_connections:
                     connection.close()
                     connection = None
@@ -70,7 +74,7 @@ class Load:
                 connection.close()
                 connection = None
             self._record(key, status, time.monotonic() - begin)
-            time.sleep(int(reply.headers["Retry-After"]) if status == 503 else self.interval_s)
+            time.sleep(retry_after_s if status == 503 else self.interval_s)
 
     def start(self):
         self.threads = [threading.Thread(target=self._run) for _ in range(self.connections)]

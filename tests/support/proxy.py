@@ -24,10 +24,12 @@ class Proxy:
         self.swallowing = False  # what a client sends is read and goes no further
         self.swallows_from = None  # bytes: from the piece on that has them, it is swallowing
         self.swallowed_bytes = 0
+        self.cuts_behind = None  # bytes: once, the piece that has them goes through, and no answer comes back
         self.delay_s = 0  # before each piece, of at most 64 KiB
         self.refusing = False  # new connections are ended at once
         self.going = threading.Event()
         self.going.set()
+        self.silenced = set()  # servers whose answers go no further
         self.pairs = []
         # Bound, so that nobody else takes the port; and nobody listens before open().
         self.listener = socket.socket()
@@ -66,10 +68,16 @@ class Proxy:
                     time.sleep(self.delay_s)
                 if from_client and self.swallows_from is not None and self.swallows_from in data:
                     self.swallowing = True
+                last = from_client and self.cuts_behind is not None and self.cuts_behind in data
+                if last:
+                    self.silenced.add(sink)  # before there is anything to answer
                 if from_client and self.swallowing:
                     self.swallowed_bytes += len(data)
-                else:
+                elif source not in self.silenced:
                     sink.sendall(data)
+                if last:
+                    self.cuts_behind = None
+                    break
         except OSError:
             pass  # cut by the test, or by one of the ends: the other is told below
         end(source)

@@ -6,6 +6,8 @@ import re
 import signal
 import subprocess
 import tempfile
+import threading
+import time
 
 import requests
 
@@ -41,6 +43,20 @@ def why_no_release(folder=BUILD):
     return None
 
 
+def status_of_signal(number):
+    """That of a process which ends by the signal, in its handler. The thread sanitizer defers one that is raised in a
+    handler: then it ends as the first process of a container does."""
+    is_deferred = "-fsanitize=thread" in (why_no_release() or "")
+    return 128 + number if is_deferred else -number
+
+
+def request(method, url, **options):
+    """To this machine: requests.get() would look for a proxy in the environment each time."""
+    with requests.Session() as session:
+        session.trust_env = False
+        return session.request(method, url, **options)
+
+
 class Service:
     def __init__(self, name, *arguments, environment=None, wrapper=()):
         self.name = name
@@ -54,13 +70,22 @@ class Service:
             arguments += ("--state-dir", self.state.name)
         self.arguments = [*wrapper, *WRAPPER, binary(name), "--listen", "127.0.0.1:%d" % self.port, *arguments]
         self.process = None
+        self.logged = []  # what events() has read
+        self.logged_bytes = 0
+        self.log_lock = threading.Lock()
+        self.log_begin = 0  # of the newest process, in bytes
 
     def start(self):
+        self.launch()
+        eventually(lambda: self.get("/healthz") is not None, self.name + " answers")
+        return self
+
+    def launch(self):
+        """Without waiting: it may end at once."""
+        self.log_begin = os.stat(self.log.name).st_size
         self.process = subprocess.Popen(self.arguments, stdin=subprocess.DEVNULL,
                                         stdout=subprocess.DEVNULL, stderr=self.log,
                                         env=self.environment)
-        eventually(lambda: self.get("/healthz") is not None, self.name + " answers")
-        return self
 
     def arguments_elsewhere(self):
         """Of a second process with the same state, at a port of its own."""
@@ -73,7 +98,7 @@ class Service:
             raise AssertionError("%s ended with %s:\n%s" % (
                 self.name, self.process.returncode, self.log_text()[-2000:]))
         try:
-            return requests.get(self.base + path, timeout=timeout)
+            return request("GET", self.base + path, timeout=timeout)
         except requests.ConnectionError:
             return None
 
@@ -87,14 +112,35 @@ class Service:
         eventually(self.is_ready, self.name + " is ready")
         return self
 
+    def stays_unready(self, attempts=2):
+        """/readyz says the same all the time, until the broker was tried so often again: to try is no reason to take
+        turns."""
+        def tried():
+            connection = {"user-service": "publisher", "session-service": "consumer"}[self.name]
+            return self.metric('broker_connect_attempts_total{connection="%s"}' % connection)
+
+        before = tried()
+
+        def tried_again():
+            assert not self.is_ready()
+            return tried() >= before + attempts
+
+        eventually(tried_again, "%s has tried %d times more" % (self.name, attempts))
+
+    def stays_unready_for(self, seconds):
+        """On a connection that lasts."""
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            assert not self.is_ready()
+            time.sleep(0.02)
+
     def save(self, user=None, timeout=PATIENCE_S, **headers):
-        return requests.post(self.base + "/users/save", json=user or {"name": "Ada"},
-                             headers={k.replace("_", "-"): v for k, v in headers.items()},
-                             timeout=timeout)
+        return request("POST", self.base + "/users/save", json=user or {"name": "Ada"}, timeout=timeout,
+                       headers={k.replace("_", "-"): v for k, v in headers.items()})
 
     def post(self, path, body, content_type, key):
-        return requests.post(self.base + path, data=body, timeout=PATIENCE_S,
-                             headers={"Content-Type": content_type, "Idempotency-Key": key})
+        return request("POST", self.base + path, data=body, timeout=PATIENCE_S,
+                       headers={"Content-Type": content_type, "Idempotency-Key": key})
 
     def metric(self, line_start):
         for line in self.get("/metrics").text.splitlines():
@@ -106,12 +152,20 @@ class Service:
         with open(self.log.name, errors="replace") as file:
             return file.read()
 
-    def events(self, event=None):
-        """The complete lines of the log as objects; every line must be one."""
-        with open(self.log.name) as file:
-            lines = file.read().split("\n")[:-1]
-        found = [json.loads(line) for line in lines]
-        return [e for e in found if event is None or e["event"] == event]
+    def events(self, event=None, since=0):
+        """The complete lines of the log from a byte on as objects; every line must be one."""
+        with self.log_lock:
+            with open(self.log.name, "rb") as file:
+                file.seek(self.logged_bytes)
+                lines = file.read().split(b"\n")[:-1]
+            for line in lines:
+                self.logged.append((self.logged_bytes, json.loads(line)))
+                self.logged_bytes += len(line) + 1
+            return [e for at, e in self.logged if at >= since and (event is None or e["event"] == event)]
+
+    def started(self):
+        """What the process says of its start. It does so when it listens already: a client may have an answer before."""
+        return eventually(lambda: self.events("service.started", self.log_begin), self.name + " says that it has started")[0]
 
     def handled_ids(self):
         return [e.get("message_id") for e in self.events("user.saved")]

@@ -1,6 +1,7 @@
-/* Preloaded by a test: each fsync takes FSYNC_MS more, as on a slow disk. While the file named by
- * FSYNC_HANGS_FILE is there fsync hangs, and while that named by WAL_HANGS_FILE is there a write to
- * a write-ahead log does. */
+/* Preloaded by a test: each fsync takes FSYNC_MS more, as on a slow disk, and each
+ * step of SQLite STEP_MS, as where the pages that it needs are read from there. While the file
+ * named by FSYNC_HANGS_FILE is there fsync hangs, and while that named by WAL_HANGS_FILE is there a
+ * write to a write-ahead log does. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <stdio.h>
@@ -45,6 +46,16 @@ int fdatasync(int descriptor)
     int (*next)(int) = (int (*)(int))dlsym(RTLD_NEXT, "fdatasync");
     wait_for_the_disk();
     return next(descriptor);
+}
+
+int sqlite3_step(void *statement)
+{
+    int (*next)(void *) = (int (*)(void *))dlsym(RTLD_NEXT, "sqlite3_step");
+    const char *milliseconds = getenv("STEP_MS");
+    if (milliseconds != NULL) {
+        usleep((useconds_t)strtoul(milliseconds, NULL, 10) * 1000);
+    }
+    return next(statement);
 }
 
 ssize_t pwrite64(int descriptor, const void *bytes, size_t length, off64_t offset)

@@ -26,7 +26,24 @@ struct fixture {
     char directory[64], path[128];
     struct store *store;
     struct store_reader *reader;
+    bool is_waiting; /* of a test that asks for it */
 };
+
+static inline void create_store(struct fixture *fixture)
+{
+    struct store_options options = {.directory = fixture->directory,
+                                    .session_ttl_ms = TTL_MS,
+                                    .inbox_retention_ms = RETENTION_MS,
+                                    .clock_tolerance_ms = TOLERANCE_MS};
+    assert_int_equal(store_create(&options, &fixture->store, NULL), OUTCOME_OK);
+    assert_int_equal(store_reader_create(fixture->store, &fixture->reader, NULL), OUTCOME_OK);
+}
+
+static inline void free_store(struct fixture *fixture)
+{
+    store_reader_free(fixture->reader);
+    store_free(fixture->store);
+}
 
 static inline int set_up(void **state)
 {
@@ -34,12 +51,7 @@ static inline int set_up(void **state)
     strcpy(fixture->directory, "/tmp/test-store-XXXXXX");
     assert_non_null(mkdtemp(fixture->directory));
     snprintf(fixture->path, sizeof(fixture->path), "%s/session-service.db", fixture->directory);
-    struct store_options options = {.directory = fixture->directory,
-                                    .session_ttl_ms = TTL_MS,
-                                    .inbox_retention_ms = RETENTION_MS,
-                                    .clock_tolerance_ms = TOLERANCE_MS};
-    assert_int_equal(store_create(&options, &fixture->store, NULL), OUTCOME_OK);
-    assert_int_equal(store_reader_create(fixture->store, &fixture->reader, NULL), OUTCOME_OK);
+    create_store(fixture);
     *state = fixture;
     return 0;
 }
@@ -47,45 +59,20 @@ static inline int set_up(void **state)
 static inline int tear_down(void **state)
 {
     struct fixture *fixture = *state;
-    store_reader_free(fixture->reader);
-    store_free(fixture->store);
+    free_store(fixture);
     remove_store_directory(fixture->directory);
     free(fixture);
     return 0;
 }
 
-static inline void begin(struct fixture *fixture)
-{
-    struct error error = {.text = ""};
-    if (store_begin(fixture->store, &error) != OUTCOME_OK) {
-        fail_msg("%s", error.text);
-    }
-}
-
-static inline void commit(struct fixture *fixture)
-{
-    assert_int_equal(store_end(fixture->store, OUTCOME_OK, NULL), OUTCOME_OK);
-}
-
-static inline void roll_back(struct fixture *fixture, enum outcome why)
-{
-    assert_int_equal(store_end(fixture->store, why, NULL), why);
-}
-
-typedef enum outcome store_change(struct store *store, const struct store_event *event,
-                                  int64_t now_ms, struct store_effect *ret_effect,
-                                  struct error *ret_error);
-
-static inline struct store_effect change_user(struct fixture *fixture, store_change *change,
-                                              const struct store_event *event, int64_t now_ms)
+static inline struct store_effect take(struct fixture *fixture, const struct store_event *event,
+                                       int64_t now_ms)
 {
     struct store_effect effect;
     struct error error = {.text = ""};
-    begin(fixture);
-    if (change(fixture->store, event, now_ms, &effect, &error) != OUTCOME_OK) {
+    if (store_take(fixture->store, event, 1, now_ms, &effect, &error) != OUTCOME_OK) {
         fail_msg("%s", error.text);
     }
-    commit(fixture);
     return effect;
 }
 
@@ -98,18 +85,19 @@ static inline struct store_effect apply(struct fixture *fixture, const char *mes
                                       .user_key = slice_of(user),
                                       .body = slice_of(body),
                                       .saved_at_ms = saved_at_ms};
-    return change_user(fixture, store_save_user, &event, now_ms);
+    return take(fixture, &event, now_ms);
 }
 
 static inline struct store_effect delete_user(struct fixture *fixture, const char *message_id,
                                               const char *user, int64_t deleted_at_ms,
                                               int64_t now_ms)
 {
-    const struct store_event event = {.message_id = slice_of(message_id),
+    const struct store_event event = {.change = STORE_DELETE,
+                                      .message_id = slice_of(message_id),
                                       .payload = slice_of("a deletion"),
                                       .user_key = slice_of(user),
                                       .saved_at_ms = deleted_at_ms};
-    return change_user(fixture, store_delete_user, &event, now_ms);
+    return take(fixture, &event, now_ms);
 }
 
 /* The parsed answer, NULL where nothing was found; owned. */

@@ -360,7 +360,9 @@ def slow_disk(broker):
     broker.evaluate("register(slow_disk, spawn(fun Slow() -> sys:suspend(ra_log_wal), timer:sleep(20), "
                     "sys:resume(ra_log_wal), timer:sleep(2), Slow() end))")
     yield
-    broker.evaluate("exit(whereis(slow_disk), kill), sys:resume(ra_log_wal)")
+    # Killed, it may have asked for one more pause: that must come before the end of all.
+    broker.evaluate("P = whereis(slow_disk), M = monitor(process, P), exit(P, kill), "
+                    "receive {'DOWN', M, process, P, _} -> sys:resume(ra_log_wal) end")
 
 
 def test_commands_in_a_row(world, slow_disk):

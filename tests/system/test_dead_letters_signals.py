@@ -9,7 +9,7 @@ import pytest
 
 from support.preload import preload
 from support.proxy import Proxy
-from support.services import binary, why_no_release
+from support.services import binary, status_of_signal
 from support.wait import PATIENCE_S, eventually
 
 QUEUE_DECLARE = b"\x00\x32\x00\x0a"
@@ -31,10 +31,7 @@ def ends_by(process, number):
     """By the signal itself: the command would end by itself with another status, after 30 s for each host."""
     process.send_signal(number)
     out, _ = process.communicate(timeout=PATIENCE_S)
-    # The thread sanitizer defers a signal that is raised in a handler: so it ends as the first process of a
-    # container does.
-    is_deferred = "-fsanitize=thread" in (why_no_release() or "")
-    return process.returncode == (128 + number if is_deferred else -number) and out == ""
+    return process.returncode == status_of_signal(number) and out == ""
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

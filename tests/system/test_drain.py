@@ -5,6 +5,7 @@ import signal
 import socket
 
 from support.load import Load
+from support.services import status_of_signal
 from support.store import outbox_ids
 from support.tracing import inject
 from support.wait import PATIENCE_S, eventually
@@ -109,3 +110,19 @@ def test_session_service(world):
     session = world.session_service().wait_ready()
     eventually(lambda: logged | {e["user"]["id"] for e in session.events("user.saved")} >= set(range(published)),
                "each is logged by one of them")
+
+
+def test_with_a_delay_it_says_so_first_and_still_takes_what_comes(world):
+    """Who asks /readyz learns of the end while new connections are still accepted."""
+    patient = world.patient_user_service("--drain-delay", "600s").wait_ready()
+    hasty = world.patient_user_service("--drain-delay", "1s").wait_ready()
+    for user in (patient, hasty):
+        user.signal(signal.SIGTERM)
+    eventually(lambda: patient.get("/readyz").status_code == 503, "it is not ready")
+    assert patient.get("/readyz").json()["detail"] == "draining"
+    reply = patient.save()  # over a new connection
+    assert reply.status_code == 200 and reply.headers["Connection"] == "close"
+    assert hasty.process.wait(PATIENCE_S) == 0
+    assert patient.process.poll() is None and patient.save().status_code == 200
+    patient.signal(signal.SIGTERM)
+    assert patient.process.wait(PATIENCE_S) == status_of_signal(signal.SIGTERM)

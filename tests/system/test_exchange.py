@@ -1,7 +1,6 @@
 """An exchange that others give: --exchange, --routing-key and --bind."""
 
 import subprocess
-import time
 
 import pytest
 
@@ -34,13 +33,6 @@ def detail_of(service):
 
 def has_queue(world):
     return world.queue in world.broker.ctl("list_queues", "name").split()
-
-
-def stays_unready(service, seconds=4):
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        assert not service.is_ready()
-        time.sleep(0.02)
 
 
 def test_saves_go_through_the_exchange(world, exchange):
@@ -102,14 +94,14 @@ def test_bound_on_request(world, exchange):
 def test_a_missing_exchange_is_told(world, exchange):
     user = world.user_service("--outbox", "off", "--exchange", exchange)
     eventually(lambda: "exchange '%s' does not exist" % exchange in detail_of(user), "it is told")
-    stays_unready(user)
+    user.stays_unready()
     make_exchange(world, exchange)
     user.wait_ready()
     with world.one_channel() as channel:
         channel.exchange_delete(exchange)
     assert user.save({"name": "Ada"}).status_code in (503, 504)
     eventually(lambda: exchange in detail_of(user), "it is told")
-    stays_unready(user)
+    user.stays_unready()
 
 
 @pytest.mark.parametrize("kind", ["topic", "fanout", "direct", "headers"])
@@ -125,7 +117,8 @@ def test_the_right_to_publish_there(world, exchange, kind, read):
                               "--amqp-url", world.broker.url(user=who, password="secret"))
     right = "user '%s' lacks the right to write to exchange '%s'" % (who, exchange)
     eventually(lambda: right in detail_of(user), "it is told")
-    stays_unready(user)
+    user.stays_unready(attempts=1)
+    assert user.events("broker.connecting_failed")[0]["retry_ms"] == 1000, "then it becomes longer"
     assert user.save({"name": "Ada"}).status_code == 503
     world.broker.set_rights(who, configure="^$", write="^%s$" % exchange, read=read)
     user.wait_ready()
@@ -143,7 +136,7 @@ def test_the_right_to_a_topic(world, exchange):
                               "--amqp-url", world.broker.url(user=who, password="secret")).wait_ready()
     assert user.save({"name": "Ada"}).status_code in (503, 504)
     eventually(lambda: "write to topic 'users' in exchange '%s'" % exchange in detail_of(user), "it is told")
-    stays_unready(user)
+    user.stays_unready_for(4)
 
 
 def test_the_right_to_bind(world, exchange):

@@ -41,8 +41,13 @@ def file_of(state):
     return os.path.join(state, KEYS)
 
 
-def user_service(world, state, *arguments):
-    return world.patient_user_service("--state-dir", state, *arguments)
+def bytes_of(state):
+    with open(file_of(state), "rb") as file:
+        return file.read()
+
+
+def user_service(world, state, *arguments, **options):
+    return world.patient_user_service("--state-dir", state, *arguments, **options)
 
 
 def assert_reused(user, key, other=None):
@@ -270,6 +275,24 @@ def test_a_key_that_is_not_synced_is_no_success(world, state):
     assert user.save(ADA, Idempotency_Key="during").status_code == 200
 
 
+def test_what_was_not_saved_leaves_no_key_where_its_sync_failed(world, state):
+    """The key was written, and the request is answered 503 while the file cannot be synced."""
+    user = user_service(world, state, "--outbox", "off", "--amqp-url", NOBODY, "--confirm-timeout", "500ms")
+    eventually(lambda: user.get("/readyz").status_code == 503, "it is unready")
+    tracer = inject(user.process.pid, "fdatasync", "error=EIO")
+    try:
+        assert refused_reason(user.save(ADA, Idempotency_Key="refused")) != "keys-unavailable"
+        eventually(lambda: user.events("keys.refused"), "its sync has failed")
+    finally:
+        tracer.terminate()
+        tracer.wait(PATIENCE_S)
+    eventually(lambda: user.events("keys.taken"), "what waited is on disk")
+    eventually(lambda: not any(bytes_of(state)[PLACE:]), "its place is empty")
+    user.kill()
+    user = user_service(world, state, "--outbox", "off").wait_ready()
+    assert user.save(EVE, Idempotency_Key="refused").status_code == 200
+
+
 @pytest.mark.parametrize("size, room", [(1, ("--max-in-flight", "16")), (60000, ("--max-in-flight-bytes", "960KiB"))],
                          ids=["events", "bytes"])
 def test_a_disk_that_hangs_holds_up_only_new_keys(world, state, size, room):
@@ -299,6 +322,44 @@ def test_a_disk_that_hangs_holds_up_only_new_keys(world, state, size, room):
         tracer.terminate()
         tracer.wait(PATIENCE_S)
     eventually(lambda: user.save(ada, Idempotency_Key="after").status_code == 200, "it goes on by itself")
+
+
+def test_a_stop_does_not_wait_for_a_disk_that_hangs(world, state):
+    hangs = os.path.join(state, "hangs")
+    user = user_service(world, state, "--confirm-timeout", "500ms", "--drain-timeout", "1s",
+                        environment=preload(state, "slow_disk", FSYNC_HANGS_FILE=hangs)).wait_ready()
+    open(hangs, "w").close()
+    statuses = []
+    thread = threading.Thread(target=lambda: statuses.append(user.save(ADA, Idempotency_Key="k").status_code))
+    thread.start()
+    eventually(lambda: world.count() == 1, "the key is written, and its save is at the broker")
+    user.signal(signal.SIGTERM)
+    assert user.process.wait(PATIENCE_S) == 1
+    thread.join(PATIENCE_S)
+    assert user.events("service.drain_timeout") and 200 not in statuses
+    user = user_service(world, state).wait_ready()
+    assert user.save(ADA, Idempotency_Key="k").status_code == 200
+
+
+def test_a_key_that_is_refused_is_not_in_the_file(world, state):
+    """Nor is a place for it, to be emptied: that would be work for a disk that is behind already."""
+    user = user_service(world, state, "--max-in-flight", "16").wait_ready()
+    tracer = inject(user.process.pid, "fdatasync", "delay_enter=120000000")
+    statuses = []
+    threads = [threading.Thread(target=lambda n=n: statuses.append(
+        user.save(ADA, Idempotency_Key="k%d" % n).status_code)) for n in range(16)]
+    try:
+        for thread in threads:
+            thread.start()
+        eventually(lambda: 503 in statuses, "half of what may be under way waits for the disk")
+    finally:
+        tracer.terminate()
+        tracer.wait(PATIENCE_S)
+    for thread in threads:
+        thread.join(PATIENCE_S)
+    user.stop()
+    kept = 16 - statuses.count(503)
+    assert len(statuses) == 16 and os.path.getsize(file_of(state)) == (1 + kept) * PLACE, statuses
 
 
 def test_a_slow_disk_says_nothing_about_the_broker(world, state):

@@ -1,12 +1,13 @@
 """The command line of both daemons."""
 
 import os
+import signal
 import subprocess
 
 import pytest
 
 from support.services import binary
-from support.wait import PATIENCE_S
+from support.wait import PATIENCE_S, eventually
 
 BOTH = pytest.mark.parametrize("name", ["user-service", "session-service"])
 
@@ -94,3 +95,17 @@ def test_an_address_in_use(name, world):
     second = run(name, "--listen", "127.0.0.1:%d" % first.port, "--amqp-url", world.url)
     assert second.returncode == 1
     assert str(first.port) in second.stderr and "in use" in second.stderr
+
+
+@pytest.mark.parametrize("name, valid, invalid, named", [
+    ("user-service", "max-in-flight = 100", "exchange = amq.default", "exchange: "),  # its own check
+    ("session-service", "prefetch = 10", "open-paths = /sessions", "open-paths: "),  # that of both services
+])
+def test_a_reload_refuses_what_a_start_would_refuse(world, tmp_path, name, valid, invalid, named):
+    options = tmp_path / "options"
+    options.write_text(valid + "\n")
+    service = world.service(name, "--config", str(options)).wait_ready()
+    options.write_text(valid + "\n" + invalid + "\n")
+    service.signal(signal.SIGHUP)
+    failed = eventually(lambda: service.events("service.reload_failed"), "it says it")[0]
+    assert failed["error"].startswith(named) and service.events("service.restart_needed") == []

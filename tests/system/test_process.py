@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 from support.load import Load
-from support.services import why_no_release
+from support.services import status_of_signal
 from support.wait import PATIENCE_S, eventually
 
 BOTH = pytest.mark.parametrize("name", ["user-service", "session-service"])
@@ -50,10 +50,7 @@ def test_the_second_signal_ends_at_once(first, second, world, broker):
         user.signal(signal.SIGUSR1)
         assert user.process.poll() is None
         user.signal(second)
-        # The thread sanitizer defers a signal that is raised in a handler: so it ends as the first process of a
-        # container does.
-        is_deferred = "-fsanitize=thread" in (why_no_release() or "")
-        assert user.process.wait(PATIENCE_S) == (128 + second if is_deferred else -second)
+        assert user.process.wait(PATIENCE_S) == status_of_signal(second)
     finally:
         broker.thaw()
 

@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import subprocess
 
 from support.services import ROOT
@@ -15,16 +14,8 @@ UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12
 CURLS = re.findall(r"^\$ (curl .*)\n((?:[^`\n].*\n)+?)(?=\n|```)", README, re.MULTILINE)
 
 
-def compiled_once():
-    """The same command and the same compiler; where there is ccache it remembers what did not change since."""
-    if shutil.which("ccache") is None:
-        return os.environ
-    return dict(os.environ, CMAKE_C_COMPILER_LAUNCHER="ccache", CCACHE_NOHASHDIR="1",
-                CCACHE_DIR=os.path.join(ROOT, "build", "ccache"))
-
-
-def run(command, environment=None):
-    result = subprocess.run(["sh", "-c", command], stdin=subprocess.DEVNULL, text=True, env=environment,
+def run(command):
+    result = subprocess.run(["sh", "-c", command], stdin=subprocess.DEVNULL, text=True,
                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=ROOT)
     assert result.returncode == 0, result.stdout
     return result.stdout
@@ -61,14 +52,3 @@ def test_the_log_line_that_is_shown(world):
 
     lines = [x for x in session.log_text().splitlines() if '"user.saved"' in x]
     assert [shape(x) for x in lines] == [shape(shown)]
-
-
-def test_the_build_alone(tmp_path, deadline):
-    deadline(900)
-    command = re.search(r"`(cmake -S [^`]*)`", README).group(1)
-    assert command.count(" build") == 2
-    run(command.replace("-B build", "-B %s" % tmp_path).replace(
-        "--build build", "--build %s --target user-service --target session-service" % tmp_path),
-        compiled_once())
-    assert os.access(tmp_path / "user-service" / "user-service", os.X_OK)
-    assert os.access(tmp_path / "session-service" / "session-service", os.X_OK)

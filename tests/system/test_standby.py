@@ -1,6 +1,7 @@
 """Two session-services on one queue, each with a store of its own: one works, the other stands by and takes over."""
 
 import concurrent.futures
+import os
 import signal
 
 import pika
@@ -8,7 +9,7 @@ import pytest
 
 from support.preload import preload
 from support.proxy import Proxy
-from support.store import inbox_ids
+from support.store import FILE, inbox_ids
 from support.wait import eventually
 from test_dead_letters import command, dead, put
 
@@ -327,3 +328,20 @@ def test_a_lock_that_was_deleted_is_taken_again(world, broker):
     ids = publish(world, *range(100))
     eventually(lambda: ids <= handled(first) | handled(second), "they are handled")
     assert not handled(first) & handled(second)
+
+
+def test_one_whose_store_is_displaced_leaves_the_queue(world):
+    """It has the queue no longer than it can work on it, and asks for it again when it can."""
+    first, second = pair(world)
+    handles(first, publish(world, 1))
+    path = os.path.join(first.state.name, FILE)
+    os.rename(path, path + ".away")
+    handles(second, publish(world, 2))
+    assert first.get("/readyz").status_code == 503 and "restart" in first.get("/readyz").json()["detail"]
+    os.rename(path + ".away", path)
+    eventually(lambda: stands_by(first), "it asks for the lock again")
+    handles(second, publish(world, 3))
+    world.all_acked()
+    assert handled(first) == {"m1"} and handled(second) == {"m2", "m3"}
+    assert stored(second) == {"m2", "m3"}  # what the first one had in hand is applied by the second one only
+    assert stored(first) == {"m1"}

@@ -15,6 +15,7 @@ from support.store import effects, inbox_ids
 from support.wait import PATIENCE_S, eventually, wait_until
 
 MARKER = "abort-the-process"
+MARKER_IN_THE_STORE = "abort-in-the-store"
 LIMIT = 3
 PREFETCH_MAX = 2000  # of a quorum queue
 FRESH = 700  # more than a batch, so that some are read while the copies of others are awaited
@@ -58,13 +59,6 @@ def take_all(world, queue):
         taken.append(got[1])
     channel.connection.close()
     return taken
-
-
-def is_all_acked(world):
-    """Of the queue itself: nothing is ready or delivered."""
-    said = world.broker.ctl("eval", "ra:leader_query({'%%2F_%s', node()}, fun rabbit_fifo:query_messages_total/1)." %
-                            world.queue)
-    return ",0}," in said
 
 
 class Lives:
@@ -147,7 +141,7 @@ def test_kills_from_outside_send_nothing_innocent_away(world, tmp_path, deadline
 
     def all_is_done():
         # A copy may be there twice, and an ack is later than the copy.
-        return inbox_ids(state) == set(valid) and is_all_acked(world) and world.count(world.dead) >= len(poison)
+        return inbox_ids(state) == set(valid) and world.is_all_acked() and world.count(world.dead) >= len(poison)
 
     service = lives.run_until(all_is_done, deaths_max=(LIMIT + 10) * len(poison))
     lives.logs += service.events()
@@ -161,6 +155,29 @@ def test_kills_from_outside_send_nothing_innocent_away(world, tmp_path, deadline
     print("%d kills, after which %d ids were left; %d deaths by poison, and %d after the kills; %d copies of %d; "
           "%d logged as handled" % (killed, left, by_itself, lives.deaths - by_itself, len(dead), len(poison),
                                     len(handled(lives.logs))))
+
+
+def test_what_ends_the_process_in_the_store_is_put_aside(world, tmp_path):
+    """There it is one of several that are taken together: fewer at each death, and at last alone."""
+    good = ["g%d" % i for i in range(20)]
+    publish_all(world, [(g, user(g)) for g in good[:10]] + [("bad", user("bad", x=MARKER_IN_THE_STORE))] +
+                [(g, user(g)) for g in good[10:]])
+    state = str(tmp_path / "state")
+    lives = Lives(world, state, preload(tmp_path, "abort_on_marker"))
+
+    def all_is_done():
+        return (lives.service.events("user.dead_lettered") and inbox_ids(state) == set(good) and
+                world.is_all_acked() and world.count(world.dead) == 1)
+
+    service = lives.run_until(all_is_done, deaths_max=LIMIT + 10)
+    service.stop()
+    assert lives.deaths > LIMIT
+    assert [(e["key"], e["alone"]) for e in lives.logs + service.events() if e["event"] == "message.accused"] == [
+        ("bad", True)] * LIMIT
+    assert [(p.message_id, p.headers["dead-letter-reason"]) for p in take_all(world, world.dead)] == [
+        ("bad", "too-many-redeliveries")]
+    assert effects(state) == len(good)
+    print("%d deaths" % lives.deaths)
 
 
 def test_kills_while_one_message_is_alone_do_not_accuse_it(world, tmp_path):
@@ -251,6 +268,19 @@ def test_a_slow_disk_loses_no_connection(world, tmp_path):
     assert not service.events("broker.disconnected")
     assert service.metric("session_service_redelivered_total") == count
     assert service.metric('session_service_deliveries_total{outcome="handled"}') == count
+    service.stop()
+
+
+def test_a_slow_store_loses_no_connection(world, tmp_path):
+    """One transaction with all of them would take longer than the broker waits for a heartbeat."""
+    count = 350
+    state = str(tmp_path / "state")
+    publish_all(world, [("m%d" % i, user(i)) for i in range(count)])
+    service = world.session_service("--state-dir", state, "--heartbeat", "3s",
+                                    environment=preload(tmp_path, "slow_disk", STEP_MS="20"))
+    eventually(lambda: len(inbox_ids(state)) == count, "all are handled")
+    world.all_acked()
+    assert not service.events("broker.disconnected")
     service.stop()
 
 

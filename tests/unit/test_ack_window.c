@@ -9,9 +9,18 @@
 
 #include <cmocka.h>
 
-enum { TAGS_MAX = 8, MODEL_CAPACITY = 7, MODEL_TAGS = 2000, MODEL_RUNS = 200 };
+enum { TAGS_MAX = 8, CONSUMERS = 3, MODEL_CAPACITY = 7, MODEL_TAGS = 2000, MODEL_RUNS = 200 };
 
-/* "+1" adds tag 1, "!1" settles it, "~" clears, "[3m 5]" takes these acks: 3 multiple, then 5. */
+static enum outcome add(struct ack_window *window, uint64_t tag, uint64_t read_us,
+                        struct error *ret_error)
+{
+    const struct ack_window_entry entry = {
+        .tag = tag, .read_us = read_us, .consumer = (uint8_t)(tag % CONSUMERS)};
+    return ack_window_add(window, &entry, ret_error);
+}
+
+/* "+1" adds tag 1 of consumer 1, "!1" settles it, "=1" holds consumer 1, "~" clears, "[3m 5]" takes
+ * these acks: 3 multiple, then 5. */
 static void expect_acks(struct ack_window *window, const char **script)
 {
     char text[256] = "[";
@@ -39,14 +48,16 @@ static void run_script(const char *script)
             continue;
         }
         script++;
-        if (what == '+' || what == '!') {
+        if (what == '+' || what == '!' || what == '=') {
             char *end;
             uint64_t tag = strtoull(script, &end, 10);
             script = end;
             if (what == '!') {
                 ack_window_settle(&window, tag);
+            } else if (what == '=') {
+                ack_window_hold(&window, (uint8_t)tag);
             } else {
-                assert_int_equal(ack_window_add(&window, tag, tag, NULL), OUTCOME_OK);
+                assert_int_equal(add(&window, tag, tag, NULL), OUTCOME_OK);
             }
         } else if (what == '~') {
             ack_window_clear(&window);
@@ -67,7 +78,10 @@ static void test_scripts(void **state)
         "+1 +2 +3 !3 !1 !2 [3m]",      /* any order settles the same */
         "+1 +2 +3 !2 !3 [2 3] !1 [1]", /* beyond an unsettled one: single, and never for it */
         "+1 +2 +3 +4 +5 !1 !2 !4 [2m 4] !3 !5 [5m]",
-        "+1 !1 !1 !4 !6 [1] !1 []",      /* twice, and unknown */
+        "+1 !1 !1 !4 !6 [1] !1 []",                   /* twice, and unknown */
+        "+1 +2 +3 +4 =1 !1 !2 !4 [2] !3 [3] =0 [4m]", /* what is held is acked when it is over */
+        "+1 +2 =2 !1 !2 [1] =1 [2] +3 +4 !4 [] !3 [3] =0 [4]",
+        "+1 =1 !1 [] ~ +1 !1 [1]",
         "+1 +2 !1 ~ !2 [] +1 [] !1 [1]", /* a tag of a lost connection settles nothing */
     };
     for (size_t i = 0; i < sizeof(scripts) / sizeof(scripts[0]); i++) {
@@ -75,14 +89,34 @@ static void test_scripts(void **state)
     }
 }
 
+static void test_the_share_of_a_consumer(void **state)
+{
+    (void)state;
+    struct ack_window window;
+    assert_int_equal(ack_window_init(&window, TAGS_MAX, NULL), OUTCOME_OK);
+    for (uint64_t tag = 1; tag <= 7; tag++) {
+        assert_int_equal(add(&window, tag, 0, NULL), OUTCOME_OK);
+    }
+    ack_window_settle(&window, 1);
+    ack_window_settle(&window, 4);
+    struct ack_window_share share = ack_window_share_of(&window, 1); /* 1, 4, 7 */
+    assert_int_equal(share.count, 3);
+    assert_int_equal(share.unsettled, 1);
+    ack_window_hold(&window, 1);
+    assert_int_equal(ack_window_take_acks(&window).ack_count, 0);
+    assert_int_equal(ack_window_share_of(&window, 1).count, 3);
+    assert_int_equal(ack_window_share_of(&window, 2).count, 2);
+    ack_window_done(&window);
+}
+
 static void test_old_unsettled_delivery_holds_nothing_up(void **state)
 {
     (void)state;
     struct ack_window window;
     assert_int_equal(ack_window_init(&window, 3, NULL), OUTCOME_OK);
-    assert_int_equal(ack_window_add(&window, 1, 0, NULL), OUTCOME_OK);
+    assert_int_equal(add(&window, 1, 0, NULL), OUTCOME_OK);
     for (uint64_t tag = 2; tag < 100000; tag++) {
-        assert_int_equal(ack_window_add(&window, tag, 0, NULL), OUTCOME_OK);
+        assert_int_equal(add(&window, tag, 0, NULL), OUTCOME_OK);
         ack_window_settle(&window, tag);
         struct ack_batch batch = ack_window_take_acks(&window);
         assert_int_equal(batch.ack_count, 1);
@@ -98,13 +132,13 @@ static void test_protocol_errors(void **state)
     struct ack_window window;
     struct error error;
     assert_int_equal(ack_window_init(&window, 2, NULL), OUTCOME_OK);
-    assert_int_equal(ack_window_add(&window, 2, 0, &error), OUTCOME_BROKEN); /* where is 1? */
-    assert_int_equal(ack_window_add(&window, 1, 0, &error), OUTCOME_OK);
-    assert_int_equal(ack_window_add(&window, 1, 0, &error), OUTCOME_BROKEN);
-    assert_int_equal(ack_window_add(&window, 3, 0, &error), OUTCOME_BROKEN);
+    assert_int_equal(add(&window, 2, 0, &error), OUTCOME_BROKEN); /* where is 1? */
+    assert_int_equal(add(&window, 1, 0, &error), OUTCOME_OK);
+    assert_int_equal(add(&window, 1, 0, &error), OUTCOME_BROKEN);
+    assert_int_equal(add(&window, 3, 0, &error), OUTCOME_BROKEN);
     assert_non_null(strstr(error.text, "delivery tag 3 after 1"));
-    assert_int_equal(ack_window_add(&window, 2, 0, &error), OUTCOME_OK);
-    assert_int_equal(ack_window_add(&window, 3, 0, &error), OUTCOME_BROKEN);
+    assert_int_equal(add(&window, 2, 0, &error), OUTCOME_OK);
+    assert_int_equal(add(&window, 3, 0, &error), OUTCOME_BROKEN);
     assert_non_null(strstr(error.text, "prefetch of 2"));
     ack_window_done(&window);
 }
@@ -175,7 +209,7 @@ static void run_model(unsigned seed)
         int choice = rand_r(&random) % 8;
         if (choice < 3 && model.out_count < MODEL_CAPACITY) {
             last_tag++;
-            assert_int_equal(ack_window_add(&window, last_tag, last_tag, NULL), OUTCOME_OK);
+            assert_int_equal(add(&window, last_tag, last_tag, NULL), OUTCOME_OK);
             model.out[last_tag] = true;
             model.out_count++;
         } else if (choice < 7 && last_tag > 0) {
@@ -206,7 +240,7 @@ static void test_what_is_open(void **state)
     assert_int_equal(ack_window_init(&window, 4, NULL), OUTCOME_OK);
     assert_false(ack_window_is_open(&window, 1));
     for (uint64_t tag = 1; tag <= 3; tag++) {
-        assert_int_equal(ack_window_add(&window, tag, 0, NULL), OUTCOME_OK);
+        assert_int_equal(add(&window, tag, 0, NULL), OUTCOME_OK);
     }
     ack_window_settle(&window, 2);
     assert_true(ack_window_is_open(&window, 1));
@@ -224,6 +258,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_scripts),
+        cmocka_unit_test(test_the_share_of_a_consumer),
         cmocka_unit_test(test_old_unsettled_delivery_holds_nothing_up),
         cmocka_unit_test(test_protocol_errors),
         cmocka_unit_test(test_what_is_open),

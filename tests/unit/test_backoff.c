@@ -69,6 +69,19 @@ static void no_base_is_no_wait(void **state)
     }
 }
 
+static void without_jitter_each_wait_is_longer(void **state)
+{
+    (void)state;
+    static const uint32_t waits[] = {1000, 2000, 4000, 8000, 15000, 15000};
+    uint32_t last = 0;
+    for (size_t i = 0; i < sizeof(waits) / sizeof(waits[0]); i++) {
+        last = backoff_longer_ms(last, 1000, 15000);
+        assert_int_equal(last, waits[i]);
+    }
+    assert_int_equal(backoff_longer_ms(UINT32_MAX, 1, UINT32_MAX), UINT32_MAX);
+    assert_int_equal(backoff_longer_ms(0, 9, 7), 7);
+}
+
 enum { QUARTERS = 4, DRAWS = 4000, CEILING_MS = 999 };
 
 static void assert_spread(const int counts[QUARTERS])
@@ -103,6 +116,7 @@ int main(void)
         cmocka_unit_test(waits_double_up_to_the_cap),
         cmocka_unit_test(never_overflows),
         cmocka_unit_test(no_base_is_no_wait),
+        cmocka_unit_test(without_jitter_each_wait_is_longer),
         cmocka_unit_test(waits_are_spread),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

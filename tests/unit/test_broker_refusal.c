@@ -183,9 +183,23 @@ static void missing_is_not_down(void **state)
     assert_false(broker_refusal_is_missing(&refusal));
 }
 
+/* The broker cuts its text at a byte. */
+static void a_text_ends_with_a_whole_character(void **state)
+{
+    (void)state;
+    struct broker_refusal refusal = {.code = REFUSED_NOT_FOUND};
+    struct error error;
+    broker_refusal_set_text(&refusal, slice_of("no queue '\xc3\xa9\xc3"));
+    (void)broker_refusal_error(&refusal, "x", &error);
+    assert_string_equal(error.text, "x: the broker answered 404: no queue '\xc3\xa9");
+    broker_refusal_set_text(&refusal, slice_of(""));
+    assert_int_equal(refusal.text_length, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_text_ends_with_a_whole_character),
         cmocka_unit_test(a_missing_right_is_named),
         cmocka_unit_test(the_broker_may_name_it_itself),
         cmocka_unit_test(what_is_cut_off_is_left_out),

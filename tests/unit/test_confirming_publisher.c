@@ -328,11 +328,13 @@ static void the_queue_behind_an_exchange(void **state)
     for (int bind = 0; bind < 2; bind++) {
         struct fixture fixture;
         open_fixture(&fixture, true);
+        struct shard_name name;
         struct connector_options *options = &fixture.publisher.options.connection;
         options->route = (struct broker_route){"x", bind == 1 ? "k" : NULL};
         options->bind = bind == 1;
-        assert_string_equal(connector_route(options).exchange, "x");
-        assert_string_equal(connector_route(options).routing_key, bind == 1 ? "k" : "session");
+        assert_string_equal(connector_route(options, 0, &name).exchange, "x");
+        assert_string_equal(connector_route(options, 0, &name).routing_key,
+                            bind == 1 ? "k" : "session");
         publish(&fixture, "1", "a");
         take_return(&fixture, "1");
         if (bind == 1) { /* declared and bound again, or left to others */
@@ -351,9 +353,10 @@ static void without_an_exchange_the_key_is_the_queue(void **state)
     (void)state;
     const struct broker_route routes[] = {{NULL, NULL}, {"", "k"}};
     for (size_t i = 0; i < 2; i++) {
+        struct shard_name name;
         struct connector_options options = {.queue = "session", .route = routes[i]};
-        assert_string_equal(connector_route(&options).exchange, "");
-        assert_string_equal(connector_route(&options).routing_key, "session");
+        assert_string_equal(connector_route(&options, 0, &name).exchange, "");
+        assert_string_equal(connector_route(&options, 0, &name).routing_key, "session");
         assert_true(connector_minds_queue(&options));
     }
 }

@@ -261,7 +261,8 @@ static void test_it_is_written_out_to_its_own_name(void **state)
         OUTCOME_OK);
     assert_string_equal(fixture->error.text, fixture->path);
     assert_int_equal(database_in_place(fixture->database, NULL), OUTCOME_TRANSIENT);
-    database_close(fixture->database);
+    database_free(fixture->database);
+    fixture->database = create(fixture, NULL);
     assert_int_equal(commit_one(fixture), OUTCOME_OK); /* it is a file of this program */
     assert_int_equal(count_in(fixture->path), 2);
 }
@@ -331,21 +332,38 @@ static void test_a_second_connection_looks_at_the_files_of_the_first(void **stat
     database_free(second);
 }
 
-/* The first one was closed by a failure, and has opened what an operator has restored. */
-static void test_a_second_connection_follows_the_first_to_another_file(void **state)
+/* An I/O error, for instance, has closed it. An inode that is free would be the next file's. */
+static void test_another_file_does_not_take_the_place_of_one_that_was_closed(void **state)
 {
     struct fixture *fixture = *state;
     struct database *second = create(fixture, fixture->database);
     assert_int_equal(count(second), 1);
     database_close(fixture->database);
-    remove_database_files(fixture->folder, FILE_NAME);
+    assert_int_equal(rename(fixture->path, fixture->away), 0);
+    assert_int_equal(database_open(fixture->database, &fixture->error), OUTCOME_TRANSIENT);
+    assert_non_null(strstr(fixture->error.text, "was removed under the running service"));
+    assert_int_equal(access(fixture->path, F_OK), -1); /* none is made */
+    touch(fixture->path);
+    assert_int_equal(database_begin(fixture->database, &fixture->error), OUTCOME_TRANSIENT);
+    assert_non_null(strstr(fixture->error.text, "was replaced under the running service"));
+    assert_non_null(strstr(fixture->error.text, "restart the service"));
     assert_int_equal(database_in_place(second, &fixture->error), OUTCOME_TRANSIENT);
-    assert_non_null(strstr(fixture->error.text, "was removed"));
-    assert_int_equal(commit_one(fixture), OUTCOME_OK);
+    assert_false(database_is_out_of_reach(fixture->database)); /* it is not open */
+    assert_int_equal(rename(fixture->away, fixture->path), 0);
     assert_int_equal(commit_one(fixture), OUTCOME_OK);
     assert_int_equal(count(second), 2);
-    assert_int_equal(database_in_place(second, NULL), OUTCOME_OK);
     database_free(second);
+}
+
+static void test_the_inode_of_one_that_was_closed_is_no_other_files(void **state)
+{
+    struct fixture *fixture = *state;
+    database_close(fixture->database);
+    for (int i = 0; i < 20; i++) {
+        remove_database_files(fixture->folder, FILE_NAME);
+        touch(fixture->path);
+        assert_int_equal(database_open(fixture->database, &fixture->error), OUTCOME_TRANSIENT);
+    }
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -364,7 +382,8 @@ int main(void)
         TEST(test_it_is_written_out_beside_what_stands_there),
         TEST(test_without_a_directory_it_is_written_out_later),
         TEST(test_a_second_connection_looks_at_the_files_of_the_first),
-        TEST(test_a_second_connection_follows_the_first_to_another_file),
+        TEST(test_another_file_does_not_take_the_place_of_one_that_was_closed),
+        TEST(test_the_inode_of_one_that_was_closed_is_no_other_files),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

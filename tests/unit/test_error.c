@@ -1,5 +1,6 @@
 /* Error texts: written, cut, wrapped. */
 #include "common/base/error.h"
+#include "common/base/utf8.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -68,6 +69,65 @@ static void a_cut_never_halves_a_character(void **state)
     }
 }
 
+/* Returns a text of `count` times one character of two bytes, behind `first`. */
+static const char *letters(const char *first, size_t count)
+{
+    static char text[2 * ERROR_TEXT_BYTES + 8];
+    (void)strcpy(text, first);
+    for (size_t i = 0; i < count; i++) {
+        (void)strcat(text, "\xc3\xa9");
+    }
+    return text;
+}
+
+static void two_texts_are_joined(void **state)
+{
+    (void)state;
+    struct error error = {.text = ""};
+    error_join(&error, "; ", "");
+    assert_string_equal(error.text, "");
+    error_join(&error, "; ", "one");
+    assert_string_equal(error.text, "one");
+    error_join(&error, "; ", "");
+    assert_string_equal(error.text, "one");
+    error_join(&error, "; ", "two");
+    assert_string_equal(error.text, "one; two");
+}
+
+static void of_two_long_texts_both_are_cut_between_characters(void **state)
+{
+    (void)state;
+    for (size_t shift = 0; shift < 2; shift++) {
+        struct error error;
+        (void)error_set(&error, OUTCOME_BUSY, "%s", letters(&"ab"[shift], 240));
+        error_join(&error, "; ", letters(&"xyz"[shift], 240));
+        const char *found = strstr(error.text, "; x");
+        found = found == NULL ? strstr(error.text, "; y") : found;
+        assert_non_null(found);
+        assert_true(utf8_is_valid(slice_of(error.text)));
+        size_t half = (ERROR_TEXT_BYTES - 1 - strlen("; ")) / 2;
+        assert_in_range(found - error.text, half - 1, half);
+        assert_in_range(strlen(found + 2), half - 1, half);
+    }
+}
+
+/* What the one does not need the other gets. */
+static void of_a_short_and_a_long_text_the_long_one_is_cut(void **state)
+{
+    (void)state;
+    struct error error;
+    (void)error_set(&error, OUTCOME_BUSY, "short");
+    error_join(&error, "; ", letters("x", 400));
+    assert_int_equal(strncmp(error.text, "short; x", 8), 0);
+    assert_in_range(strlen(error.text), ERROR_TEXT_BYTES - 2, ERROR_TEXT_BYTES - 1);
+    assert_true(utf8_is_valid(slice_of(error.text)));
+    (void)error_set(&error, OUTCOME_BUSY, "%s", letters("x", 250));
+    error_join(&error, "; ", "the rest is whole");
+    assert_in_range(strlen(error.text), ERROR_TEXT_BYTES - 2, ERROR_TEXT_BYTES - 1);
+    assert_non_null(strstr(error.text, "\xc3\xa9; the rest is whole"));
+    assert_true(utf8_is_valid(slice_of(error.text)));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -75,6 +135,9 @@ int main(void)
         cmocka_unit_test(an_error_wraps_its_own_text),
         cmocka_unit_test(a_long_text_is_cut),
         cmocka_unit_test(a_cut_never_halves_a_character),
+        cmocka_unit_test(two_texts_are_joined),
+        cmocka_unit_test(of_two_long_texts_both_are_cut_between_characters),
+        cmocka_unit_test(of_a_short_and_a_long_text_the_long_one_is_cut),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

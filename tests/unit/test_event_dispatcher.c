@@ -38,7 +38,9 @@ static void set_up(struct fixture *fixture, enum log_payload payload)
                                     .inbox_retention_ms = 60000,
                                     .clock_tolerance_ms = 300000};
     assert_int_equal(store_create(&options, &fixture->store, NULL), OUTCOME_OK);
-    event_dispatcher_init(&fixture->dispatcher, &rules, MESSAGE_BYTES_MAX, payload, fixture->store);
+    assert_int_equal(event_dispatcher_init(&fixture->dispatcher, &rules, MESSAGE_BYTES_MAX, payload,
+                                           fixture->store, NULL),
+                     OUTCOME_OK);
     buffer_init(&fixture->lines, 1024 * 1024);
 }
 
@@ -54,11 +56,16 @@ static void tear_down(struct fixture *fixture)
 /* As the consumer does: what fails leaves nothing behind. */
 static void run(struct fixture *fixture, const struct message *message, bool redelivered)
 {
+    struct event_dispatcher *dispatcher = &fixture->dispatcher;
     struct error error;
-    assert_int_equal(store_begin(fixture->store, &error), OUTCOME_OK);
-    fixture->outcome = event_dispatch(&fixture->dispatcher, message, redelivered, NOW_MS,
-                                      &fixture->lines, &fixture->handled, &error);
-    assert_int_equal(store_end(fixture->store, fixture->outcome, &error), fixture->outcome);
+    fixture->outcome = event_dispatcher_decode(dispatcher, message, redelivered, (struct slice){0},
+                                               &fixture->handled, &error);
+    if (fixture->outcome == OUTCOME_OK) {
+        fixture->outcome = event_dispatcher_take(dispatcher, NOW_MS, &error);
+    }
+    if (fixture->outcome == OUTCOME_OK) {
+        fixture->outcome = event_dispatcher_tell(dispatcher, &fixture->lines, &error);
+    }
 }
 
 static struct message message_of(const char *message_id, const char *body)
@@ -458,8 +465,8 @@ static void test_no_memory_to_read_the_body_pauses(void **state)
     set_up(&fixture, LOG_PAYLOAD_NONE);
     struct message message = message_of("m-1", "{\"name\":\"Ada\"}");
     json_set_alloc_funcs(no_memory, free);
-    enum outcome outcome = event_dispatch(&fixture.dispatcher, &message, false, NOW_MS,
-                                          &fixture.lines, &fixture.handled, &error);
+    enum outcome outcome = event_dispatcher_decode(&fixture.dispatcher, &message, false,
+                                                   (struct slice){0}, &fixture.handled, &error);
     json_set_alloc_funcs(malloc, free);
     assert_int_equal(outcome, OUTCOME_BUSY);
     assert_non_null(strstr(error.text, "no memory"));

@@ -33,8 +33,9 @@ static int set_up(void **state)
     const struct store_options options = {
         .directory = fixture->directory, .session_ttl_ms = 1000, .inbox_retention_ms = 60000};
     assert_int_equal(store_create(&options, &fixture->store, NULL), OUTCOME_OK);
-    event_dispatcher_init(&fixture->dispatcher, &rules, MESSAGE_BYTES_MAX, LOG_PAYLOAD_FULL,
-                          fixture->store);
+    assert_int_equal(event_dispatcher_init(&fixture->dispatcher, &rules, MESSAGE_BYTES_MAX,
+                                           LOG_PAYLOAD_FULL, fixture->store, NULL),
+                     OUTCOME_OK);
     buffer_init(&fixture->lines, 1024 * 1024);
     *state = fixture;
     return 0;
@@ -53,22 +54,21 @@ static int tear_down(void **state)
 
 static void handle(struct fixture *fixture, const struct message *message)
 {
-    assert_int_equal(store_begin(fixture->store, NULL), OUTCOME_OK);
-    assert_int_equal(event_dispatch(&fixture->dispatcher, message, false, NOW_MS, &fixture->lines,
-                                    &fixture->handled, NULL),
+    struct event_dispatcher *dispatcher = &fixture->dispatcher;
+    assert_int_equal(event_dispatcher_decode(dispatcher, message, false, (struct slice){0},
+                                             &fixture->handled, NULL),
                      OUTCOME_OK);
-    assert_int_equal(store_end(fixture->store, OUTCOME_OK, NULL), OUTCOME_OK);
+    assert_int_equal(event_dispatcher_take(dispatcher, NOW_MS, NULL), OUTCOME_OK);
+    assert_int_equal(event_dispatcher_tell(dispatcher, &fixture->lines, NULL), OUTCOME_OK);
 }
 
 static bool is_known(struct fixture *fixture, const struct message *message)
 {
     bool known = false;
     buffer_clear(&fixture->lines);
-    assert_int_equal(store_begin(fixture->store, NULL), OUTCOME_OK);
     assert_int_equal(event_dispatch_known(&fixture->dispatcher, message, true, &fixture->lines,
                                           &known, &fixture->handled, NULL),
                      OUTCOME_OK);
-    assert_int_equal(store_end(fixture->store, OUTCOME_OK, NULL), OUTCOME_OK);
     assert_int_equal(fixture->lines.length > 0, known);
     return known;
 }

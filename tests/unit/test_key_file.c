@@ -1,6 +1,7 @@
 /* The file of the Idempotency-Keys: what is written is read again, and what is damaged is told. */
 #include "user-service/key_file.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -8,11 +9,26 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
 enum { PLACES_MAX = 2000, CAPACITY = 1500 };
+
+/* Stands in for the one of the C library, so that a sync can be counted, and can fail. */
+static int syncs;
+static bool sync_fails;
+
+int fdatasync(int descriptor)
+{
+    syncs++;
+    if (sync_fails) {
+        errno = EIO;
+        return -1;
+    }
+    return (int)syscall(SYS_fdatasync, descriptor);
+}
 
 static char directory[64];
 static char path[128];
@@ -137,6 +153,46 @@ static void many_are_written_and_read(void **state)
     key_file_content_done(&content);
     key_file_done(&file);
     free(changes);
+}
+
+/* Whoever wrote it may have been killed before the sync, or the sync may have failed. */
+static void what_was_read_is_written_again_and_synced(void **state)
+{
+    (void)state;
+    const struct key_change changes[] = {change_of(0, 1), change_of(1, 2)};
+    const struct timespec long_ago[2] = {{.tv_sec = 1000}, {.tv_sec = 1000}};
+    struct key_file file;
+    struct key_file_content content;
+    struct stat status;
+    write_new(changes, 2);
+    assert_int_equal(utimensat(AT_FDCWD, path, long_ago, 0), 0);
+    syncs = 0;
+    assert_int_equal(open_with(&file, PLACES_MAX, CAPACITY, &content), OUTCOME_OK);
+    assert_int_equal(syncs, 1);
+    assert_int_equal(stat(path, &status), 0);
+    assert_true(status.st_mtim.tv_sec > 1000);
+    assert_int_equal(size_of_file(), 3 * KEY_FILE_PLACE_BYTES);
+    key_file_content_done(&content);
+    key_file_done(&file);
+    assert_int_equal(open_with(&file, PLACES_MAX, CAPACITY, &content), OUTCOME_OK);
+    assert_same(&content.places[0], &changes[0]);
+    assert_same(&content.places[1], &changes[1]);
+    key_file_content_done(&content);
+    key_file_done(&file);
+}
+
+static void what_cannot_be_synced_is_not_relied_on(void **state)
+{
+    (void)state;
+    const struct key_change change = change_of(0, 1);
+    struct key_file file;
+    struct key_file_content content;
+    write_new(&change, 1);
+    sync_fails = true;
+    assert_int_equal(open_with(&file, PLACES_MAX, CAPACITY, &content), OUTCOME_TRANSIENT);
+    sync_fails = false;
+    assert_int_equal(content.count, 0);
+    assert_false(key_file_is_open(&file));
 }
 
 static void a_file_with_too_many_places_is_made_anew(void **state)
@@ -321,6 +377,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(what_was_written_is_read_in_its_order, set_up, tear_down),
         cmocka_unit_test_setup_teardown(many_are_written_and_read, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(what_was_read_is_written_again_and_synced, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(what_cannot_be_synced_is_not_relied_on, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_file_with_too_many_places_is_made_anew, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_torn_record_is_counted_and_the_others_are_read, set_up,

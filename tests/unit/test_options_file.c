@@ -99,9 +99,23 @@ static void long_values_in_files(void **state)
     assert_int_equal(settings.prefetch, 3);
 }
 
+/* It would make JSON invalid that shows it. */
+static void a_text_is_utf8(void **state)
+{
+    (void)state;
+    assert_int_equal(load("--queue", "caf\xc3\xa9", NULL), OUTCOME_OK);
+    assert_int_equal(load_file("queue = caf\xe9\n"), OUTCOME_INVALID);
+    assert_non_null(strstr(error.text, "queue: the value is not valid UTF-8"));
+    (void)setenv("AMQP_URL", "amqp://\xff/", 1);
+    assert_int_equal(load(NULL), OUTCOME_INVALID);
+    assert_non_null(strstr(error.text, "AMQP_URL"));
+    assert_null(strstr(error.text, "\xff"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(a_text_is_utf8, clear_environment),
         cmocka_unit_test(files),
         cmocka_unit_test(values_in_files),
         cmocka_unit_test_teardown(quoted_values, clear_environment),

@@ -186,10 +186,10 @@ static void a_file_that_fails_is_told_as_that(void **state)
     struct fixture *fixture = *state;
     struct outbox *outbox = fixture->outbox;
     char path[sizeof(folder) + 32];
-    (void)snprintf(path, sizeof(path), "%s/user-service.db", folder);
+    (void)snprintf(path, sizeof(path), "%s/user-service.db-wal", folder);
     outbox_store_rollback(outbox->store, OUTCOME_BROKEN); /* closes it */
-    remove_database_files(folder, "user-service.db");
-    assert_int_equal(mkdir(path, 0700), 0); /* cannot be opened as a file */
+    (void)unlink(path);
+    assert_int_equal(mkdir(path, 0700), 0); /* cannot be opened as a log */
     expect_outcomes(fixture, EVENT_OUTBOX_UNAVAILABLE);
     assert_true(outbox->store_at_ms > 0);
     assert_int_equal(rmdir(path), 0);

@@ -119,6 +119,20 @@ static void what_is_no_new_argument_is_not_added(void **state)
     assert_int_equal(arguments.count, 1);
 }
 
+/* A part of a name would be the name of another argument in the next declaration. */
+static void a_long_name_is_not_taken_in_part(void **state)
+{
+    (void)state;
+    char name[BROKER_ARGUMENT_BYTES + 1];
+    struct queue_arguments arguments = {.count = 0};
+    memset(name, 'x', sizeof(name));
+    name[BROKER_ARGUMENT_BYTES] = '\0';
+    const struct broker_refusal refusal = lacking(name, "1", "long");
+    assert_false(queue_arguments_add(&arguments, &refusal));
+    name[BROKER_ARGUMENT_BYTES - 1] = '\0';
+    add(&arguments, name, "1", "long");
+}
+
 static void there_is_room_for_so_many(void **state)
 {
     (void)state;
@@ -139,6 +153,7 @@ int main(void)
         cmocka_unit_test(a_length_discards_unless_a_full_queue_refuses),
         cmocka_unit_test(a_low_delivery_limit_discards),
         cmocka_unit_test(what_is_no_new_argument_is_not_added),
+        cmocka_unit_test(a_long_name_is_not_taken_in_part),
         cmocka_unit_test(there_is_room_for_so_many),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -97,6 +97,33 @@ static void test_one_process_holds_it(void **state)
     state_directory_release(&directory);
 }
 
+/* The operator may have moved it away while it was waited for. */
+static void test_what_is_awaited_is_not_created(void **state)
+{
+    (void)state;
+    char path[64], lock[80];
+    (void)snprintf(path, sizeof(path), "%s/moved", folder);
+    (void)snprintf(lock, sizeof(lock), "%s/lock", path);
+    struct state_directory holder = {.lock_descriptor = -1};
+    struct state_directory waiting = {.lock_descriptor = -1};
+    bool is_held = true;
+    (void)snprintf(holder.path, sizeof(holder.path), "%s", path);
+    (void)snprintf(waiting.path, sizeof(waiting.path), "%s", path);
+    assert_int_equal(state_directory_hold(&holder, &error), OUTCOME_OK);
+    assert_int_equal(state_directory_try(&waiting, &is_held, &error), OUTCOME_OK);
+    assert_false(is_held);
+    assert_int_equal(unlink(lock) + rmdir(path), 0);
+    assert_int_equal(state_directory_try(&waiting, &is_held, &error), OUTCOME_INVALID);
+    assert_non_null(strstr(error.text, "No such file or directory"));
+    assert_int_equal(access(path, F_OK), -1);
+    assert_int_equal(mkdir(path, 0700), 0);
+    assert_int_equal(state_directory_try(&waiting, &is_held, &error), OUTCOME_OK);
+    assert_true(is_held);
+    state_directory_release(&waiting);
+    state_directory_release(&holder);
+    assert_int_equal(unlink(lock) + rmdir(path), 0);
+}
+
 static void test_what_cannot_be_used(void **state)
 {
     (void)state;
@@ -119,6 +146,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_choice),
         cmocka_unit_test(test_one_process_holds_it),
+        cmocka_unit_test(test_what_is_awaited_is_not_created),
         cmocka_unit_test(test_what_cannot_be_used),
     };
     if (mkdtemp(folder) == NULL) {

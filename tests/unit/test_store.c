@@ -16,19 +16,77 @@ static void test_one_id_is_one_effect(void **state)
     expect_user(fixture, "u", "C", 6);
 }
 
-static void test_what_is_rolled_back_is_not_known(void **state)
+/* Takes the event and one that no store takes, because its body is longer than any may be: that one
+ * fails, and with it both. */
+static void fail_to_take(struct fixture *fixture, const struct store_event *event)
+{
+    const struct store_event events[] = {
+        *event,
+        {.message_id = slice_of("too long"),
+         .user_key = slice_of("another"),
+         .body = {.data = "{}", .length = (size_t)INT32_MAX}},
+    };
+    struct store_effect effects[2];
+    assert_int_not_equal(store_take(fixture->store, events, 2, T0, effects, NULL), OUTCOME_OK);
+}
+
+static void test_a_batch_takes_effect_whole_or_not_at_all(void **state)
 {
     struct fixture *fixture = *state;
-    const struct store_event event = {
-        .message_id = slice_of("m1"), .user_key = slice_of("u"), .body = slice_of("{}")};
-    struct store_effect effect;
-    begin(fixture);
-    assert_int_equal(store_save_user(fixture->store, &event, T0, &effect, NULL), OUTCOME_OK);
-    roll_back(fixture, OUTCOME_BUSY);
+    const struct store_event event = {.message_id = slice_of("m1"),
+                                      .payload = slice_of("{}"),
+                                      .user_key = slice_of("u"),
+                                      .body = slice_of("{}")};
+    fail_to_take(fixture, &event);
+    assert_null(ask(fixture, ASK_USER, "u", 0, T0));
     assert_int_equal(apply(fixture, "m1", "u", "{}", 0, T0).result, STORE_APPLIED);
-    begin(fixture);
-    roll_back(fixture, OUTCOME_BROKEN); /* closes the file; the next opens it */
+    fail_to_take(fixture, &event);
     assert_int_equal(apply(fixture, "m1", "u", "{}", 0, T0).result, STORE_DUPLICATE);
+}
+
+/* The events of a batch are in their order, and see each other. */
+static void test_a_batch(void **state)
+{
+    struct fixture *fixture = *state;
+    const struct store_event events[] = {
+        {.message_id = slice_of("m1"), .user_key = slice_of("u"), .body = slice_of("{\"name\":1}")},
+        {.message_id = slice_of("m2"),
+         .user_key = slice_of("u"),
+         .body = slice_of("{\"name\":\"A\"}"),
+         .saved_at_ms = 2},
+        {.message_id = slice_of("m1"), .user_key = slice_of("u"), .body = slice_of("{\"name\":1}")},
+        {.message_id = slice_of("m2"), .payload = slice_of("other"), .user_key = slice_of("u")},
+        {.change = STORE_DELETE, .message_id = slice_of("d1"), .user_key = slice_of("u")},
+        {.change = STORE_DELETE, .message_id = slice_of("d2"), .user_key = slice_of("v")},
+    };
+    struct store_effect effects[6];
+    assert_int_equal(store_take(fixture->store, events, 6, T0, effects, NULL), OUTCOME_OK);
+    static const enum store_result results[] = {STORE_APPLIED,  STORE_APPLIED, STORE_DUPLICATE,
+                                                STORE_CONFLICT, STORE_APPLIED, STORE_APPLIED};
+    for (size_t i = 0; i < 6; i++) {
+        assert_int_equal(effects[i].result, results[i]);
+        assert_int_equal(effects[i].session_opened, i == 0);
+        assert_int_equal(effects[i].user_changed, i == 0 || i == 1 || i == 5);
+    }
+    expect_user(fixture, "u", "A", 2);
+    assert_int_equal(store_take(fixture->store, events, 0, T0, effects, NULL), OUTCOME_OK);
+}
+
+static void look_at_the_inbox(void *context)
+{
+    struct fixture *fixture = context;
+    fixture->is_waiting = true;
+    assert_null(ask(fixture, ASK_USER, "u", 0, T0)); /* it is not durable yet */
+}
+
+static void test_it_is_told_when_it_waits(void **state)
+{
+    struct fixture *fixture = *state;
+    store_on_wait(fixture->store, look_at_the_inbox, fixture);
+    assert_int_equal(store_open(fixture->store, NULL), OUTCOME_OK);
+    (void)apply(fixture, "m1", "u", "{\"name\":\"A\"}", 5, T0);
+    assert_true(fixture->is_waiting);
+    expect_user(fixture, "u", "A", 5);
 }
 
 static void test_older_never_overwrites_newer(void **state)
@@ -159,27 +217,32 @@ static void test_the_newest_deletion_counts(void **state)
 static void test_a_deletion_that_is_rolled_back(void **state)
 {
     struct fixture *fixture = *state;
-    const struct store_event event = {.message_id = slice_of("m1"), .user_key = slice_of("u")};
-    struct store_effect effect;
+    const struct store_event event = {
+        .change = STORE_DELETE, .message_id = slice_of("m1"), .user_key = slice_of("u")};
     (void)apply(fixture, "m0", "u", "{}", 0, T0);
-    begin(fixture);
-    assert_int_equal(store_delete_user(fixture->store, &event, T0, &effect, NULL), OUTCOME_OK);
-    roll_back(fixture, OUTCOME_BUSY);
+    fail_to_take(fixture, &event);
     json_t *answer = ask(fixture, ASK_USER, "u", 0, T0);
     assert_non_null(answer);
     json_decref(answer);
 
     (void)delete_user(fixture, "d1", "u", 10, T0);
-    begin(fixture);
     const struct store_event newer = {.message_id = slice_of("m2"),
                                       .user_key = slice_of("u"),
                                       .body = slice_of("{}"),
                                       .saved_at_ms = 20};
-    assert_int_equal(store_save_user(fixture->store, &newer, T0, &effect, NULL), OUTCOME_OK);
-    assert_true(effect.user_changed);
-    roll_back(fixture, OUTCOME_BROKEN); /* closes the file; the next opens it */
+    fail_to_take(fixture, &newer);
     assert_false(apply(fixture, "m3", "u", "{}", 9, T0).user_changed);
     expect_away(fixture, "u");
+}
+
+/* Opening does it; closing does not. The file is closed then. */
+static void write_log_back(struct fixture *fixture)
+{
+    free_store(fixture);
+    create_store(fixture);
+    assert_int_equal(store_open(fixture->store, NULL), OUTCOME_OK);
+    free_store(fixture);
+    create_store(fixture);
 }
 
 static void test_a_tombstone_holds_nothing_personal_and_is_pruned(void **state)
@@ -188,9 +251,7 @@ static void test_a_tombstone_holds_nothing_personal_and_is_pruned(void **state)
     static const char address[] = "email:ada@example.org";
     (void)apply(fixture, "m1", address, "{\"name\":\"Lovelace\"}", 10, T0);
     (void)delete_user(fixture, "d1", address, 20, T0);
-    roll_back(fixture, OUTCOME_BROKEN);
-    begin(fixture); /* the log is in the file now */
-    roll_back(fixture, OUTCOME_BROKEN);
+    write_log_back(fixture);
     char bytes[128 * 1024];
     int descriptor = open(fixture->path, O_RDONLY);
     ssize_t length = read(descriptor, bytes, sizeof(bytes));
@@ -285,10 +346,7 @@ static void test_damaged_pages(void **state)
         snprintf(name, sizeof(name), "m%05d", i);
         (void)apply(fixture, name, name, "{\"name\":\"Ada\"}", i, T0);
     }
-    begin(fixture);
-    roll_back(fixture, OUTCOME_BROKEN);
-    begin(fixture); /* the log is in the file now */
-    roll_back(fixture, OUTCOME_BROKEN);
+    write_log_back(fixture);
     char garbage[3000];
     memset(garbage, 0x5a, sizeof(garbage));
     write_at(fixture->path, 4096, garbage, sizeof(garbage));
@@ -303,9 +361,7 @@ static void test_damaged_schema(void **state)
     enum { FIRST_PAGE = 4096 };
     static const char column[] = "payload_hash";
     (void)apply(fixture, "m1", "u", "{}", 1, T0);
-    roll_back(fixture, OUTCOME_BROKEN);
-    begin(fixture); /* the log is in the file now */
-    roll_back(fixture, OUTCOME_BROKEN);
+    write_log_back(fixture);
     char page[FIRST_PAGE];
     int descriptor = open(fixture->path, O_RDONLY);
     assert_int_equal(read(descriptor, page, sizeof(page)), sizeof(page));
@@ -326,10 +382,7 @@ static void test_another_program_and_a_newer_version(void **state)
 {
     struct fixture *fixture = *state;
     (void)apply(fixture, "m1", "u", "{}", 1, T0);
-    begin(fixture);
-    roll_back(fixture, OUTCOME_BROKEN);
-    begin(fixture);
-    roll_back(fixture, OUTCOME_BROKEN);
+    write_log_back(fixture);
     write_at(fixture->path, 60, "\0\0\0\x63", 4); /* user_version, section 1.3 of the format */
     expect_refused(fixture, "newer version");
     write_at(fixture->path, 68, "\0\0\0\x01", 4); /* application_id */
@@ -340,7 +393,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_one_id_is_one_effect, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_what_is_rolled_back_is_not_known, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_batch_takes_effect_whole_or_not_at_all, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(test_a_batch, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_it_is_told_when_it_waits, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_older_never_overwrites_newer, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_sessions_open_extend_expire_and_end, set_up,
                                         tear_down),

@@ -41,25 +41,13 @@ static int tear_down(void **state)
     return 0;
 }
 
-static void begin(struct fixture *fixture)
-{
-    assert_int_equal(store_begin(fixture->store, NULL), OUTCOME_OK);
-}
-
-static void commit(struct fixture *fixture)
-{
-    assert_int_equal(store_end(fixture->store, OUTCOME_OK, NULL), OUTCOME_OK);
-}
-
 static void expect_attempts(struct fixture *fixture, const char *key, bool is_accused,
                             int64_t count)
 {
     bool accused = !is_accused;
     int64_t found = -1;
-    begin(fixture);
     assert_int_equal(store_find_attempts(fixture->store, slice_of(key), &accused, &found, NULL),
                      OUTCOME_OK);
-    commit(fixture);
     assert_int_equal(accused, is_accused);
     assert_int_equal(found, count);
 }
@@ -79,20 +67,16 @@ static void test_attempts(void **state)
     assert_int_equal(store_accuse(fixture->store, key, false, T0, NULL), OUTCOME_OK);
     expect_attempts(fixture, "m1", true, 3);
     expect_attempts(fixture, "m2", false, 0);
-    begin(fixture);
     assert_int_equal(store_forget_attempts(fixture->store, key, NULL), OUTCOME_OK);
-    commit(fixture);
     expect_attempts(fixture, "m1", false, 0);
 }
 
 static bool knows(struct fixture *fixture, const char *message_id, const char *payload)
 {
     bool known = false;
-    begin(fixture);
     assert_int_equal(
         store_knows(fixture->store, slice_of(message_id), slice_of(payload), &known, NULL),
         OUTCOME_OK);
-    commit(fixture);
     return known;
 }
 
@@ -105,12 +89,38 @@ static void test_what_the_inbox_knows(void **state)
                                       .user_key = slice_of("u1"),
                                       .body = slice_of("{}")};
     struct store_effect effect;
-    begin(fixture);
-    assert_int_equal(store_save_user(fixture->store, &event, T0, &effect, NULL), OUTCOME_OK);
-    commit(fixture);
+    assert_int_equal(store_take(fixture->store, &event, 1, T0, &effect, NULL), OUTCOME_OK);
     assert_true(knows(fixture, "m1", "{}"));
     assert_false(knows(fixture, "m1", "{ }"));
     assert_false(knows(fixture, "m2", "{}"));
+}
+
+static void take_accused(struct fixture *fixture, const char *message_id, const char *payload,
+                         enum store_result expected)
+{
+    struct slice key = slice_of(message_id);
+    const struct store_event event = {.message_id = key,
+                                      .payload = slice_of(payload),
+                                      .user_key = slice_of("u1"),
+                                      .body = slice_of("{}"),
+                                      .attempt_key = key};
+    struct store_effect effect;
+    assert_int_equal(store_accuse(fixture->store, key, true, T0, NULL), OUTCOME_OK);
+    assert_int_equal(store_take(fixture->store, &event, 1, T0, &effect, NULL), OUTCOME_OK);
+    assert_int_equal(effect.result, expected);
+}
+
+/* What has taken effect is accused no longer. A conflict becomes a dead letter, and may come again
+ * before that is confirmed. */
+static void test_attempts_are_forgotten_with_the_event(void **state)
+{
+    struct fixture *fixture = *state;
+    take_accused(fixture, "m1", "{}", STORE_APPLIED);
+    expect_attempts(fixture, "m1", false, 0);
+    take_accused(fixture, "m1", "{}", STORE_DUPLICATE);
+    expect_attempts(fixture, "m1", false, 0);
+    take_accused(fixture, "m1", "other", STORE_CONFLICT);
+    expect_attempts(fixture, "m1", true, 1);
 }
 
 static void test_pruning(void **state)
@@ -131,6 +141,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_attempts),
         TEST(test_what_the_inbox_knows),
+        TEST(test_attempts_are_forgotten_with_the_event),
         TEST(test_pruning),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

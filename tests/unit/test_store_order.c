@@ -117,17 +117,14 @@ static int tear_down(void **state)
 static struct store_effect change(struct fixture *fixture, bool is_deletion, const char *id,
                                   const char *user, int64_t at_ms, int64_t now_ms)
 {
-    const struct store_event event = {.message_id = slice_of(id),
+    const struct store_event event = {.change = is_deletion ? STORE_DELETE : STORE_SAVE,
+                                      .message_id = slice_of(id),
                                       .payload = slice_of(is_deletion ? "a deletion" : "{}"),
                                       .user_key = slice_of(user),
                                       .body = slice_of("{}"),
                                       .saved_at_ms = at_ms};
     struct store_effect effect;
-    assert_int_equal(store_begin(fixture->store, NULL), OUTCOME_OK);
-    enum outcome outcome = is_deletion
-                               ? store_delete_user(fixture->store, &event, now_ms, &effect, NULL)
-                               : store_save_user(fixture->store, &event, now_ms, &effect, NULL);
-    assert_int_equal(store_end(fixture->store, outcome, NULL), OUTCOME_OK);
+    assert_int_equal(store_take(fixture->store, &event, 1, now_ms, &effect, NULL), OUTCOME_OK);
     assert_int_equal(effect.result, STORE_APPLIED);
     return effect;
 }

@@ -15,6 +15,7 @@ from support.wait import eventually
 
 SERVICES = sorted(PORTS)
 UNITS = ["session-service.service", "user-service.service", "user-service.socket"]
+TEMPLATE = "session-service@.service"  # of instances, which an operator enables: test_template_unit.py
 BOTH = pytest.mark.parametrize("service", SERVICES)
 TOKENS = ["first-token-00000", "second-token-1111"]
 MANY = 1000000
@@ -38,7 +39,7 @@ def test_what_a_package_holds(service):
                    "/usr/share/doc/%s/changelog.gz" % service):
         assert wanted in files
     units = [f for f in files if "/systemd/system/" in f]
-    assert sorted(map(os.path.basename, units)) == [u for u in UNITS if u.startswith(service)]
+    assert sorted(map(os.path.basename, units)) == sorted(u for u in [*UNITS, TEMPLATE] if u.startswith(service))
     conffiles = run("dpkg-deb", "--info", package(service), "conffiles").split()
     assert conffiles == [configuration(service)]
 

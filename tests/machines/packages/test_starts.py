@@ -225,6 +225,8 @@ def test_the_files_of_the_sample_can_be_read(service, tmp_path):
     contents = {"auth-token-file": TOKEN + "\n", "amqp-password-file": "guest\n",
                 "amqp-ca-file": open(authority.ca).read(), "amqp-cert-file": open(authority.ca).read(),
                 "amqp-key-file": open(authority.ca_key).read()}
+    if service == "session-service":
+        contents["store-password-file"] = "nobody asks for it without PostgreSQL\n"
     lines = samples(service)
     assert sorted(line.split(" = ")[0] for line, _ in lines) == sorted(contents)
     placed = []
