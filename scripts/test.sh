@@ -83,12 +83,24 @@ unit_tests() {
     scripts/build.sh "$1" && fixed_addresses ctest --test-dir "$folder" -L unit --no-tests=error --output-on-failure -j "$(nproc)"
 }
 
-# system_tests BUILD [PYTEST-ARGUMENT...]: they wait more than they work: four processes, each with its own broker.
-system_tests() {
-    local folder=$1
-    shift
-    SERVICES_BUILD_DIR=$PWD/$folder fixed_addresses "${pytest[@]}" -n 4 --dist loadgroup "$@"
+# Where the tests' brokers and databases have their files: in memory where there is room, since no test needs more than
+# that what was written is there for the next process.
+folder_in_memory() {
+    local parent=${TMPDIR:-/tmp} free_kib
+    free_kib=$(df --output=avail -k /dev/shm 2>/dev/null | tail -n 1)
+    [ "${free_kib:-0}" -lt $((3 * 1024 * 1024)) ] || parent=/dev/shm
+    parent=$(mktemp -d -p "$parent" tests.XXXXXX) && chmod 711 "$parent" && echo "$parent" # servers run as others
 }
+
+# system_tests BUILD [PYTEST-ARGUMENT...]: they wait more than they work: six processes, each with its own broker.
+system_tests() (
+    build=$1
+    shift
+    TMPDIR=$(folder_in_memory) || exit 1
+    trap 'rm -rf "$TMPDIR"' EXIT
+    export TMPDIR
+    SERVICES_BUILD_DIR=$PWD/$build fixed_addresses "${pytest[@]}" -n 6 --dist loadgroup "$@"
+)
 
 # A file of the system tests runs with both sanitizers where it is not named here.
 # With neither: the README's commands, a clock that must be loaded before a sanitizer, what is judged of texts, of

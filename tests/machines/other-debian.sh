@@ -25,5 +25,5 @@ in_root "$folder/root" sh -euc '
     cd /project
     git init -q
     git add --all
-    export FIRST_TEST_PORT=26000 # beside a run of this machine
+    export FIRST_TEST_PORT=11000 # beside a run of this machine
     exec scripts/test.sh "$@"' sh "$@"

@@ -30,17 +30,18 @@ STOP_SECONDS = 120
 # share a test run has its own part: what one hands out and has not bound yet, no other takes. Of two runs
 # at once on one machine, one says where its ports begin.
 FIRST_PORT = int(os.environ.get("FIRST_TEST_PORT", "20000"))
-PORTS_FOR_EACH = 1500
-PROCESSES = 4
+PORTS = 9000
+PROCESSES = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
 handed_out = set()
 
 
 def free_port():
     """Each one once."""
-    process = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % PROCESSES
-    first = FIRST_PORT + process * PORTS_FOR_EACH
+    process = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
+    for_each = PORTS // PROCESSES
+    first = FIRST_PORT + process * for_each
     for _ in range(200):
-        port = random.randrange(first, first + PORTS_FOR_EACH)
+        port = random.randrange(first, first + for_each)
         if port in handed_out:
             continue
         with socket.socket() as probe:

@@ -21,7 +21,16 @@ from support.tls import TlsBroker  # noqa: E402
 from support.wait import SLOWNESS, eventually  # noqa: E402
 
 TEST_SECONDS = 600
+# Files with tests that wait for long, or that are one group: the others run beside them, in place of these alone at the
+# end. The longest groups come first.
+BEGIN_EARLY = ("postgres_faults", "postgres_partitions", "http_raw", "migrate_store", "shards", "copies_refused", "exchange",
+               "faults_broker", "outbox", "overload", "queue_rights", "several_user_services", "suspects")
 numbers = itertools.count(1)
+
+
+def pytest_collection_modifyitems(items):
+    early = ["test_%s.py" % name for name in BEGIN_EARLY]
+    items.sort(key=lambda item: early.index(item.path.name) if item.path.name in early else len(early))
 
 
 @pytest.fixture(scope="session")

@@ -25,8 +25,9 @@ TOKENS = ["first-token-00000", "second-token-1111"]
 class Manager:
     """The other end of $NOTIFY_SOCKET."""
 
-    def __init__(self, directory, name="notify"):
-        self.path = os.path.join(str(directory), name)
+    def __init__(self):
+        self.directory = tempfile.TemporaryDirectory(prefix="notify-")  # a socket's path may not be long
+        self.path = os.path.join(self.directory.name, "socket")
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.socket.bind(self.path)
         self.messages = []
@@ -49,14 +50,15 @@ class Manager:
 
     def close(self):
         self._send(b"")
+        self.directory.cleanup()
 
     def environment(self, **more):
         return dict(NOTIFY_SOCKET=self.path, **more)
 
 
 @pytest.fixture
-def manager(tmp_path):
-    one = Manager(tmp_path)
+def manager():
+    one = Manager()
     yield one
     one.close()
 
@@ -128,9 +130,9 @@ def waits_of_main(pid):
 class Watched:
     """A service with a manager of its own."""
 
-    def __init__(self, world, name, thread, directory):
+    def __init__(self, world, name, thread):
         self.thread = thread
-        self.manager = Manager(directory, "notify-" + thread)
+        self.manager = Manager()
         world.closers.append(self.manager.close)
         # All of them work, on one queue.
         options = ("--consumer", "shared") if name == "session-service" else ()
@@ -150,9 +152,9 @@ class Watched:
 
 @pytest.mark.parametrize("name, threads", [("user-service", ("http", "publisher", "outbox")),
                                            ("session-service", ("http", "consumer", "sessions"))])
-def test_the_watchdog_is_fed_by_the_loops(name, threads, world, tmp_path):
+def test_the_watchdog_is_fed_by_the_loops(name, threads, world):
     """One loop hangs, in each process another one: neither the others nor the main thread speak for it."""
-    all_watched = [Watched(world, name, thread, tmp_path) for thread in threads]
+    all_watched = [Watched(world, name, thread) for thread in threads]
     for watched in all_watched:
         watched.service.wait_ready()
         eventually(lambda: watched.count() >= 2, "it is fed")
