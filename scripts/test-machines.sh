@@ -8,7 +8,8 @@
 #   other-debian: [bookworm|trixie], then the steps of scripts/test.sh. The release is the one that this machine has not.
 # Needs root or sudo. What cannot run on this machine says SKIPPED, and the end is 77; with --require it is a failure.
 # All that is started and mounted lives in namespaces, and all files in a temporary folder; both are gone at the end,
-# however it comes. DEBIAN_MIRROR: where packages come from. CLUSTER_ROUNDS, CLUSTER_SEED, CLUSTER_OPTIONS: see
+# however it comes. DEBIAN_MIRROR: where packages come from. MACHINES_BASES: a folder of the caller's for what several runs
+# can share, which is minimal roots and downloads. CLUSTER_ROUNDS, CLUSTER_SEED, CLUSTER_OPTIONS: see
 # tests/machines/cluster/test_cluster.py. SERVICES_BUILD_DIR: the build that the cluster and the upgrade are tested with.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -56,7 +57,7 @@ machines_name="${names[*]}"
 if [ "$(id -u)" -ne 0 ]; then
     # One that asks for a password needs somebody who knows it.
     sudo -n true 2>/dev/null || { command -v sudo >/dev/null && [ -t 0 ]; } || skip "there is neither root nor sudo"
-    exec sudo --preserve-env=DEBIAN_MIRROR,CLUSTER_ROUNDS,CLUSTER_SEED,CLUSTER_OPTIONS,SERVICES_BUILD_DIR,http_proxy,https_proxy \
+    exec sudo --preserve-env=DEBIAN_MIRROR,MACHINES_BASES,CLUSTER_ROUNDS,CLUSTER_SEED,CLUSTER_OPTIONS,SERVICES_BUILD_DIR,http_proxy,https_proxy \
         scripts/test-machines.sh "${original[@]}"
 fi
 need unshare setpriv setsid pgrep git flock
@@ -88,6 +89,7 @@ clean_up() {
 
 MACHINES_FOLDER=$(mktemp -d -t machines.XXXXXX)
 export MACHINES_FOLDER
+export MACHINES_BASES="${MACHINES_BASES:-$MACHINES_FOLDER}"
 trap clean_up EXIT
 trap 'exit 129' HUP
 trap 'exit 130' INT

@@ -20,6 +20,7 @@ demo          | plain |          | the demo, once
 guards        | ci    | tools    | instructions, allocations and system calls for each save and delivery
 clang         | ci    | tools    | a build with clang and its unit tests
 analysis      | ci    | tools    | clang-tidy, cppcheck and gcc's analyzer
+deep-analysis | all   | tools    | the same, and clang's analyzer to its own limit
 asan          | ci    | tools    | unit tests with the address and undefined-behaviour sanitizers
 tsan          | ci    | tools    | unit tests with the thread sanitizer
 asan-system   | ci    | tools    | the system tests with the address and undefined-behaviour sanitizers
@@ -37,10 +38,12 @@ packages      | ci    | machines | Debian packages and systemd units on a booted
 docker        | ci    | machines | the compose files on a Docker engine
 scale         | all   | machines | the compose file of all parts on a Docker engine, each part killed in turn
 upgrade       | all   | machines | RabbitMQ 3.10 and 4.0 side by side, and the way from the one to the other
-other-debian  | ci    | machines | the plain steps and clang in a fresh root of the other Debian
+other-debian  | ci    | machines | the plain steps in a fresh root of the other Debian
+other-clang   | all   | machines | a build with the other Debian's clang, and its unit tests
 "
-# These wait for machines more than they work. All but the last have networks of their own.
-beside="cluster packages docker scale upgrade other-debian"
+# These wait for machines more than they work: each row runs beside the others, one step after the other. All but those of
+# the other Debian have networks of their own.
+beside=("cluster packages upgrade" "docker scale other-debian other-clang")
 times=build/test-times # name and seconds of each step that passed
 pytest=(/usr/bin/python3 -m pytest -q -rs)
 
@@ -131,6 +134,7 @@ step_demo() { scripts/demo.sh --once; }
 step_guards() { scripts/build.sh release && /usr/bin/python3 tests/bench/guards.py; }
 step_clang() { unit_tests clang; }
 step_analysis() { scripts/static-analysis.sh; }
+step_deep_analysis() { scripts/static-analysis.sh --deep; }
 step_asan() { unit_tests asan-ubsan; }
 step_tsan() { unit_tests tsan; }
 # shellcheck disable=SC2086 # lists
@@ -151,7 +155,8 @@ step_packages() { scripts/test-machines.sh packages; }
 step_upgrade() { scripts/build.sh release && scripts/test-machines.sh upgrade; }
 step_docker() { scripts/test-machines.sh docker -k "not compose_scale"; }
 step_scale() { scripts/test-machines.sh docker -k compose_scale; }
-step_other_debian() { scripts/test-machines.sh other-debian -- unit repo system demo clang; }
+step_other_debian() { scripts/test-machines.sh other-debian; }
+step_other_clang() { scripts/test-machines.sh other-debian -- clang; }
 
 # run NAME: one step; its result goes to the file of results, and what it prints to a file beside that as well.
 run() {
@@ -174,23 +179,28 @@ run_all() {
 # when it has ended.
 begin_beside() {
     [ $# -gt 0 ] || return 0
-    setpriv --pdeathsig TERM setsid "$0" --steps "$results" "$@" >"$results.beside" 2>&1 </dev/null &
-    beside_pid=$!
+    setpriv --pdeathsig TERM setsid "$0" --steps "$results" "$@" >"$results.beside-$1" 2>&1 </dev/null &
+    beside_pids+=("$!")
 }
 
 end_beside() {
-    [ -n "$beside_pid" ] || return 0
-    wait "$beside_pid" || true
-    beside_pid=""
-    cat "$results.beside"
+    local pid output
+    for pid in "${beside_pids[@]}"; do
+        wait "$pid" || true
+    done
+    beside_pids=()
+    for output in "$results".beside-*; do
+        [ ! -e "$output" ] || cat "$output"
+    done
 }
 
 clean_up() {
-    if [ -n "$beside_pid" ]; then
-        kill -TERM -- "-$beside_pid" 2>/dev/null || true
-        wait "$beside_pid" || true
-    fi
-    rm -f "$results" "$results".*
+    local pid
+    for pid in "${beside_pids[@]}"; do
+        kill -TERM -- "-$pid" 2>/dev/null || true
+        wait "$pid" || true
+    done
+    rm -rf "$results" "$results".*
 }
 
 # Each step's time, where it passed; those of steps that did not run stay.
@@ -218,7 +228,7 @@ count() {
     grep -c "^$1 " "$results" || true
 }
 
-beside_pid=""
+beside_pids=()
 together=no
 case ${1:-} in
 "") chosen=$(names plain) ;;
@@ -265,20 +275,26 @@ echo "== install what is missing"
 # shellcheck disable=SC2086 # a list
 scripts/install-dependencies.sh $packages || exit 1
 
-in_turn="" aside=""
-for name in $chosen; do
-    if [ "$together" = yes ] && [[ " $beside " == *" $name "* ]]; then
-        aside="$aside $name"
-    else
-        in_turn="$in_turn $name"
-    fi
-done
-# shellcheck disable=SC2086 # lists
-{
-    begin_beside $aside
-    run_all $in_turn
-    end_beside
-}
+# The steps on machines share minimal roots and downloads, where they need no sudo, whose files would stay behind.
+if [ "$(id -u)" -eq 0 ]; then
+    export MACHINES_BASES="$results.machines"
+    mkdir "$MACHINES_BASES"
+fi
+in_turn=$chosen
+if [ "$together" = yes ]; then
+    for row in "${beside[@]}"; do
+        aside=""
+        for name in $row; do
+            [[ " ${in_turn//$'\n'/ } " != *" $name "* ]] || aside="$aside $name"
+        done
+        in_turn=$(tr ' ' '\n' <<<"$in_turn" | grep -vxF "$(tr ' ' '\n' <<<"$row")")
+        # shellcheck disable=SC2086 # a list
+        begin_beside $aside
+    done
+fi
+# shellcheck disable=SC2086 # a list
+run_all $in_turn
+end_beside
 keep_times
 
 missing=0

@@ -1,7 +1,8 @@
 # shellcheck shell=bash
 # What the tests on machines share. Each is tests/machines/NAME.sh, which scripts/test-machines.sh runs as the first
 # process of namespaces of its own (processes, mounts): what it has started and mounted ends with it, however it ends.
-# $folder is the test's own and is removed behind it; $MACHINES_FOLDER is that of all tests of the run.
+# $folder is the test's own and is removed behind it; $MACHINES_FOLDER is that of all tests of the run; $MACHINES_BASES has
+# what is the same for all of them.
 
 export LC_ALL=C.UTF-8 PYTHONDONTWRITEBYTECODE=1
 # The tools must be of the distribution.
@@ -84,9 +85,9 @@ release_of() {
     sed -n 's/^VERSION_CODENAME=//p' "${1:-}/etc/os-release"
 }
 
-# make_base RELEASE: a minimal root, once for the tests of a run, with apt's lists; services do not start in it.
+# make_base RELEASE: a minimal root, once for all tests, with apt's lists; services do not start in it.
 make_base() {
-    local base=$MACHINES_FOLDER/$1
+    local base=$MACHINES_BASES/$1
     # shellcheck disable=SC2016,SC2086 # the hook's shell expands; no mirror is no argument
     quietly timeout 900 mmdebstrap --quiet --variant=minbase --format=tar --skip=cleanup/apt/lists \
         --aptopt='APT::Install-Recommends "false"' --aptopt='Acquire::Languages "none"' --aptopt='Acquire::Retries "3"' \
@@ -104,10 +105,10 @@ make_root() {
     # Two roots may be made at once.
     (
         flock 9
-        [ -e "$MACHINES_FOLDER/$release.tar" ] || make_base "$release"
-    ) 9>"$MACHINES_FOLDER/$release.lock"
+        [ -e "$MACHINES_BASES/$release.tar" ] || make_base "$release"
+    ) 9>"$MACHINES_BASES/$release.lock"
     mkdir -p "$root"
-    tar --extract --numeric-owner --file "$MACHINES_FOLDER/$release.tar" --directory "$root"
+    tar --extract --numeric-owner --file "$MACHINES_BASES/$release.tar" --directory "$root"
     rm -f "$root/etc/resolv.conf"
     cp /etc/resolv.conf "$root/etc/resolv.conf"
     [ $# -eq 0 ] || quietly in_root "$root" apt-get install -y -q "$@"
@@ -117,7 +118,7 @@ make_root() {
 # downloads is kept for the other roots of the run, of which one at a time can use it.
 in_root() {
     local archives
-    archives=$MACHINES_FOLDER/$(release_of "$1")-archives
+    archives=$MACHINES_BASES/$(release_of "$1")-archives
     # shellcheck disable=SC2016 # the inner shell expands
     flock "$archives" timeout "${in_root_seconds:-900}" unshare --mount --pid --fork --kill-child bash -euc '
         archives=$1 root=$2

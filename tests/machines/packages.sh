@@ -77,7 +77,7 @@ begin_machine() {
         [ ! -e "$top/cgroup.procs" ] || { mkdir -p "$groups" && echo 0 >"$groups/cgroup.procs"; }
     done
     exec systemd-nspawn --quiet --register=no --keep-unit --private-network --machine=machine --console=pipe \
-        --bind-ro="$MACHINES_FOLDER/$release-archives:/var/cache/apt/archives" --directory "$root" --boot
+        --bind-ro="$MACHINES_BASES/$release-archives:/var/cache/apt/archives" --directory "$root" --boot
 }
 
 boot_machine() {
