@@ -14,46 +14,13 @@ import requests
 
 from support.broker import free_port
 from support.load import FIRST_REQUEST_WAIT_S, SLOW_CLIENT, Load
+from support.notify import Manager
 from support.proxy import Proxy
 from support.services import binary
 from support.wait import PATIENCE_S, eventually
 
 BOTH = pytest.mark.parametrize("name", ["user-service", "session-service"])
 TOKENS = ["first-token-00000", "second-token-1111"]
-
-
-class Manager:
-    """The other end of $NOTIFY_SOCKET."""
-
-    def __init__(self):
-        self.directory = tempfile.TemporaryDirectory(prefix="notify-")  # a socket's path may not be long
-        self.path = os.path.join(self.directory.name, "socket")
-        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self.socket.bind(self.path)
-        self.messages = []
-        threading.Thread(target=self._read, daemon=True).start()
-
-    def _read(self):
-        while message := self.socket.recv(4096):
-            self.messages += message.decode().split("\n")
-
-    def _send(self, message):
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
-            sender.sendto(message, self.path)
-
-    def told(self, start):
-        """Of all that was said up to now: what is behind it in the socket is waited for."""
-        mark = "mark of %d" % time.monotonic_ns()
-        self._send(mark.encode())
-        eventually(lambda: mark in self.messages, "the messages are read")
-        return [m for m in list(self.messages) if m.startswith(start)]
-
-    def close(self):
-        self._send(b"")
-        self.directory.cleanup()
-
-    def environment(self, **more):
-        return dict(NOTIFY_SOCKET=self.path, **more)
 
 
 @pytest.fixture

@@ -31,13 +31,24 @@ def shards(world):
     return world
 
 
+def consume(world, queue, prefetch, is_acked, taken):
+    """A channel that gets messages; None where the queue is just being made, and has no process yet."""
+    channel = world.channel()
+    channel.basic_qos(prefetch_count=prefetch)
+    try:
+        channel.basic_consume(queue, lambda _, method, properties, body: taken.append((properties, body)),
+                              auto_ack=is_acked)
+    except pika.exceptions.AMQPError as error:
+        if getattr(error, "reply_code", None) not in (404, 541):
+            raise
+        return None
+    return channel
+
+
 def take(world, queue, count, is_acked=True):
     """(properties, body) of so many messages. RabbitMQ gets nothing from a queue with a single active consumer."""
-    channel = world.channel()
     taken = []
-    channel.basic_qos(prefetch_count=count)
-    channel.basic_consume(queue, lambda _, method, properties, body: taken.append((properties, body)),
-                          auto_ack=is_acked)
+    channel = eventually(lambda: consume(world, queue, count, is_acked, taken), "a consumer of " + queue)
     eventually(lambda: channel.connection.process_data_events(0.1) or len(taken) >= count, "messages of " + queue)
     channel.connection.close()
     return taken
