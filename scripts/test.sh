@@ -41,9 +41,10 @@ upgrade       | all   | machines | RabbitMQ 3.10 and 4.0 side by side, and the w
 other-debian  | ci    | machines | the plain steps in a fresh root of the other Debian
 other-clang   | all   | machines | a build with the other Debian's clang, and its unit tests
 "
-# These wait for machines more than they work: each row runs beside the others, one step after the other. All but those of
-# the other Debian have networks of their own.
-beside=("cluster packages upgrade" "docker scale other-debian other-clang")
+# These wait more than they work: each row runs beside the others and beside the steps that are in none, one step after the
+# other. Those of machines have networks of their own, but for the other Debian, which has ports of its own.
+beside=("cluster packages upgrade" "docker scale other-debian other-clang" "faults planted guide bench")
+beside_port=25000 # the first one of tests in a row that share this machine's network
 times=build/test-times # name and seconds of each step that passed
 pytest=(/usr/bin/python3 -m pytest -q -rs)
 
@@ -179,7 +180,7 @@ run_all() {
 # when it has ended.
 begin_beside() {
     [ $# -gt 0 ] || return 0
-    setpriv --pdeathsig TERM setsid "$0" --steps "$results" "$@" >"$results.beside-$1" 2>&1 </dev/null &
+    FIRST_TEST_PORT=$beside_port setpriv --pdeathsig TERM setsid "$0" --steps "$results" "$@" >"$results.beside-$1" 2>&1 </dev/null &
     beside_pids+=("$!")
 }
 

@@ -30,7 +30,7 @@ STOP_SECONDS = 120
 # share a test run has its own part: what one hands out and has not bound yet, no other takes. Of two runs
 # at once on one machine, one says where its ports begin.
 FIRST_PORT = int(os.environ.get("FIRST_TEST_PORT", "20000"))
-PORTS = 9000
+PORTS = 4500
 PROCESSES = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
 handed_out = set()
 
