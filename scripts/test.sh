@@ -41,10 +41,14 @@ upgrade       | all   | machines | RabbitMQ 3.10 and 4.0 side by side, and the w
 other-debian  | ci    | machines | the plain steps in a fresh root of the other Debian
 other-clang   | all   | machines | a build with the other Debian's clang, and its unit tests
 "
-# These wait more than they work: each row runs beside the others and beside the steps that are in none, one step after the
-# other. Those of machines have networks of their own, but for the other Debian, which has ports of its own.
-beside=("cluster packages upgrade" "docker scale other-debian other-clang" "faults planted guide bench")
-beside_port=25000 # the first one of tests in a row that share this machine's network
+# What waits more than it works, and what fills the gaps: each row runs beside the others and beside the steps that are in
+# none, one step after the other. The steps on machines have networks of their own, but for the other Debian, which has
+# ports of its own; a row's other steps take theirs from its first number on.
+beside=(
+    "6500 cluster packages fuzz failing-calls upgrade"
+    "15500 docker scale other-debian other-clang"
+    "25000 faults planted guide bench"
+)
 times=build/test-times # name and seconds of each step that passed
 pytest=(/usr/bin/python3 -m pytest -q -rs)
 
@@ -176,11 +180,12 @@ run_all() {
     done
 }
 
-# What runs beside the other steps, in a session of its own so that all of it can be ended; what it prints comes
-# when it has ended.
+# begin_beside PORT [STEP...]: in a session of its own so that all of it can be ended; what it prints comes when it has ended.
 begin_beside() {
+    local port=$1
+    shift
     [ $# -gt 0 ] || return 0
-    FIRST_TEST_PORT=$beside_port setpriv --pdeathsig TERM setsid "$0" --steps "$results" "$@" >"$results.beside-$1" 2>&1 </dev/null &
+    FIRST_TEST_PORT=$port setpriv --pdeathsig TERM setsid "$0" --steps "$results" "$@" >"$results.beside-$1" 2>&1 </dev/null &
     beside_pids+=("$!")
 }
 
@@ -285,12 +290,12 @@ in_turn=$chosen
 if [ "$together" = yes ]; then
     for row in "${beside[@]}"; do
         aside=""
-        for name in $row; do
+        for name in ${row#* }; do
             [[ " ${in_turn//$'\n'/ } " != *" $name "* ]] || aside="$aside $name"
         done
         in_turn=$(tr ' ' '\n' <<<"$in_turn" | grep -vxF "$(tr ' ' '\n' <<<"$row")")
         # shellcheck disable=SC2086 # a list
-        begin_beside $aside
+        begin_beside "${row%% *}" $aside
     done
 fi
 # shellcheck disable=SC2086 # a list
