@@ -88,9 +88,6 @@ static enum outcome send_questions(struct postgres_columns *columns, struct post
     if (outcome == OUTCOME_OK) {
         outcome = send_users(columns, postgres, batch, ret_error);
     }
-    if (outcome == OUTCOME_OK) {
-        outcome = postgres_send(postgres, POSTGRES_SELECT_TRANSACTION, NULL, ret_error);
-    }
     return outcome == OUTCOME_OK ? postgres_sync(postgres, ret_error) : outcome;
 }
 
@@ -151,16 +148,13 @@ static enum outcome read_answers(struct postgres_read *read, struct postgres *po
         outcome = read_ids(postgres, batch, ret_error);
     }
     if (outcome == OUTCOME_OK) {
-        outcome = postgres_next(postgres, NULL, ret_error); /* locks */
+        outcome = postgres_next(postgres, &read->transaction, ret_error);
     }
     if (outcome == OUTCOME_OK) {
         outcome = postgres_next(postgres, &read->users, ret_error);
     }
     if (outcome == OUTCOME_OK) {
         outcome = postgres_next(postgres, &read->tombstones, ret_error);
-    }
-    if (outcome == OUTCOME_OK) {
-        outcome = postgres_next(postgres, &read->transaction, ret_error);
     }
     if (outcome == OUTCOME_OK) {
         outcome = postgres_end(postgres, ret_error);

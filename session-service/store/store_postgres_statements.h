@@ -48,7 +48,9 @@
                             " ON CONFLICT DO NOTHING RETURNING message_id")                        \
     STATEMENT(SELECT_HASHES, "SELECT message_id, payload_hash FROM inbox"                          \
                              " WHERE message_id = ANY ($1::text[])")                               \
-    STATEMENT(LOCK_USERS, "SELECT pg_advisory_xact_lock(id) FROM unnest($1::int8[]) AS e (id)")    \
+    /* And what pg_xact_status() knows the transaction by. */                                      \
+    STATEMENT(LOCK_USERS, "SELECT pg_current_xact_id()::text, count(pg_advisory_xact_lock(id))"    \
+                          " FROM unnest($1::int8[]) AS e (id)")                                    \
     STATEMENT(SELECT_USERS, "SELECT user_id, saved_at_ms, floor_ms, message_id, saves,"            \
                             " session_id, opened_at_ms, extended_at_ms, expires_at_ms,"            \
                             " session_saves FROM users WHERE user_id = ANY ($1::text[])")          \
@@ -56,7 +58,6 @@
                                  " FROM tombstones WHERE user_hash = ANY ($1::text[])")            \
     STATEMENT(SET_LIMITS, "SELECT set_config('statement_timeout', $1::int8::text, false),"         \
                           " set_config('lock_timeout', $2::int8::text, false)")                    \
-    STATEMENT(SELECT_TRANSACTION, "SELECT pg_current_xact_id()::text")                             \
     /* Whether a user is there is known, since his lock is held. */                                \
     STATEMENT(INSERT_USERS,                                                                        \
               "INSERT INTO users (user_id, saved_at_ms, floor_ms, message_id, saves, session_id,"  \
