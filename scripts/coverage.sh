@@ -12,7 +12,7 @@ case ${1:-} in
     scripts/build.sh coverage
     find build-coverage -name '*.gcda' -delete
     ctest --test-dir build-coverage -L unit --no-tests=error --output-on-failure
-    SERVICES_BUILD_DIR=$PWD/build-coverage /usr/bin/python3 -m pytest -q -n 4 --dist loadgroup tests/system
+    SERVICES_BUILD_DIR=$PWD/build-coverage /usr/bin/python3 -m pytest -q -n 6 --dist loadgroup tests/system
     # What an allocation, a read or a write that fails leads to; the same ones each time.
     SERVICES_BUILD_DIR=$PWD/build-coverage /usr/bin/python3 tests/failing_calls/sweep.py --points 30 --seed 1
     ;;

@@ -36,9 +36,8 @@ for target in "${targets[@]}"; do
     fi
 done
 
-work=build-fuzz/work
-rm -rf "$work"
-mkdir -p "$work" build-fuzz/findings
+mkdir -p build-fuzz/findings
+work=$(mktemp -d -p build-fuzz work.XXXXXX)
 # For files that should not wait for a disk; a target that finds something leaves its own behind.
 FUZZ_FOLDER=$(mktemp -d -p /dev/shm fuzz.XXXXXX)
 export FUZZ_FOLDER
@@ -49,7 +48,7 @@ clean_up() {
         pkill -TERM -P "$job" || true
     done
     wait || true
-    rm -rf "$FUZZ_FOLDER"
+    rm -rf "$FUZZ_FOLDER" "$work"
 }
 trap clean_up EXIT
 trap 'exit 130' INT

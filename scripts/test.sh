@@ -2,8 +2,8 @@
 # Installs what is missing, builds, and tests.
 # Usage: test.sh           what somebody new to the project wants: unit tests, the checks of the repository, the
 #                          system tests and the demo, on one plain build
-#        test.sh --all     every step; those of the machines run beside the others
-#        test.sh --ci      what CI runs after the plain steps: those of the others that it has the time for
+#        test.sh --all     every step; those that wait more than they work run beside the others
+#        test.sh --ci      the same of what CI runs after the plain steps: what it has the time for
 #        test.sh NAME...   these steps alone, in this order
 #        test.sh --list    the names of the steps, and the seconds that each took when it passed last
 # A step that a missing tool makes impossible says SKIPPED and why. The summary comes last; the exit code is 0
@@ -94,9 +94,12 @@ unit_tests() {
 # Where the tests' brokers and databases have their files: in memory where there is room, since no test needs more than
 # that what was written is there for the next process.
 folder_in_memory() {
-    local parent=${TMPDIR:-/tmp} free_kib
+    local parent=${TMPDIR:-/tmp} free_kib available_kib
     free_kib=$(df --output=avail -k /dev/shm 2>/dev/null | tail -n 1)
-    [ "${free_kib:-0}" -lt $((3 * 1024 * 1024)) ] || parent=/dev/shm
+    available_kib=$(awk '/^MemAvailable:/ { print $2 }' /proc/meminfo)
+    if [ "${free_kib:-0}" -ge $((3 * 1024 * 1024)) ] && [ "${available_kib:-0}" -ge $((6 * 1024 * 1024)) ]; then
+        parent=/dev/shm
+    fi
     parent=$(mktemp -d -p "$parent" tests.XXXXXX) && chmod 711 "$parent" && echo "$parent" # servers run as others
 }
 
@@ -105,7 +108,7 @@ system_tests() (
     build=$1
     shift
     TMPDIR=$(folder_in_memory) || exit 1
-    trap 'rm -rf "$TMPDIR"' EXIT
+    trap 'rm -rf --one-file-system "$TMPDIR"' EXIT
     export TMPDIR
     SERVICES_BUILD_DIR=$PWD/$build fixed_addresses "${pytest[@]}" -n 6 --dist loadgroup "$@"
 )
@@ -200,11 +203,17 @@ end_beside() {
     done
 }
 
+# Each group is waited for as long as its programs need to end what they have started.
 clean_up() {
-    local pid
+    local pid deadline=$((SECONDS + 60))
+    trap '' INT TERM
     for pid in "${beside_pids[@]}"; do
         kill -TERM -- "-$pid" 2>/dev/null || true
-        wait "$pid" || true
+    done
+    for pid in "${beside_pids[@]}"; do
+        while kill -0 -- "-$pid" 2>/dev/null && [ "$SECONDS" -lt "$deadline" ]; do
+            sleep 0.1
+        done
     done
     rm -rf "$results" "$results".*
 }
@@ -284,7 +293,7 @@ scripts/install-dependencies.sh $packages || exit 1
 # The steps on machines share minimal roots and downloads, where they need no sudo, whose files would stay behind.
 if [ "$(id -u)" -eq 0 ]; then
     export MACHINES_BASES="$results.machines"
-    mkdir "$MACHINES_BASES"
+    mkdir -m 700 "$MACHINES_BASES" || exit 1
 fi
 in_turn=$chosen
 if [ "$together" = yes ]; then

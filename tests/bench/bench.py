@@ -24,7 +24,7 @@ import measure  # noqa: E402
 import report  # noqa: E402
 import scale  # noqa: E402
 import targets  # noqa: E402
-from support.broker import Broker  # noqa: E402
+from support.broker import Broker, take_sigterm_for_ctrl_c  # noqa: E402
 
 PARTS = ("saves", "consume", "stores", "latency", "scale")
 SYSTEM_CALL_SECONDS = 2
@@ -226,6 +226,7 @@ def add_to_file(options, result):
 
 def main(arguments):
     options = parse(arguments)
+    take_sigterm_for_ctrl_c()
     begin, load_before = time.monotonic(), os.getloadavg()[0]
     broker = Broker().start()
     try:

@@ -23,7 +23,7 @@ import capacity_model  # noqa: E402
 import machine_facts  # noqa: E402
 import measure  # noqa: E402
 from capacity_model import EMBEDDED, SHARED  # noqa: E402
-from support.broker import Broker  # noqa: E402
+from support.broker import Broker, take_sigterm_for_ctrl_c  # noqa: E402
 from support.load import Load  # noqa: E402
 from support.proxy import Proxy, end  # noqa: E402
 from support.services import Service, binary  # noqa: E402
@@ -294,6 +294,7 @@ def parse(arguments):
 
 def main(arguments):
     options = parse(arguments)
+    take_sigterm_for_ctrl_c()
     result = {"machine": machine_facts.gather(), "load_before": os.getloadavg()[0], "rounds": options.rounds,
               "seconds": options.seconds, "connections": options.connections, "user_bytes": options.user_bytes}
     with Stage(options) as stage:

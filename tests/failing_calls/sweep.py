@@ -26,7 +26,7 @@ import pika
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from support.broker import Broker, free_port, return_port  # noqa: E402
+from support.broker import Broker, free_port, return_port, take_sigterm_for_ctrl_c  # noqa: E402
 from support.services import SANITIZER_MARKS, binary  # noqa: E402
 from support.wait import PATIENCE_S  # noqa: E402
 
@@ -312,6 +312,7 @@ def sweep(options, library, url):
 
 
 def main():
+    take_sigterm_for_ctrl_c()
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--points", type=int, default=12)

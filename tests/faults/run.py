@@ -20,7 +20,7 @@ sys.path[:0] = [os.path.dirname(os.path.abspath(__file__)),
 import table  # noqa: E402
 from clients import Clients  # noqa: E402
 from stage import Stage, is_root  # noqa: E402
-from support.broker import Broker  # noqa: E402
+from support.broker import Broker, take_sigterm_for_ctrl_c  # noqa: E402
 from support.postgres import MISSING, Postgres  # noqa: E402
 
 AT_ONCE_MAX = 4
@@ -167,6 +167,7 @@ def main():
     parser.add_argument("--list", action="store_true", help="names the faults")
     parser.add_argument("--keep", action="store_true", help="keeps the files of a run that is well, too")
     options = parser.parse_args()
+    take_sigterm_for_ctrl_c()
     if options.list:
         print("\n".join(table.FAULTS))
         return 0

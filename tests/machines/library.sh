@@ -115,7 +115,7 @@ make_root() {
 }
 
 # in_root FOLDER COMMAND...: with this machine's network. The mounts, and what it has started, end with it. What apt
-# downloads is kept for the other roots of the run, of which one at a time can use it.
+# downloads is kept for the other roots of $MACHINES_BASES, of which one at a time can use it.
 in_root() {
     local archives
     archives=$MACHINES_BASES/$(release_of "$1")-archives
@@ -125,6 +125,7 @@ in_root() {
         shift 2
         mount -t proc proc "$root/proc"
         mount --rbind /dev "$root/dev"
+        mount -t tmpfs -o mode=1777 tmpfs "$root/dev/shm"
         mount --rbind /sys "$root/sys"
         mount --bind "$archives" "$root/var/cache/apt/archives"
         exec chroot "$root" /usr/bin/env -i PATH="$PATH" HOME=/root LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive \

@@ -1,4 +1,5 @@
-"""What the lists of scripts/test.sh name is there: a file that is left out by a wrong name would run after all."""
+"""What the lists of scripts/test.sh name is there: a file that is left out by a wrong name would run after all. And what
+the system tests begin with."""
 
 import os
 import re
@@ -29,3 +30,10 @@ def test_the_files_that_sanitizers_leave_out():
 def test_a_planted_mistake_is_found():
     assert judge(named('unsanitized="readme no-such"\naddress_sanitized="tls\n  json_cases"\nthread_sanitized="tls"\n')) == [
         "no-such", "tls"]
+
+
+def test_the_files_that_begin_early():
+    with open(os.path.join(ROOT, "tests", "system", "conftest.py")) as file:
+        (names,) = re.findall(r"^BEGIN_EARLY = \(([^)]*)\)", file.read(), re.MULTILINE)
+    early = re.findall(r'"(\w+)"', names)
+    assert early and judge({"early": early}) == []

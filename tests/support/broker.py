@@ -15,6 +15,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 BIN = "/usr/lib/rabbitmq/bin"
@@ -37,7 +38,7 @@ handed_out = set()
 
 def free_port():
     """Each one once."""
-    process = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
+    process = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % PROCESSES  # one that replaces another has a new number
     for_each = PORTS // PROCESSES
     first = FIRST_PORT + process * for_each
     for _ in range(200):
@@ -52,6 +53,12 @@ def free_port():
             except OSError:
                 continue
     raise RuntimeError("no free port on loopback from %d on" % first)
+
+
+def take_sigterm_for_ctrl_c():
+    """So that what this process has started is ended with it. Of no other thread than the main one."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def return_port(port):

@@ -18,7 +18,8 @@ class Manager:
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.socket.bind(self.path)
         self.messages = []
-        threading.Thread(target=self._read, daemon=True).start()
+        self.reader = threading.Thread(target=self._read, daemon=True)
+        self.reader.start()
 
     def _read(self):
         while message := self.socket.recv(4096):
@@ -37,6 +38,8 @@ class Manager:
 
     def close(self):
         self._send(b"")
+        self.reader.join()
+        self.socket.close()
         self.directory.cleanup()
 
     def environment(self, **more):

@@ -70,7 +70,7 @@ class Postgres:
         options = ["-c", "listen_addresses=127.0.0.1", "-c", "port=%d" % self.port,
                    "-c", "unix_socket_directories=" + self.directory, "-c", "fsync=on", "-c", "max_connections=60",
                    "-c", "log_min_messages=warning",
-                   "-c", "dynamic_shared_memory_type=mmap"]  # one that is killed leaves nothing elsewhere
+                   "-c", "dynamic_shared_memory_type=mmap"]  # one that is killed leaves nothing in /dev/shm
         for setting in settings:
             options += ["-c", setting]
         with open(os.path.join(self.directory, "log"), "ab") as log:

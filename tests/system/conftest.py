@@ -13,6 +13,7 @@ import pytest
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
+from support.broker import take_sigterm_for_ctrl_c  # noqa: E402
 from support.postgres import MISSING, Postgres  # noqa: E402
 from support.proxy import Proxy  # noqa: E402
 from support.services import Service  # noqa: E402
@@ -21,11 +22,15 @@ from support.tls import TlsBroker  # noqa: E402
 from support.wait import SLOWNESS, eventually  # noqa: E402
 
 TEST_SECONDS = 600
-# Files with tests that wait for long, or that are one group: the others run beside them, in place of these alone at the
+# Files with tests that wait for long, or that are a long group: the others run beside them, in place of these alone at the
 # end. The longest groups come first.
 BEGIN_EARLY = ("postgres_faults", "postgres_partitions", "http_raw", "migrate_store", "shards", "copies_refused", "exchange",
                "faults_broker", "outbox", "overload", "queue_rights", "several_user_services", "suspects")
 numbers = itertools.count(1)
+
+
+def pytest_configure():
+    take_sigterm_for_ctrl_c()
 
 
 def pytest_collection_modifyitems(items):

@@ -1,5 +1,6 @@
 """Where a service listens: several addresses, local sockets, and all that a service manager passes."""
 
+import contextlib
 import os
 import socket
 import stat
@@ -152,8 +153,11 @@ def test_several_passed_sockets(name, world, tmp_path):
 def watched(process):
     """The descriptors that a process waits for events of."""
     folder = "/proc/%d" % process.pid
-    files = {name: os.readlink("%s/fd/%s" % (folder, name)) for name in os.listdir(folder + "/fd")}
-    texts = [Path(folder, "fdinfo", name).read_text() for name, file in files.items() if "[eventpoll]" in file]
+    texts = []
+    for name in os.listdir(folder + "/fd"):
+        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+            if "[eventpoll]" in os.readlink("%s/fd/%s" % (folder, name)):
+                texts.append(Path(folder, "fdinfo", name).read_text())
     return {int(line.split()[1]) for text in texts for line in text.splitlines() if line.startswith("tfd:")}
 
 
